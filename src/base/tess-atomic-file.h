@@ -1,0 +1,22 @@
+#pragma once
+
+#include "tess-error.h"
+
+G_BEGIN_DECLS
+
+/* A file written under a temporary name beside its target, then fsync'd and renamed: a reader sees the old
+ * contents or the new, never half of one. Freeing without commit removes the temporary. */
+typedef struct _TessAtomicFile TessAtomicFile;
+
+TessAtomicFile *tess_atomic_file_new    (const char *path, gboolean gzip, GError **error);
+gboolean        tess_atomic_file_write  (TessAtomicFile *file, const void *data, gsize n, GError **error);
+gboolean        tess_atomic_file_commit (TessAtomicFile *file, GError **error);
+void            tess_atomic_file_free   (TessAtomicFile *file);
+
+gboolean tess_file_set_contents (const char *path, const void *data, gsize n, GError **error); /* the three above in one */
+gboolean tess_file_append_line  (const char *path, const char *line, GError **error); /* whole line in one write, fsync'd */
+gboolean tess_make_directory    (const char *path, GError **error);                   /* with its parents */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessAtomicFile, tess_atomic_file_free)
+
+G_END_DECLS

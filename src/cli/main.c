@@ -1,0 +1,67 @@
+#include "tess-cli.h"
+#include "tess-cpu-backend.h"
+
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+  const char *name;
+  TessCliFunc run;
+  const char *summary;
+} Command;
+
+static const Command commands[] = {
+  { "info", tess_cmd_info, N_ ("show what a file holds") },
+  { "convert", tess_cmd_convert, N_ ("write a volume in another format, geometry and values kept") },
+  { "phantom", tess_cmd_phantom, N_ ("make a labelled data set of synthetic scans") },
+  { "plan", tess_cmd_plan, N_ ("look at a data set and decide how to train on it") },
+  { "patches", tess_cmd_patches, N_ ("cut a volume into patches and put it back") },
+  { "train", tess_cmd_train, N_ ("train a network on a data set") },
+  { "predict", tess_cmd_predict, N_ ("segment scans with a trained model") },
+  { "evaluate", tess_cmd_evaluate, N_ ("compare segmentations with their references") },
+  { "devices", tess_cmd_devices, N_ ("list what can compute here") },
+};
+
+static void
+print_usage (FILE *to)
+{
+  fprintf (to, _ ("Usage: tessera-cli COMMAND ... [--json] [--backend auto|cpu|cuda] [--precision auto|bf16|f32] "
+                  "[--threads N] [--seed S] [--quiet]\n\nCommands:\n"));
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    fprintf (to, "  %-10s %s\n", commands[i].name, _ (commands[i].summary));
+  fprintf (to, _ ("\n`tessera-cli COMMAND --help` explains a command.\n"));
+}
+
+int
+main (int argc, char **argv)
+{
+  setlocale (LC_ALL, "");
+  setlocale (LC_NUMERIC, "C"); /* results are read by programs */
+
+  tess_backend_register (tess_cpu_backend ());
+
+  if (argc < 2) {
+    print_usage (stderr);
+    return 2;
+  }
+  if (strcmp (argv[1], "--help") == 0 || strcmp (argv[1], "-h") == 0 || strcmp (argv[1], "help") == 0) {
+    print_usage (stdout);
+    return 0;
+  }
+  if (strcmp (argv[1], "--version") == 0) {
+    printf ("tessera-cli " TESS_VERSION "\n");
+    return 0;
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    if (strcmp (argv[1], commands[i].name) == 0) {
+      TessCli cli = { .seed = -1 };
+      int code = commands[i].run (&cli, argc - 1, argv + 1);
+
+      g_free (cli.backend);
+      g_free (cli.precision);
+      return code;
+    }
+  fprintf (stderr, _ ("tessera-cli: there is no command \"%s\"; `tessera-cli --help` lists them\n"), argv[1]);
+  return 2;
+}

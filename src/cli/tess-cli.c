@@ -1,0 +1,213 @@
+#include "tess-cli.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+gboolean
+tess_cli_parse (TessCli *cli, int *argc, char ***argv, const GOptionEntry *entries, const char *operands,
+                const char *summary, int min_operands, int max_operands, int *exit_code)
+{
+  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
+  g_autofree char *name = g_strdup ((*argv)[0]);
+  g_autofree char *program = g_strdup_printf ("tessera-cli %s", name);
+  g_autofree char *usage = g_strdup_printf (_ ("Usage: %s %s [options]"), program, operands);
+  gboolean help = FALSE;
+  GError *error = NULL;
+  const GOptionEntry common[] = {
+    { "json", 0, 0, G_OPTION_ARG_NONE, &cli->json, N_ ("print the result as JSON"), NULL },
+    { "backend", 0, 0, G_OPTION_ARG_STRING, &cli->backend, N_ ("what computes: auto, cpu or cuda"), "NAME" },
+    { "precision", 0, 0, G_OPTION_ARG_STRING, &cli->precision, N_ ("auto, bf16 or f32"), "NAME" },
+    { "threads", 0, 0, G_OPTION_ARG_INT, &cli->threads, N_ ("processor threads (0: all cores)"), "N" },
+    { "seed", 0, 0, G_OPTION_ARG_INT64, &cli->seed, N_ ("seed of everything random"), "S" },
+    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &cli->quiet, N_ ("say nothing but results and failures"), NULL },
+    { "help", 'h', 0, G_OPTION_ARG_NONE, &help, N_ ("show this help"), NULL },
+    { NULL },
+  };
+
+  g_option_context_set_help_enabled (context, FALSE);
+  if (entries)
+    g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);
+  g_option_context_add_main_entries (context, common, GETTEXT_PACKAGE);
+
+  if (!g_option_context_parse (context, argc, argv, &error)) {
+    fprintf (stderr, "tessera-cli: %s: %s\n", name, error->message);
+    g_error_free (error);
+    *exit_code = 2;
+    return FALSE;
+  }
+  if (help) {
+    g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
+    const char *options = strstr (text, "\n\n"); /* after GLib's own usage line */
+
+    printf ("%s\n\n%s%s", usage, summary, options ? options : "\n");
+    *exit_code = 0;
+    return FALSE;
+  }
+  if (*argc > 1 && strcmp ((*argv)[1], "--") == 0) {
+    memmove (*argv + 1, *argv + 2, sizeof (char *) * (gsize) (*argc - 1));
+    (*argc)--;
+  }
+  if (*argc - 1 < min_operands || (max_operands >= 0 && *argc - 1 > max_operands)) {
+    fprintf (stderr, "tessera-cli: %s: %s\n%s\n", name,
+             *argc - 1 < min_operands ? _ ("something is missing") : _ ("too many operands"), usage);
+    *exit_code = 2;
+    return FALSE;
+  }
+  if (cli->threads < 0 || cli->threads > 1024) {
+    fprintf (stderr, _ ("tessera-cli: --threads %d: give a number from 0 (all cores) to 1024\n"), cli->threads);
+    *exit_code = 2;
+    return FALSE;
+  }
+  return TRUE;
+}
+
+int
+tess_cli_fail (GError *error)
+{
+  int code = g_error_matches (error, TESS_ERROR, TESS_ERROR_USAGE) ? 2 : 1;
+
+  fprintf (stderr, "tessera-cli: %s\n", error->message);
+  g_error_free (error);
+  return code;
+}
+
+/* The progress Ctrl-C cancels; cancelling is one atomic store, which a signal handler may do. */
+static TessProgress *volatile current_progress;
+static volatile sig_atomic_t interrupted;
+
+static void
+interrupt_cb (int number)
+{
+  TessProgress *progress = current_progress;
+
+  if (interrupted++)
+    _exit (130);
+  if (progress)
+    tess_progress_cancel (progress);
+}
+
+gboolean
+tess_cli_interrupted (void)
+{
+  return interrupted != 0;
+}
+
+typedef struct {
+  char *label;
+  gint64 last_drawn; /* microseconds */
+  gboolean terminal, drawn;
+} Bar;
+
+static Bar bar;
+
+static void
+draw_cb (TessProgress *progress, double fraction, gpointer user_data)
+{
+  gint64 now = g_get_monotonic_time ();
+  int width = 30, filled = (int) (fraction * width + 0.5);
+
+  if (!bar.terminal || (now - bar.last_drawn < 100000 && fraction < 1.0))
+    return;
+  bar.last_drawn = now;
+  bar.drawn = TRUE;
+  fprintf (stderr, "\r%s [%.*s%*s] %3.0f %%", bar.label, filled, "##############################", width - filled, "",
+           fraction * 100.0);
+  fflush (stderr);
+}
+
+TessProgress *
+tess_cli_progress (TessCli *cli, const char *label)
+{
+  TessProgress *progress = tess_progress_new ();
+  struct sigaction action = { .sa_handler = interrupt_cb };
+
+  bar = (Bar) { .label = g_strdup (label), .terminal = !cli->quiet && isatty (STDERR_FILENO) };
+  tess_progress_set_notify (progress, draw_cb, NULL);
+  current_progress = progress;
+  sigaction (SIGINT, &action, NULL);
+  sigaction (SIGTERM, &action, NULL);
+  return progress;
+}
+
+void
+tess_cli_progress_end (TessProgress *progress)
+{
+  current_progress = NULL;
+  if (bar.drawn)
+    fprintf (stderr, "\r\033[K");
+  g_clear_pointer (&bar.label, g_free);
+  tess_progress_unref (progress);
+}
+
+void
+tess_cli_print_json (JsonNode *root)
+{
+  g_autofree char *text = tess_json_to_text (root, TRUE);
+
+  printf ("%s\n", text);
+  json_node_unref (root);
+}
+
+void
+tess_cli_note (TessCli *cli, const char *format, ...)
+{
+  va_list args;
+
+  if (cli->quiet)
+    return;
+  va_start (args, format);
+  vfprintf (stderr, format, args);
+  va_end (args);
+  fputc ('\n', stderr);
+}
+
+gboolean
+tess_cli_backend (TessCli *cli, const TessBackendIface **backend, guint *device, guint *n_threads, TessDType *act_dtype,
+                  GError **error)
+{
+  g_autofree char *why = NULL;
+  const char *precision = cli->precision ? cli->precision : "auto";
+  TessDeviceInfo info;
+
+  if (strcmp (precision, "auto") && strcmp (precision, "bf16") && strcmp (precision, "f32")) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("--precision %s: use auto, bf16 or f32"), precision);
+    return FALSE;
+  }
+  *backend = tess_backend_choose (cli->backend ? cli->backend : "auto", &why, error);
+  if (!*backend)
+    return FALSE;
+  *device = 0;
+  *n_threads = (guint) cli->threads;
+  if (!(*backend)->device_info (0, &info, error))
+    return FALSE;
+  if (strcmp (precision, "bf16") == 0)
+    *act_dtype = TESS_DTYPE_BF16;
+  else
+    *act_dtype = strcmp (precision, "auto") == 0 && info.bf16 ? TESS_DTYPE_BF16 : TESS_DTYPE_F32;
+  tess_cli_note (cli, _ ("%s: %s, %s"), why, info.name, *act_dtype == TESS_DTYPE_BF16 ? "bf16" : "f32");
+  return TRUE;
+}
+
+gboolean
+tess_cli_triple (const char *text, const char *option, gint64 lo, gint64 hi, gint64 out[3], GError **error)
+{
+  g_auto (GStrv) parts = g_strsplit (text ? text : "", ",", -1);
+  guint n = g_strv_length (parts);
+
+  for (guint i = 0; i < n && n <= 3; i++)
+    if (!g_ascii_string_to_signed (parts[i], 10, lo, hi, &out[i], NULL))
+      n = 4;
+  if (n == 1)
+    out[1] = out[2] = out[0];
+  else if (n != 3) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
+                 _ ("%s %s: give one whole number, or three as X,Y,Z, from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT),
+                 option, text ? text : "", lo, hi);
+    return FALSE;
+  }
+  return TRUE;
+}

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "tess-backend.h"
+#include "tess-json.h"
+#include "tess-progress.h"
+
+G_BEGIN_DECLS
+
+/* The options every command takes (DESIGN chapter 6). */
+typedef struct {
+  gboolean json, quiet;
+  char    *backend;   /* "auto", "cpu", "cuda" */
+  char    *precision; /* "auto", "bf16", "f32" */
+  int      threads;   /* 0 = all cores */
+  gint64   seed;      /* -1 = not given */
+} TessCli;
+
+typedef int (*TessCliFunc) (TessCli *cli, int argc, char **argv); /* argv[0] = the command; returns the exit code */
+
+/* Parses the common options and `entries`; what is left of argv are the operands, argv[1..argc-1]. min/max operands
+ * are checked (max -1 = any). On a wrong use or --help it has printed what is to be said: return *exit_code. */
+gboolean tess_cli_parse (TessCli *cli, int *argc, char ***argv, const GOptionEntry *entries, const char *operands,
+                         const char *summary, int min_operands, int max_operands, int *exit_code);
+/* Prints "tessera-cli: MESSAGE", frees the error; 2 for TESS_ERROR_USAGE, else 1. */
+int      tess_cli_fail (GError *error);
+/* A progress that draws a bar on standard error when that is a terminal and not --quiet; Ctrl-C cancels it. */
+TessProgress *tess_cli_progress (TessCli *cli, const char *label);
+void     tess_cli_progress_end (TessProgress *progress);
+void     tess_cli_print_json (JsonNode *root); /* to standard output; takes the node */
+void     tess_cli_note (TessCli *cli, const char *format, ...) G_GNUC_PRINTF (2, 3); /* a line on standard error unless --quiet */
+gboolean tess_cli_interrupted (void); /* Ctrl-C was pressed */
+/* --backend, --precision, --threads -> what to open; says on standard error which was chosen and why. */
+gboolean tess_cli_backend (TessCli *cli, const TessBackendIface **backend, guint *device, guint *n_threads,
+                           TessDType *act_dtype, GError **error);
+/* "40", "40,56,40" -> three values. */
+gboolean tess_cli_triple (const char *text, const char *option, gint64 lo, gint64 hi, gint64 out[3], GError **error);
+
+int tess_cmd_info     (TessCli *cli, int argc, char **argv);
+int tess_cmd_convert  (TessCli *cli, int argc, char **argv);
+int tess_cmd_phantom  (TessCli *cli, int argc, char **argv);
+int tess_cmd_plan     (TessCli *cli, int argc, char **argv);
+int tess_cmd_patches  (TessCli *cli, int argc, char **argv);
+int tess_cmd_train    (TessCli *cli, int argc, char **argv);
+int tess_cmd_predict  (TessCli *cli, int argc, char **argv);
+int tess_cmd_evaluate (TessCli *cli, int argc, char **argv);
+int tess_cmd_devices  (TessCli *cli, int argc, char **argv);
+
+G_END_DECLS

@@ -1,0 +1,1 @@
+#include "tess-nifti.h"

@@ -1,0 +1,1 @@
+#include "tess-geometry.h"

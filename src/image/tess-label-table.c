@@ -1,0 +1,1 @@
+#include "tess-label-table.h"

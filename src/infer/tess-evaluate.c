@@ -1,0 +1,1 @@
+#include "tess-evaluate.h"

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "tess-model.h"
+#include "tess-sampler.h"
+
+G_BEGIN_DECLS
+
+/* Sliding-window inference with a model on a device. One thread at a time. */
+typedef struct _TessPredictor TessPredictor;
+
+TessPredictor *tess_predictor_new  (TessModel *model, const TessBackendIface *backend, guint device, guint n_threads,
+                                    TessDType act_dtype, GError **error);
+void           tess_predictor_free (TessPredictor *predictor);
+/* images: the scan's channels in plan order (MISMATCH before any work when the count differs). Result: uint8 labels
+ * with the plan's label table on exactly the input's grid. Memory is bounded by a band of tile rows, not the scan. */
+TessVolume    *tess_predictor_run  (TessPredictor *predictor, TessVolume *const *images, guint n_images,
+                                    TessProgress *progress, GError **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessPredictor, tess_predictor_free)
+
+G_END_DECLS

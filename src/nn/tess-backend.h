@@ -1,0 +1,69 @@
+#pragma once
+
+#include "tess-graph.h"
+
+G_BEGIN_DECLS
+
+/* The contract between nn and what computes. One thread uses a device and its programs at a time. Failures are
+ * GErrors (UNSUPPORTED NO_MEMORY DEVICE_LOST BAD_SHAPE IO), never an abort. */
+#define TESS_BACKEND_ABI 1u
+
+typedef struct _TessDevice  TessDevice;  /* defined by each backend */
+typedef struct _TessBuffer  TessBuffer;  /* device memory outside programs */
+typedef struct _TessProgram TessProgram;
+
+typedef struct {
+  char     name[128];
+  guint64  memory_total, memory_free; /* bytes */
+  gboolean bf16; /* bf16 is faster than f32 here and will be used by --precision auto */
+  char     detail[128]; /* "AVX-512 BF16", "sm_90" */
+} TessDeviceInfo;
+
+typedef struct {
+  gsize arena[TESS_N_ARENAS];
+  gsize workspace; /* taken by bind besides the arenas: packed weights, scratch */
+} TessRequirements;
+
+#define TESS_MAX_HEADS 8
+
+typedef struct {
+  double  learning_rate, momentum, weight_decay, clip_norm; /* TRAIN programs */
+  double  head_weight[TESS_MAX_HEADS]; /* weight of every loss op in the gradient */
+  guint64 param_version; /* a program packs the weights again when this differs from its last run */
+} TessStepArgs;
+
+typedef struct _TessBackendIface {
+  guint32     abi; /* TESS_BACKEND_ABI */
+  const char *id;  /* "cpu", "cuda" */
+  const char *name;
+  guint       (*n_devices)   (GError **error); /* 0 with an error says why there is none */
+  gboolean    (*device_info) (guint index, TessDeviceInfo *info, GError **error);
+  TessDevice *(*open)        (guint index, guint n_threads, GError **error); /* n_threads: CPU; 0 = all cores */
+  void        (*close)       (TessDevice *device);
+
+  TessBuffer *(*buffer_new)  (TessDevice *device, gsize bytes, GError **error); /* zeroed */
+  void        (*buffer_free) (TessBuffer *buffer);
+  void       *(*buffer_host) (TessBuffer *buffer); /* its address where the host can use it directly, else NULL */
+  gboolean    (*upload)      (TessBuffer *buffer, gsize offset, const void *source, gsize n, GError **error);
+  gboolean    (*download)    (TessBuffer *buffer, gsize offset, void *target, gsize n, GError **error);
+
+  /* Builds everything but takes no arena memory: what it needs is known before anything is taken. */
+  TessProgram *(*prepare)      (TessDevice *device, TessGraph *graph, TessRequirements *requirements, GError **error);
+  gboolean     (*bind)         (TessProgram *program, TessBuffer *const arenas[TESS_N_ARENAS], GError **error);
+  gboolean     (*run)          (TessProgram *program, const TessStepArgs *args, GError **error); /* returns when done */
+  void         (*program_free) (TessProgram *program);
+} TessBackendIface;
+
+/* A plugin exports this; returns NULL for a host ABI it does not speak. */
+typedef const TessBackendIface *(*TessBackendQuery) (guint32 host_abi);
+#define TESS_BACKEND_QUERY_SYMBOL "tess_backend_query"
+
+/* Registry. Linked-in backends are registered by the program; plugins are looked for in $TESSERA_BACKEND_DIR, then
+ * the installed folder, as libtessera-ID.so. */
+void                    tess_backend_register (const TessBackendIface *iface);
+const TessBackendIface *tess_backend_find     (const char *id, GError **error); /* loads the plugin when needed */
+/* "auto": cuda when it has a device, else cpu. why: one line for the user (new string). */
+const TessBackendIface *tess_backend_choose   (const char *id_or_auto, char **why, GError **error);
+guint                   tess_backends_known   (const char *const **ids); /* "cpu", "cuda" */
+
+G_END_DECLS

@@ -1,0 +1,167 @@
+#pragma once
+
+#include "tess-dtype.h"
+#include "tess-error.h"
+
+G_BEGIN_DECLS
+
+/* A network, its loss, its backward pass and its optimiser as one flat list of ops over tensors.
+ *
+ * Axis order in nn and the backends: activations are NDHWC, dim = {N, D, H, W, C}, C fastest (D,H,W = z,y,x).
+ * Parameters are float32 in PyTorch's layout: convolution {out, in, kD, kH, kW}, transposed convolution
+ * {in, out, kD, kH, kW}, vectors {C}. Each backend packs its own copy of the weights. */
+
+#define TESS_MAX_DIMS 5
+#define TESS_NONE G_MAXUINT
+
+typedef guint TessId; /* index into graph->tensors */
+
+typedef enum {
+  TESS_ROLE_INPUT,  /* image batch; written by the caller before a run */
+  TESS_ROLE_LABEL,  /* uint8 class per voxel {N,D,H,W,1}; written by the caller */
+  TESS_ROLE_ACT,    /* lives only inside a run; memory shared by lifetime */
+  TESS_ROLE_OUTPUT, /* read by the caller after a run; memory never shared */
+  TESS_ROLE_PARAM,
+  TESS_ROLE_GRAD,   /* of a parameter; same order and offsets as PARAM */
+  TESS_ROLE_MOMENTUM,
+} TessRole;
+
+/* Memory is asked for and bound an arena at a time. PARAM, GRAD and MOMENTUM depend only on the network, so that
+ * programs of different batch size share them; ACT may be shared by programs that never run at the same time. */
+typedef enum {
+  TESS_ARENA_PARAM,
+  TESS_ARENA_GRAD,
+  TESS_ARENA_MOMENTUM,
+  TESS_ARENA_ACT,
+  TESS_ARENA_IO, /* inputs, labels, outputs */
+  TESS_N_ARENAS
+} TessArena;
+
+typedef struct {
+  char     *name; /* parameters: PyTorch's name, e.g. "encoder.stages.0.0.convs.0.conv.weight" */
+  TessRole  role;
+  TessDType dtype;
+  guint     n_dims;
+  gint64    dim[TESS_MAX_DIMS];
+  gsize     bytes;
+  TessArena arena;  /* set by tess_graph_place */
+  gsize     offset; /* bytes, multiple of 256; set by tess_graph_place */
+  guint     first, last; /* op indices between which the contents must survive; set by tess_graph_place */
+  TessId    grad;   /* gradient of this tensor, TESS_NONE until backward asks for one */
+  double    init_fan; /* parameters: > 0 Kaiming normal with this fan-in, 0 zeros, -1 ones */
+} TessTensor;
+
+typedef enum {
+  /* forward: in -> out */
+  TESS_OP_CONV,           /* x, w, [b] -> y                     attr.conv */
+  TESS_OP_CONV_TRANSPOSE, /* x, w, [b] -> y                     attr.conv */
+  TESS_OP_NORM_ACT,       /* x, gamma, beta -> y, stats         attr.norm; stats f32 {N, C, 2}: mean, 1/sqrt(var+eps) */
+  TESS_OP_LEAKY_RELU,     /* x -> y                             attr.norm.slope */
+  TESS_OP_ADD,            /* a, b -> y */
+  TESS_OP_CONCAT,         /* a, b -> y                          channels: a then b */
+  TESS_OP_LABEL_RESIZE,   /* labels -> labels                   nearest-exact: source index = floor ((i + 0.5) * in / out) */
+  TESS_OP_DICE_CE,        /* logits f32, labels -> metrics      attr.loss; metrics f64 {3 + 3 * classes} */
+  /* backward */
+  TESS_OP_CONV_BWD_DATA,             /* dy, w -> dx */
+  TESS_OP_CONV_BWD_WEIGHTS,          /* x, dy -> dw, [db] */
+  TESS_OP_CONV_TRANSPOSE_BWD_DATA,   /* dy, w -> dx */
+  TESS_OP_CONV_TRANSPOSE_BWD_WEIGHTS,/* x, dy -> dw, [db] */
+  TESS_OP_NORM_ACT_BWD,   /* x, gamma, beta, stats, dy -> dx, dgamma, dbeta */
+  TESS_OP_LEAKY_RELU_BWD, /* x, dy -> dx */
+  TESS_OP_CONCAT_BWD,     /* dy -> da, db */
+  TESS_OP_DICE_CE_BWD,    /* logits, labels, metrics -> dlogits attr.loss */
+  /* optimiser */
+  TESS_OP_GRAD_NORM,      /* -> norm f64 {1}: 2-norm over the whole GRAD arena */
+  TESS_OP_SGD,            /* norm ->: clip, then SGD with Nesterov momentum over the PARAM, GRAD, MOMENTUM arenas */
+  TESS_N_OPS
+} TessOpKind;
+
+typedef struct {
+  int kernel[3], stride[3], pad[3]; /* D, H, W; symmetric padding */
+} TessConvAttr;
+
+typedef struct {
+  float eps;
+  float slope; /* leaky ReLU below zero; 1 = no activation */
+} TessNormAttr;
+
+typedef struct {
+  guint    head;       /* index into TessStepArgs.head_weight */
+  guint    n_classes;
+  float    smooth;     /* nnU-Net: 1e-5 */
+  gboolean batch_dice; /* sums over the batch before the ratio */
+} TessLossAttr;
+
+/* metrics of TESS_OP_DICE_CE, float64: [0] loss = ce + dice term, unweighted; [1] cross-entropy (mean over voxels);
+ * [2] Dice term (-mean soft Dice of the foreground classes); then per class c the hard counts of argmax against
+ * labels at 3 + 3c: tp, fp, fn. */
+#define TESS_METRICS_SIZE(n_classes) (3 + 3 * (n_classes))
+
+typedef struct {
+  TessOpKind kind;
+  guint  n_in, n_out;
+  TessId in[6], out[4]; /* TESS_NONE for an optional one left out */
+  union {
+    TessConvAttr conv;
+    TessNormAttr norm;
+    TessLossAttr loss;
+  } attr;
+} TessOp;
+
+typedef struct {
+  gatomicrefcount ref_count;
+  GArray   *tensors; /* TessTensor */
+  GArray   *ops;     /* TessOp */
+  TessDType act_dtype; /* F32 or BF16: activations and their gradients. Logits, stats, metrics, parameters are not affected */
+  guint     n_forward; /* ops [0, n_forward) are the forward pass and the loss */
+  gsize     arena_bytes[TESS_N_ARENAS]; /* set by tess_graph_place */
+  gboolean  placed;
+} TessGraph;
+
+TessGraph *tess_graph_new   (TessDType act_dtype);
+TessGraph *tess_graph_ref   (TessGraph *graph);
+void       tess_graph_unref (TessGraph *graph);
+
+static inline TessTensor *
+tess_graph_tensor (const TessGraph *graph, TessId id)
+{
+  return &g_array_index (graph->tensors, TessTensor, id);
+}
+static inline TessOp *
+tess_graph_op (const TessGraph *graph, guint i)
+{
+  return &g_array_index (graph->ops, TessOp, i);
+}
+
+const char *tess_op_name          (TessOpKind kind);
+TessId      tess_graph_find       (const TessGraph *graph, const char *name); /* TESS_NONE when absent */
+gint64      tess_tensor_n_elements (const TessTensor *tensor);
+
+/* Building. Every op infers and checks its shapes: a misfit returns TESS_NONE and sets BAD_SHAPE naming the op. */
+TessId tess_graph_add_tensor  (TessGraph *graph, const char *name, TessRole role, TessDType dtype, guint n_dims, const gint64 *dim);
+TessId tess_graph_param       (TessGraph *graph, const char *name, guint n_dims, const gint64 *dim, double init_fan);
+TessId tess_graph_conv        (TessGraph *graph, TessId x, TessId w, TessId b, const TessConvAttr *attr, TessDType out_dtype, GError **error);
+TessId tess_graph_conv_transpose (TessGraph *graph, TessId x, TessId w, TessId b, const TessConvAttr *attr, GError **error);
+TessId tess_graph_norm_act    (TessGraph *graph, TessId x, TessId gamma, TessId beta, const TessNormAttr *attr, GError **error);
+TessId tess_graph_leaky_relu  (TessGraph *graph, TessId x, float slope, GError **error);
+TessId tess_graph_add         (TessGraph *graph, TessId a, TessId b, GError **error);
+TessId tess_graph_concat      (TessGraph *graph, TessId a, TessId b, GError **error);
+TessId tess_graph_label_resize (TessGraph *graph, TessId labels, const gint64 dhw[3], GError **error);
+TessId tess_graph_dice_ce     (TessGraph *graph, TessId logits, TessId labels, const TessLossAttr *attr, GError **error); /* -> metrics */
+void   tess_graph_mark_output (TessGraph *graph, TessId id); /* the caller reads it after a run */
+
+/* Appends the gradient ops of every loss op to every parameter. A parameter no loss reaches gets a zero gradient
+ * (its GRAD bytes are zeroed once when bound). A tensor with several consumers gets ADDs. */
+gboolean tess_graph_append_backward  (TessGraph *graph, GError **error);
+gboolean tess_graph_append_optimiser (TessGraph *graph, GError **error); /* GRAD_NORM, SGD */
+
+/* Gives every tensor its arena and offset (256-byte aligned): PARAM, GRAD and MOMENTUM contiguous in order of
+ * declaration; ACT by lifetime, largest first, first gap that fits; IO one after the other. */
+gboolean tess_graph_place (TessGraph *graph, GError **error);
+
+/* Fills the parameters (host memory of arena_bytes[PARAM]) by Philox from seed: Kaiming normal (a = slope) / 0 / 1. */
+void     tess_graph_init_params (const TessGraph *graph, guint64 seed, double slope, void *param_arena);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessGraph, tess_graph_unref)
+
+G_END_DECLS

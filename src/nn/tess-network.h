@@ -1,0 +1,57 @@
+#pragma once
+
+#include "tess-graph.h"
+
+G_BEGIN_DECLS
+
+#define TESS_NETWORK_MAX_STAGES 8
+
+/* Plain U-Net (nnU-Net's PlainConvUNet): axis arrays are D, H, W. */
+typedef struct {
+  guint  n_stages;
+  guint  n_channels, n_classes;
+  gint64 features[TESS_NETWORK_MAX_STAGES];
+  gint64 kernel[TESS_NETWORK_MAX_STAGES][3];
+  gint64 stride[TESS_NETWORK_MAX_STAGES][3];
+  gint64 convs_encoder[TESS_NETWORK_MAX_STAGES];
+  gint64 convs_decoder[TESS_NETWORK_MAX_STAGES]; /* n_stages-1, lowest resolution first */
+  double leaky_slope, norm_eps;
+} TessNetworkSpec;
+
+typedef enum {
+  TESS_PROGRAM_INFER,    /* image -> logits */
+  TESS_PROGRAM_EVALUATE, /* + labels -> metrics, no gradients */
+  TESS_PROGRAM_TRAIN,    /* + backward and optimiser */
+} TessProgramKind;
+
+typedef struct {
+  TessProgramKind kind;
+  gint64    batch;
+  gint64    dhw[3];      /* patch */
+  TessDType act_dtype;
+  gboolean  deep_supervision; /* FALSE: only the finest head is computed (all heads keep their parameters) */
+  float     dice_smooth;
+  gboolean  batch_dice;
+} TessProgramSpec;
+
+/* A built and placed graph with its named ends. logits[0] is the finest head; image f32 {N,D,H,W,Cin}. */
+typedef struct {
+  TessGraph *graph;
+  guint  n_heads;
+  TessId image, labels; /* labels TESS_NONE for INFER */
+  TessId logits[TESS_NETWORK_MAX_STAGES];  /* f32 OUTPUT {N,d,h,w,classes} */
+  TessId metrics[TESS_NETWORK_MAX_STAGES]; /* f64 OUTPUT, TESS_NONE for INFER */
+  TessId grad_norm; /* f64 OUTPUT {1}, TRAIN only */
+} TessNetwork;
+
+/* Parameters carry the names PlainConvUNet's state dict has (encoder.stages.S.0.convs.I.conv.weight,
+ * decoder.transpconvs.U.weight, decoder.seg_layers.U.weight, ...), aliases left out, in its order. */
+TessNetwork *tess_network_build (const TessNetworkSpec *spec, const TessProgramSpec *program, GError **error);
+void         tess_network_free  (TessNetwork *network);
+gint64       tess_network_n_parameters (const TessNetworkSpec *spec);
+/* The multiple every patch axis must have: product of strides, D, H, W. */
+void         tess_network_divisor (const TessNetworkSpec *spec, gint64 dhw[3]);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessNetwork, tess_network_free)
+
+G_END_DECLS

@@ -1,0 +1,33 @@
+#pragma once
+
+#include "tess-plan.h"
+#include "tess-session.h"
+
+G_BEGIN_DECLS
+
+/* What every deep-supervision head says about one fixed validation patch. Plain memory, ref-counted, immutable once
+ * published. Axis order of all arrays: z, y, x (x fastest). */
+typedef struct {
+  gint64  dhw[3];
+  guint8 *probabilities; /* {classes, D, H, W}: round (255 p) */
+} TessSnapshotHead;
+
+typedef struct {
+  gatomicrefcount ref_count;
+  gint64    epoch, iteration; /* iteration counted over the whole run */
+  char     *case_id;
+  guint     n_channels, n_classes, n_heads;
+  gint64    dhw[3];
+  guint16  *image; /* {C, D, H, W} float16 */
+  guint8   *truth; /* {D, H, W} */
+  TessSnapshotHead heads[TESS_MAX_HEADS]; /* finest first */
+} TessSnapshot;
+
+TessSnapshot *tess_snapshot_ref   (TessSnapshot *snapshot);
+void          tess_snapshot_unref (TessSnapshot *snapshot);
+gboolean      tess_snapshot_save  (const TessSnapshot *snapshot, const char *path, GError **error); /* safetensors, atomic */
+TessSnapshot *tess_snapshot_load  (const char *path, GError **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessSnapshot, tess_snapshot_unref)
+
+G_END_DECLS

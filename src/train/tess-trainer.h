@@ -1,0 +1,65 @@
+#pragma once
+
+#include "tess-snapshot.h"
+#include "tess-dataset.h"
+
+G_BEGIN_DECLS
+
+typedef struct {
+  const char *dataset_dir, *run_dir;
+  TessPlan   *plan;         /* NULL: the run's own when resuming, else tess_auto_plan */
+  int         fold;         /* -1 = all */
+  double      val_fraction; /* > 0: instead of a fold */
+  gint64      epochs;       /* > 0: this many; the schedule follows the epoch */
+  double      minutes;      /* > 0: stop then; the schedule follows the clock */
+  gboolean    resume;       /* go on from latest.safetensors; a run folder with a run in it is refused otherwise */
+  const TessBackendIface *backend;
+  guint       device;
+  guint       n_threads;    /* 0 = all cores */
+  TessDType   act_dtype;
+  gint64      seed;         /* < 0: the plan's */
+} TessTrainOptions;
+
+typedef enum {
+  TESS_TRAIN_IDLE,
+  TESS_TRAIN_PREPARING,
+  TESS_TRAIN_RUNNING,
+  TESS_TRAIN_PAUSED,
+  TESS_TRAIN_STOPPED, /* by tess_trainer_stop, with a checkpoint */
+  TESS_TRAIN_DONE,
+  TESS_TRAIN_FAILED,
+} TessTrainState;
+
+typedef struct {
+  TessTrainState state;
+  gint64  epoch, n_epochs;              /* n_epochs 0 when a time budget rules */
+  gint64  iteration, n_iterations;      /* in this epoch */
+  gint64  total_iterations;
+  double  elapsed, remaining;           /* seconds of training; remaining NaN while unknown */
+  double  train_loss, val_loss;         /* of the last iteration / last validation; NaN before */
+  guint   n_labels;
+  double  dice[TESS_MAX_LABELS];        /* validation pseudo Dice of every class of the last epoch; NaN = undefined; [0] mean of foreground */
+  double  best_dice;
+  double  learning_rate, iterations_per_second;
+  double  loader_share;                 /* of the step time spent waiting for data */
+  guint64 memory_bytes;                 /* device arenas */
+  guint64 cache_bytes;
+} TessTrainStatus;
+
+/* Training on a thread of its own. The functions below are safe from any other thread and never wait for it. */
+typedef struct _TessTrainer TessTrainer;
+
+TessTrainer *tess_trainer_new    (const TessTrainOptions *options, GError **error); /* checks everything that can be checked early */
+gboolean     tess_trainer_start  (TessTrainer *trainer, GError **error);
+void         tess_trainer_pause  (TessTrainer *trainer); /* within one iteration */
+void         tess_trainer_resume (TessTrainer *trainer);
+void         tess_trainer_stop   (TessTrainer *trainer); /* within one iteration, writes latest.safetensors */
+gboolean     tess_trainer_wait   (TessTrainer *trainer, GError **error); /* until it ends; TRUE for DONE and STOPPED */
+void         tess_trainer_status (TessTrainer *trainer, TessTrainStatus *status);
+TessSnapshot *tess_trainer_newest_snapshot (TessTrainer *trainer); /* new reference or NULL */
+void         tess_trainer_set_notify (TessTrainer *trainer, void (*func) (gpointer), gpointer data); /* from its thread, at most 20 times a second */
+void         tess_trainer_free   (TessTrainer *trainer); /* stops and waits */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessTrainer, tess_trainer_free)
+
+G_END_DECLS
