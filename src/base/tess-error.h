@@ -21,6 +21,7 @@ typedef enum {
 
 GQuark tess_error_quark (void);
 
+/* "PATH: cannot DOING: reason; what to do"; doing: "open", "read", "write", ... in the infinitive, translated. */
 void tess_error_set_errno (GError **error, const char *path, int saved_errno, const char *doing);
 
 G_END_DECLS

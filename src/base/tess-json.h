@@ -20,8 +20,15 @@ gboolean tess_json_array   (JsonObject *o, const char *origin, const char *name,
 gboolean tess_json_doubles (JsonObject *o, const char *origin, const char *name, double *values, guint n, GError **error);
 gboolean tess_json_ints    (JsonObject *o, const char *origin, const char *name, gint64 lo, gint64 hi, gint64 *values, guint n, GError **error);
 
+gboolean tess_json_string_opt (JsonObject *o, const char *origin, const char *name, const char **value, GError **error);
+gboolean tess_json_int_opt    (JsonObject *o, const char *origin, const char *name, gint64 lo, gint64 hi, gint64 *value, GError **error);
+gboolean tess_json_double_opt (JsonObject *o, const char *origin, const char *name, double *value, GError **error);
+gboolean tess_json_bool_opt   (JsonObject *o, const char *origin, const char *name, gboolean *value, GError **error);
+gboolean tess_json_object_opt (JsonObject *o, const char *origin, const char *name, JsonObject **value, GError **error);
+gboolean tess_json_array_opt  (JsonObject *o, const char *origin, const char *name, JsonArray **value, GError **error);
+
 /* Writing. */
-char    *tess_json_to_text (JsonNode *root, gboolean pretty); /* doubles with 17 digits; NaN and infinities as null */
+char    *tess_json_to_text (JsonNode *root, gboolean pretty); /* doubles so that they read back equal; NaN and infinities as null */
 gboolean tess_json_save    (const char *path, JsonNode *root, GError **error); /* pretty, atomic */
 
 G_END_DECLS

@@ -1,1 +1,321 @@
 #include "tess-stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <isa-l/igzip_lib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BUFFER_SIZE ((gsize) 1 << 20)
+#define MAX_PIECE ((gsize) 1 << 30) /* ISA-L and read(2) count in 32 bits */
+#define MAX_RATIO 1032              /* deflate's best: 258 bytes from two bits */
+
+struct _TessStream {
+  char *path;
+  int fd;
+  guint64 file_size, file_read; /* file_read: fetched from the file, the part still in the buffer included */
+  guint8 *buffer;
+  gsize begin, end; /* unread part of buffer */
+  gboolean gzip, at_end;
+  gboolean finished; /* gzip: the last member is complete and its checksum right */
+  struct inflate_state *inflate;
+};
+
+static char *
+display (const TessStream *stream)
+{
+  return g_filename_display_name (stream->path);
+}
+
+/* Puts more of the file into the empty buffer. At the end of the file at_end is set and TRUE returned. */
+static gboolean
+fill (TessStream *stream, GError **error)
+{
+  gssize n;
+
+  do
+    n = read (stream->fd, stream->buffer, BUFFER_SIZE);
+  while (n < 0 && errno == EINTR);
+  if (n < 0) {
+    tess_error_set_errno (error, stream->path, errno, _ ("read"));
+    return FALSE;
+  }
+  stream->begin = 0;
+  stream->end = (gsize) n;
+  stream->file_read += (guint64) n;
+  if (n == 0)
+    stream->at_end = TRUE;
+  return TRUE;
+}
+
+/**
+ * tess_stream_open:
+ *
+ * Opens a regular file for reading from its start to its end. Whether it is gzip is decided by its first two bytes,
+ * not by its name.
+ */
+TessStream *
+tess_stream_open (const char *path, GError **error)
+{
+  g_autoptr (TessStream) stream = g_new0 (TessStream, 1);
+  struct stat info;
+
+  stream->path = g_strdup (path);
+  stream->fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not make us wait */
+  if (stream->fd < 0) {
+    tess_error_set_errno (error, path, errno, _ ("open"));
+    return NULL;
+  }
+  if (fstat (stream->fd, &info) != 0) {
+    tess_error_set_errno (error, path, errno, _ ("open"));
+    return NULL;
+  }
+  if (!S_ISREG (info.st_mode)) {
+    g_autofree char *name = display (stream);
+
+    g_set_error (error, TESS_ERROR, TESS_ERROR_IO,
+                 S_ISDIR (info.st_mode) ? _ ("%s: this is a folder; give a file inside it")
+                                        : _ ("%s: this is not a regular file; give a file on a disk"),
+                 name);
+    return NULL;
+  }
+  posix_fadvise (stream->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+  stream->file_size = (guint64) info.st_size;
+  stream->buffer = g_malloc (BUFFER_SIZE);
+  if (!fill (stream, error))
+    return NULL;
+  if (stream->end >= 2 && stream->buffer[0] == 0x1f && stream->buffer[1] == 0x8b) {
+    stream->gzip = TRUE;
+    stream->inflate = g_new (struct inflate_state, 1);
+    isal_inflate_init (stream->inflate);
+    stream->inflate->crc_flag = ISAL_GZIP; /* header parsed, checksum and length compared */
+  }
+  return g_steal_pointer (&stream);
+}
+
+void
+tess_stream_free (TessStream *stream)
+{
+  if (!stream)
+    return;
+  if (stream->fd >= 0)
+    close (stream->fd);
+  g_free (stream->inflate);
+  g_free (stream->buffer);
+  g_free (stream->path);
+  g_free (stream);
+}
+
+gboolean
+tess_stream_is_gzip (TessStream *stream)
+{
+  return stream->gzip;
+}
+
+static gssize
+read_plain (TessStream *stream, guint8 *out, gsize n, GError **error)
+{
+  gsize done = 0;
+
+  while (done < n) {
+    gsize have = stream->end - stream->begin;
+
+    if (have > 0) {
+      gsize piece = MIN (have, n - done);
+
+      memcpy (out + done, stream->buffer + stream->begin, piece);
+      stream->begin += piece;
+      done += piece;
+    } else if (stream->at_end) {
+      break;
+    } else if (n - done >= BUFFER_SIZE) { /* large reads go straight to the caller */
+      gssize got;
+
+      do
+        got = read (stream->fd, out + done, MIN (n - done, MAX_PIECE));
+      while (got < 0 && errno == EINTR);
+      if (got < 0) {
+        tess_error_set_errno (error, stream->path, errno, _ ("read"));
+        return -1;
+      }
+      if (got == 0)
+        stream->at_end = TRUE;
+      stream->file_read += (guint64) got;
+      done += (gsize) got;
+    } else if (!fill (stream, error)) {
+      return -1;
+    }
+  }
+  return (gssize) done;
+}
+
+static gssize
+fail_format (TessStream *stream, GError **error, const char *format)
+{
+  g_autofree char *name = display (stream);
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, format, name);
+#pragma GCC diagnostic pop
+  return -1;
+}
+
+/* Between two members: looks for another. What follows the last member without gzip's magic number is ignored,
+ * as gzip and zlib do (some tapes and tools pad with zeros). */
+static gboolean
+next_member (TessStream *stream, GError **error)
+{
+  guint8 first;
+
+  if (stream->begin == stream->end && !stream->at_end && !fill (stream, error))
+    return FALSE;
+  if (stream->begin == stream->end) {
+    stream->finished = TRUE;
+    return TRUE;
+  }
+  first = stream->buffer[stream->begin];
+  if (first == 0x1f) {
+    if (stream->end - stream->begin == 1) { /* the second magic byte lies in the next piece */
+      stream->begin = stream->end;
+      if (!fill (stream, error))
+        return FALSE;
+      if (stream->begin == stream->end) {
+        fail_format (stream, error, _ ("%s: the compressed data end too early; the file is incomplete, copy it again"));
+        return FALSE;
+      }
+      if (stream->buffer[0] != 0x8b) {
+        stream->finished = TRUE;
+        return TRUE;
+      }
+      isal_inflate_reset (stream->inflate);
+      stream->inflate->crc_flag = ISAL_GZIP;
+      stream->inflate->next_in = &first; /* hand over the byte that was dropped from the buffer */
+      stream->inflate->avail_in = 1;
+      stream->inflate->avail_out = 0;
+      isal_inflate (stream->inflate);
+      return TRUE;
+    }
+    if (stream->buffer[stream->begin + 1] == 0x8b) {
+      isal_inflate_reset (stream->inflate);
+      stream->inflate->crc_flag = ISAL_GZIP;
+      return TRUE;
+    }
+  }
+  stream->finished = TRUE;
+  return TRUE;
+}
+
+static gssize
+read_gzip (TessStream *stream, guint8 *out, gsize n, GError **error)
+{
+  struct inflate_state *state = stream->inflate;
+  gsize done = 0;
+  int idle = 0;
+
+  while (done < n && !stream->finished) {
+    guint32 room = (guint32) MIN (n - done, MAX_PIECE);
+    gsize had;
+    int result;
+
+    if (stream->begin == stream->end && !stream->at_end && !fill (stream, error))
+      return -1;
+    had = stream->end - stream->begin;
+    state->next_in = stream->buffer + stream->begin;
+    state->avail_in = (guint32) had;
+    state->next_out = out + done;
+    state->avail_out = room;
+    result = isal_inflate (state);
+    stream->begin = stream->end - state->avail_in;
+    done += room - state->avail_out;
+    if (result == ISAL_INCORRECT_CHECKSUM)
+      return fail_format (stream, error,
+                          _ ("%s: the checksum of the compressed data is wrong; the file is damaged, copy it again"));
+    if (result < 0)
+      return fail_format (stream, error, _ ("%s: the compressed data are damaged; copy the file again"));
+    if (state->block_state == ISAL_BLOCK_FINISH) {
+      if (!next_member (stream, error))
+        return -1;
+    } else if (had == state->avail_in && room == state->avail_out) {
+      if (stream->at_end)
+        return fail_format (stream, error,
+                            _ ("%s: the compressed data end too early; the file is incomplete, copy it again"));
+      if (++idle > 8) /* never seen; but bytes from outside must not make us loop */
+        return fail_format (stream, error, _ ("%s: the compressed data are damaged; copy the file again"));
+    } else {
+      idle = 0;
+    }
+  }
+  return (gssize) done;
+}
+
+/**
+ * tess_stream_read:
+ *
+ * Returns: the number of bytes put into @buffer, less than @n only at the end of the contents; -1 on failure.
+ * A gzip member's checksum is compared when a read passes its last byte: who wants it checked reads until 0.
+ */
+gssize
+tess_stream_read (TessStream *stream, void *buffer, gsize n, GError **error)
+{
+  g_return_val_if_fail (n <= G_MAXSSIZE, -1);
+  return stream->gzip ? read_gzip (stream, buffer, n, error) : read_plain (stream, buffer, n, error);
+}
+
+gboolean
+tess_stream_read_exact (TessStream *stream, void *buffer, gsize n, GError **error)
+{
+  gssize got = tess_stream_read (stream, buffer, n, error);
+
+  if (got < 0)
+    return FALSE;
+  if ((gsize) got < n) {
+    fail_format (stream, error, _ ("%s: the file ends too early; it is incomplete, copy it again"));
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
+tess_stream_skip (TessStream *stream, guint64 n, GError **error)
+{
+  g_autofree guint8 *scratch = NULL;
+
+  if (n == 0)
+    return TRUE;
+  scratch = g_malloc ((gsize) MIN (n, (guint64) 65536));
+  while (n > 0) {
+    gsize piece = (gsize) MIN (n, (guint64) 65536);
+
+    if (!tess_stream_read_exact (stream, scratch, piece, error))
+      return FALSE;
+    n -= piece;
+  }
+  return TRUE;
+}
+
+guint64
+tess_stream_file_size (TessStream *stream)
+{
+  return stream->file_size;
+}
+
+guint64
+tess_stream_file_read (TessStream *stream)
+{
+  return stream->file_read - (stream->end - stream->begin);
+}
+
+guint64
+tess_stream_max_size (TessStream *stream)
+{
+  if (!stream->gzip)
+    return stream->file_size;
+  return stream->file_size > G_MAXUINT64 / MAX_RATIO ? G_MAXUINT64 : stream->file_size * MAX_RATIO;
+}
+
+const char *
+tess_stream_peek_path (TessStream *stream)
+{
+  return stream->path;
+}

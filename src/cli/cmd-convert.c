@@ -1,7 +1,64 @@
 #include "tess-cli.h"
+#include "tess-format.h"
+#include "tess-format-registry.h"
+
+#include <stdio.h>
+
+static JsonNode *
+summary_json (const char *in, const char *out, TessVolume *volume)
+{
+  const gint64 *dim = tess_volume_dim (volume);
+  g_autofree char *in_name = g_filename_display_name (in), *out_name = g_filename_display_name (out);
+  JsonObject *object = json_object_new ();
+  JsonArray *dims = json_array_new ();
+  JsonNode *root = json_node_new (JSON_NODE_OBJECT);
+
+  json_object_set_string_member (object, "input", in_name);
+  json_object_set_string_member (object, "output", out_name);
+  json_object_set_string_member (object, "format", tess_format_for_path (out, NULL)->id);
+  for (int k = 0; k < 3; k++)
+    json_array_add_int_element (dims, dim[k]);
+  json_object_set_array_member (object, "dims", dims);
+  json_object_set_int_member (object, "channels", tess_volume_n_channels (volume));
+  json_object_set_string_member (object, "dtype", tess_dtype_name (tess_volume_dtype (volume)));
+  json_node_take_object (root, object);
+  return root;
+}
 
 int
 tess_cmd_convert (TessCli *cli, int argc, char **argv)
 {
-  return 1;
+  g_autoptr (TessVolume) volume = NULL;
+  const TessFormat *format;
+  TessProgress *progress;
+  GError *error = NULL;
+  gboolean done;
+  int code;
+
+  if (!tess_cli_parse (cli, &argc, &argv, NULL, "IN OUT",
+                       _ ("Writes the volume IN as OUT; the ending of OUT chooses the format. Values and geometry are kept."), 2, 2,
+                       &code))
+    return code;
+  format = tess_format_for_path (argv[2], &error); /* known before a long read */
+  if (!format)
+    return tess_cli_fail (error);
+  progress = tess_cli_progress (cli, _ ("Reading"));
+  volume = tess_volume_load (argv[1], progress, &error);
+  tess_cli_progress_end (progress);
+  if (!volume)
+    return tess_cli_fail (error);
+  progress = tess_cli_progress (cli, _ ("Writing"));
+  done = tess_volume_save (volume, argv[2], progress, &error);
+  tess_cli_progress_end (progress);
+  if (!done)
+    return tess_cli_fail (error);
+  if (cli->json) {
+    tess_cli_print_json (summary_json (argv[1], argv[2], volume));
+  } else {
+    g_autofree char *dims = tess_format_dims (tess_volume_dim (volume), 3);
+    g_autofree char *name = g_filename_display_name (argv[2]);
+
+    printf (_ ("%s: %s voxels, %s, written as %s\n"), name, dims, tess_dtype_name (tess_volume_dtype (volume)), format->name);
+  }
+  return 0;
 }

@@ -1,7 +1,350 @@
 #include "tess-cli.h"
 
+#include "tess-format.h"
+#include "tess-trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define POLL_MICROSECONDS 50000
+#define DRAW_MICROSECONDS 200000
+
+typedef struct {
+  TessCli *cli;
+  TessTrainer *trainer;
+  TessPlan *plan; /* of the run, for the names of its labels; NULL until it is there */
+  const char *run_dir;
+  gboolean terminal, drawn;
+  gint64 last_drawn;
+  guint epochs_shown;
+} Display;
+
+static gboolean
+parse_fold (const char *text, int *fold, GError **error)
+{
+  gint64 value;
+
+  *fold = TESS_FOLD_DEFAULT;
+  if (!text)
+    return TRUE;
+  if (strcmp (text, "all") == 0) {
+    *fold = -1;
+    return TRUE;
+  }
+  if (!g_ascii_string_to_signed (text, 10, 0, 9999, &value, NULL)) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("--fold %s: give 0, 1, 2, ... or all"), text);
+    return FALSE;
+  }
+  *fold = (int) value;
+  return TRUE;
+}
+
+/* "500000000", "500M", "2G": powers of ten, as sizes are shown. */
+static gboolean
+parse_bytes (const char *text, guint64 *bytes, GError **error)
+{
+  static const char units[] = "kMGT";
+  guint64 value, scale = 1;
+  const char *unit;
+  char *end;
+
+  *bytes = 0;
+  if (!text)
+    return TRUE;
+  value = g_ascii_strtoull (text, &end, 10);
+  unit = *end ? strchr (units, *end) : NULL;
+  for (const char *u = units; unit && u <= unit; u++)
+    scale *= 1000;
+  if (unit)
+    end++;
+  if (!g_ascii_isdigit (*text) || *end || value == 0 || !g_uint64_checked_mul (bytes, value, scale)) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("--cache %s: give a number of bytes, as in 500000000, 500M or 2G"),
+                 text);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static void
+erase_line (Display *d)
+{
+  if (d->drawn)
+    fprintf (stderr, "\r\033[K");
+  d->drawn = FALSE;
+}
+
+static char *
+number (double value)
+{
+  return isfinite (value) ? g_strdup_printf ("%.4f", value) : g_strdup ("-");
+}
+
+static void
+draw_line (Display *d, const TessTrainStatus *s)
+{
+  gint64 now = g_get_monotonic_time ();
+  g_autofree char *loss = number (s->train_loss), *dice = number (s->dice[0]), *left = NULL, *of = NULL;
+
+  if (!d->terminal || now - d->last_drawn < DRAW_MICROSECONDS)
+    return;
+  d->last_drawn = now;
+  d->drawn = TRUE;
+  if (s->state == TESS_TRAIN_PREPARING) {
+    fprintf (stderr, _ ("\rpreparing %3.0f %%\033[K"), s->preparing * 100.0);
+  } else {
+    left = isfinite (s->remaining) ? tess_format_duration (s->remaining) : g_strdup ("-");
+    of = s->n_epochs > 0 ? g_strdup_printf ("/%" G_GINT64_FORMAT, s->n_epochs) : g_strdup ("");
+    fprintf (stderr,
+             _ ("\repoch %" G_GINT64_FORMAT "%s  %s %" G_GINT64_FORMAT "/%" G_GINT64_FORMAT
+                "  %.2f it/s  loss %s  Dice %s  left %s  loader %.0f %%\033[K"),
+             s->epoch, of, s->validating ? _ ("validating") : _ ("step"), s->iteration, s->n_iterations,
+             s->iterations_per_second, loss, dice, left, s->loader_share * 100.0);
+  }
+  fflush (stderr);
+}
+
+static void
+show_epoch (Display *d, const TessEpochRecord *r, const TessTrainStatus *s)
+{
+  g_autofree char *loss = number (r->train_loss), *val = number (r->val_loss), *mean = number (r->dice[0]);
+  g_autoptr (GString) classes = g_string_new (NULL);
+
+  for (guint i = 1; i < r->n_labels && i <= 8 && r->n_labels > 2; i++) {
+    g_autofree char *dice = number (r->dice[i]);
+    const char *name = d->plan && i < d->plan->n_labels ? d->plan->labels[i].name : "";
+
+    g_string_append_printf (classes, "%s%s%s%s", i > 1 ? ", " : " (", name, *name ? " " : "", dice);
+  }
+  if (classes->len > 0)
+    g_string_append (classes, r->n_labels > 9 ? ", ...)" : ")");
+  erase_line (d);
+  if (s->n_epochs > 0)
+    fprintf (stderr, _ ("epoch %" G_GINT64_FORMAT "/%" G_GINT64_FORMAT), r->epoch, s->n_epochs);
+  else
+    fprintf (stderr, _ ("epoch %" G_GINT64_FORMAT), r->epoch);
+  fprintf (stderr, _ (": loss %s, validation %s, Dice %s%s, rate %.3g, %.1f s, loader %.0f %%\n"), loss, val, mean,
+           classes->str, r->learning_rate, r->seconds, r->loader_share * 100.0);
+}
+
+static void
+load_names (Display *d)
+{
+  g_autofree char *file = g_build_filename (d->run_dir, "plan.json", NULL);
+
+  if (!d->plan)
+    d->plan = tess_plan_load (file, NULL);
+}
+
+/* Notes and whole epochs that have come since. */
+static void
+show_news (Display *d, const TessTrainStatus *s)
+{
+  TessEpochRecord record;
+  char *note;
+
+  while ((note = tess_trainer_next_note (d->trainer))) {
+    erase_line (d);
+    tess_cli_note (d->cli, "%s", note);
+    g_free (note);
+  }
+  if (s->state == TESS_TRAIN_PREPARING)
+    return;
+  d->epochs_shown = MAX (d->epochs_shown, tess_trainer_n_resumed_epochs (d->trainer));
+  while (tess_trainer_epoch (d->trainer, d->epochs_shown, &record)) {
+    load_names (d);
+    if (!d->cli->quiet)
+      show_epoch (d, &record, s);
+    tess_epoch_record_clear (&record);
+    d->epochs_shown++;
+  }
+}
+
+static gboolean
+is_over (TessTrainState state)
+{
+  return state == TESS_TRAIN_STOPPED || state == TESS_TRAIN_DONE || state == TESS_TRAIN_FAILED;
+}
+
+/* Until the training has ended; Ctrl-C stops it, with a checkpoint. */
+static void
+watch (Display *d, TessTrainStatus *s)
+{
+  TessProgress *signals = tess_cli_progress (d->cli, ""); /* installs what Ctrl-C does */
+  gboolean stopping = FALSE;
+
+  do {
+    if (tess_cli_interrupted () && !stopping) {
+      stopping = TRUE;
+      erase_line (d);
+      tess_cli_note (d->cli, _ ("stopping after this iteration (once more: at once, without a checkpoint)"));
+      tess_trainer_stop (d->trainer);
+    }
+    tess_trainer_status (d->trainer, s);
+    show_news (d, s);
+    if (is_over (s->state))
+      break;
+    draw_line (d, s);
+    g_usleep (POLL_MICROSECONDS);
+  } while (TRUE);
+  erase_line (d);
+  tess_cli_progress_end (signals);
+}
+
+/* Share of the training steps spent waiting for data, over the epochs of this session. */
+static double
+mean_loader_share (TessTrainer *trainer)
+{
+  double weighted = 0.0, seconds = 0.0;
+  TessEpochRecord r;
+
+  for (guint i = tess_trainer_n_resumed_epochs (trainer); tess_trainer_epoch (trainer, i, &r); i++) {
+    weighted += r.loader_share * r.seconds;
+    seconds += r.seconds;
+    tess_epoch_record_clear (&r);
+  }
+  return seconds > 0.0 ? weighted / seconds : 0.0;
+}
+
+static void
+print_json (Display *d, const TessTrainStatus *s, const char *best)
+{
+  JsonNode *root = json_node_new (JSON_NODE_OBJECT);
+  JsonObject *o = json_object_new (), *dice = json_object_new ();
+  g_autofree char *latest = g_build_filename (d->run_dir, "latest.safetensors", NULL);
+
+  json_node_take_object (root, o);
+  json_object_set_string_member (o, "run", d->run_dir);
+  json_object_set_string_member (o, "state", s->state == TESS_TRAIN_DONE ? "done" : "stopped");
+  json_object_set_string_member (o, "model", best);
+  json_object_set_string_member (o, "latest", latest);
+  json_object_set_int_member (o, "epochs", d->epochs_shown);
+  json_object_set_int_member (o, "iterations", s->total_iterations);
+  json_object_set_double_member (o, "seconds", s->elapsed);
+  json_object_set_double_member (o, "loss", s->train_loss);
+  json_object_set_double_member (o, "val_loss", s->val_loss);
+  json_object_set_double_member (o, "mean_dice", s->dice[0]);
+  json_object_set_double_member (o, "best_dice", s->best_dice);
+  for (guint i = 1; i < s->n_labels && d->plan; i++)
+    json_object_set_double_member (dice, d->plan->labels[i].name, s->dice[i]);
+  json_object_set_object_member (o, "dice", dice);
+  json_object_set_double_member (o, "loader_share", mean_loader_share (d->trainer));
+  json_object_set_int_member (o, "memory_bytes", (gint64) s->memory_bytes);
+  json_object_set_int_member (o, "cache_bytes", (gint64) s->cache_bytes);
+  tess_cli_print_json (root);
+}
+
+static int
+finish (Display *d, const TessTrainStatus *s)
+{
+  g_autofree char *best = g_build_filename (d->run_dir, "best.safetensors", NULL);
+  GError *error = NULL;
+
+  if (!tess_trainer_wait (d->trainer, &error))
+    return tess_cli_fail (error);
+  if (s->state == TESS_TRAIN_STOPPED) {
+    if (s->total_iterations > 0)
+      fprintf (stderr,
+               _ ("tessera-cli: %s: interrupted in epoch %" G_GINT64_FORMAT " after %" G_GINT64_FORMAT
+                  " iterations; go on by giving --resume\n"),
+               d->run_dir, s->epoch, s->total_iterations);
+    else
+      fprintf (stderr, _ ("tessera-cli: %s: interrupted before training began; start it again\n"), d->run_dir);
+    return 1;
+  }
+  load_names (d);
+  if (d->cli->json) {
+    print_json (d, s, best);
+  } else {
+    g_autofree char *time = tess_format_duration (s->elapsed), *dice = number (s->best_dice);
+
+    printf (_ ("trained %u epochs, %" G_GINT64_FORMAT " iterations, in %s; best mean Dice %s\n%s\n"), d->epochs_shown,
+            s->total_iterations, time, dice, best);
+  }
+  return 0;
+}
+
+/* What was given must be positive; what was not becomes 0. */
+static gboolean
+check_numbers (TessTrainOptions *o, GError **error)
+{
+  const char *wrong = NULL;
+
+  if (o->epochs != G_MININT64 && o->epochs <= 0)
+    wrong = _ ("--epochs: give a whole number above 0");
+  else if (!isnan (o->minutes) && !(o->minutes > 0.0 && isfinite (o->minutes)))
+    wrong = _ ("--minutes: give a number above 0");
+  else if (!isnan (o->val_fraction) && !(o->val_fraction > 0.0 && o->val_fraction < 1.0))
+    wrong = _ ("--val-fraction: give a number above 0 and below 1");
+  if (wrong) {
+    g_set_error_literal (error, TESS_ERROR, TESS_ERROR_USAGE, wrong);
+    return FALSE;
+  }
+  o->epochs = MAX (o->epochs, 0);
+  o->minutes = isnan (o->minutes) ? 0.0 : o->minutes;
+  o->val_fraction = isnan (o->val_fraction) ? 0.0 : o->val_fraction;
+  return TRUE;
+}
+
+static int
+train (TessCli *cli, TessTrainOptions *options)
+{
+  g_autoptr (TessTrainer) trainer = NULL;
+  Display display = { .cli = cli, .run_dir = options->run_dir, .terminal = !cli->quiet && isatty (STDERR_FILENO) };
+  TessTrainStatus status;
+  GError *error = NULL;
+  int code;
+
+  if (!tess_cli_backend (cli, &options->backend, &options->device, &options->n_threads, &options->act_dtype, &error))
+    return tess_cli_fail (error);
+  options->seed = cli->seed;
+  display.trainer = trainer = tess_trainer_new (options, &error);
+  if (!trainer || !tess_trainer_start (trainer, &error))
+    return tess_cli_fail (error);
+  watch (&display, &status);
+  code = finish (&display, &status);
+  if (display.plan)
+    tess_plan_unref (display.plan);
+  return code;
+}
+
 int
 tess_cmd_train (TessCli *cli, int argc, char **argv)
 {
-  return 1;
+  g_autofree char *dataset = NULL, *run = NULL, *plan_path = NULL, *fold = NULL, *cache = NULL;
+  TessTrainOptions options = { .epochs = G_MININT64, .minutes = NAN, .val_fraction = NAN }; /* not given */
+  g_autoptr (TessPlan) plan = NULL;
+  gboolean resume = FALSE;
+  GError *error = NULL;
+  int code;
+  const GOptionEntry entries[] = {
+    { "dataset", 0, 0, G_OPTION_ARG_FILENAME, &dataset, N_ ("the data set, in nnU-Net's raw layout"), "DIR" },
+    { "run", 0, 0, G_OPTION_ARG_FILENAME, &run, N_ ("where the run is kept"), "DIR" },
+    { "plan", 0, 0, G_OPTION_ARG_FILENAME, &plan_path, N_ ("a plan made by `plan`; else one is made"), "PLAN" },
+    { "fold", 0, 0, G_OPTION_ARG_STRING, &fold, N_ ("which fifth validates (0 if not given), or all: train on everything"), "K|all" },
+    { "val-fraction", 0, 0, G_OPTION_ARG_DOUBLE, &options.val_fraction, N_ ("validate on this share of the cases instead"), "F" },
+    { "epochs", 0, 0, G_OPTION_ARG_INT64, &options.epochs, N_ ("train this many epochs (the plan's if not given)"), "N" },
+    { "minutes", 0, 0, G_OPTION_ARG_DOUBLE, &options.minutes, N_ ("train for this time instead"), "M" },
+    { "cache", 0, 0, G_OPTION_ARG_STRING, &cache, N_ ("memory for decoded cases, as in 2G, instead of the plan's"), "BYTES" },
+    { "resume", 0, 0, G_OPTION_ARG_NONE, &resume, N_ ("go on from the run's last checkpoint"), NULL },
+    { NULL },
+  };
+
+  if (!tess_cli_parse (cli, &argc, &argv, entries, "--dataset DIR --run DIR",
+                       _ ("Trains a network on a data set. Ctrl-C stops it with a checkpoint.\n"), 0, 0, &code))
+    return code;
+  if (!dataset || !run) {
+    g_set_error (&error, TESS_ERROR, TESS_ERROR_USAGE, _ ("train: %s is missing"), !dataset ? "--dataset DIR" : "--run DIR");
+    return tess_cli_fail (error);
+  }
+  if (!check_numbers (&options, &error) || !parse_fold (fold, &options.fold, &error) || !parse_bytes (cache, &options.cache_bytes, &error))
+    return tess_cli_fail (error);
+  if (plan_path && !(plan = tess_plan_load (plan_path, &error)))
+    return tess_cli_fail (error);
+  options.dataset_dir = dataset;
+  options.run_dir = run;
+  options.plan = plan;
+  options.resume = resume;
+  return train (cli, &options);
 }

@@ -1,1 +1,92 @@
 #include "tess-format-registry.h"
+#include "tess-nifti.h"
+
+#include <errno.h>
+
+static const TessFormat *const formats[] = {
+  &tess_format_nifti,
+};
+
+guint
+tess_formats_n (void)
+{
+  return G_N_ELEMENTS (formats);
+}
+
+const TessFormat *
+tess_formats_nth (guint i)
+{
+  g_return_val_if_fail (i < G_N_ELEMENTS (formats), NULL);
+  return formats[i];
+}
+
+const TessFormat *
+tess_format_for_path (const char *path, GError **error)
+{
+  g_autoptr (GString) readable = NULL;
+  g_autofree char *name = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (formats); i++)
+    if (formats[i]->matches (path))
+      return formats[i];
+  readable = g_string_new (NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (formats); i++)
+    g_string_append_printf (readable, "%s%s (%s)", i ? ", " : "", formats[i]->name, formats[i]->endings);
+  name = g_filename_display_name (path);
+  g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s: no file format with this ending is known; use %s"), name,
+               readable->str);
+  return NULL;
+}
+
+/**
+ * tess_volume_load:
+ *
+ * Errors: IO (missing, a folder, no permission), UNSUPPORTED, FORMAT (damaged or incomplete: never half a volume),
+ * NO_MEMORY, CANCELLED.
+ */
+TessVolume *
+tess_volume_load (const char *path, TessProgress *progress, GError **error)
+{
+  const TessFormat *format;
+
+  if (!g_file_test (path, G_FILE_TEST_EXISTS) && errno == ENOENT && !g_str_has_suffix (path, ".img") &&
+      !g_str_has_suffix (path, ".hdr")) {
+    tess_error_set_errno (error, path, ENOENT, _ ("open"));
+    return NULL;
+  }
+  if (g_file_test (path, G_FILE_TEST_IS_DIR)) {
+    g_autofree char *name = g_filename_display_name (path);
+
+    g_set_error (error, TESS_ERROR, TESS_ERROR_IO, _ ("%s: this is a folder; give a file inside it"), name);
+    return NULL;
+  }
+  format = tess_format_for_path (path, error);
+  return format ? format->load (path, progress, error) : NULL;
+}
+
+/* The file is written whole or not at all; one that was there stays until the new one is complete. */
+gboolean
+tess_volume_save (TessVolume *volume, const char *path, TessProgress *progress, GError **error)
+{
+  const TessFormat *format = tess_format_for_path (path, error);
+
+  if (!format)
+    return FALSE;
+  if (!format->save) {
+    g_autofree char *name = g_filename_display_name (path);
+
+    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s: %s files can be read but not written; choose another ending"),
+                 name, format->name);
+    return FALSE;
+  }
+  return format->save (volume, path, progress, error);
+}
+
+char *
+tess_volume_stem (const char *path)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (formats); i++)
+    if (formats[i]->matches (path))
+      return formats[i]->stem (path);
+  return g_path_get_basename (path);
+}

@@ -8,6 +8,7 @@ G_BEGIN_DECLS
 typedef struct {
   const char *id;          /* "nifti" */
   const char *name;        /* for people: "NIfTI" */
+  const char *endings;     /* for people: ".nii .nii.gz" */
   gboolean (*matches)  (const char *path);
   TessVolume *(*load)  (const char *path, TessProgress *progress, GError **error);
   gboolean (*save)     (TessVolume *volume, const char *path, TessProgress *progress, GError **error); /* NULL: read only */

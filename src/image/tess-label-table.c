@@ -1,1 +1,126 @@
 #include "tess-label-table.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+struct _TessLabelTable {
+  atomic_int refs;
+  GPtrArray *labels; /* TessLabel, ascending values */
+};
+
+static void
+label_free (gpointer data)
+{
+  TessLabel *label = data;
+
+  g_free (label->name);
+  g_free (label);
+}
+
+TessLabelTable *
+tess_label_table_new (void)
+{
+  TessLabelTable *table = g_new0 (TessLabelTable, 1);
+
+  atomic_init (&table->refs, 1);
+  table->labels = g_ptr_array_new_with_free_func (label_free);
+  return table;
+}
+
+TessLabelTable *
+tess_label_table_ref (TessLabelTable *table)
+{
+  atomic_fetch_add_explicit (&table->refs, 1, memory_order_relaxed);
+  return table;
+}
+
+void
+tess_label_table_unref (TessLabelTable *table)
+{
+  if (!table || atomic_fetch_sub_explicit (&table->refs, 1, memory_order_acq_rel) != 1)
+    return;
+  g_ptr_array_unref (table->labels);
+  g_free (table);
+}
+
+/* Colour number i: hues a golden angle apart, so that neighbours in the list differ most; two rings of brightness. */
+static void
+distinct_colour (guint i, guint8 rgba[4])
+{
+  double hue = fmod (0.0 + (double) i * 0.618033988749895, 1.0) * 6.0;
+  double value = (i / 8) % 2 ? 0.72 : 0.96, saturation = (i / 16) % 2 ? 0.5 : 0.78;
+
+  for (int c = 0; c < 3; c++) {
+    double k = fmod ((c == 0 ? 5.0 : c == 1 ? 3.0 : 1.0) + hue, 6.0);
+    double level = value - value * saturation * CLAMP (MIN (k, 4.0 - k), 0.0, 1.0);
+
+    rgba[c] = (guint8) (level * 255.0 + 0.5);
+  }
+  rgba[3] = 255;
+}
+
+/* Index of the first label whose value is not below @value. */
+static guint
+lower_bound (TessLabelTable *table, gint64 value)
+{
+  guint lo = 0, hi = table->labels->len;
+
+  while (lo < hi) {
+    guint mid = lo + (hi - lo) / 2;
+    const TessLabel *label = g_ptr_array_index (table->labels, mid);
+
+    if (label->value < value)
+      lo = mid + 1;
+    else
+      hi = mid;
+  }
+  return lo;
+}
+
+/* A value that is there already gets the new name and colour. Value 0 without a colour is transparent: background. */
+void
+tess_label_table_add (TessLabelTable *table, gint64 value, const char *name, const guint8 *rgba)
+{
+  guint at = lower_bound (table, value);
+  TessLabel *label;
+
+  if (at < table->labels->len && ((TessLabel *) g_ptr_array_index (table->labels, at))->value == value) {
+    label = g_ptr_array_index (table->labels, at);
+    g_free (label->name);
+  } else {
+    label = g_new0 (TessLabel, 1);
+    label->value = value;
+    if (!rgba && value != 0)
+      distinct_colour (table->labels->len - (tess_label_table_find (table, 0) ? 1 : 0), label->rgba);
+    g_ptr_array_insert (table->labels, (gint) at, label);
+  }
+  label->name = g_strdup (name ? name : "");
+  if (rgba)
+    memcpy (label->rgba, rgba, 4);
+}
+
+guint
+tess_label_table_n (TessLabelTable *table)
+{
+  return table->labels->len;
+}
+
+const TessLabel *
+tess_label_table_peek (TessLabelTable *table, guint index)
+{
+  g_return_val_if_fail (index < table->labels->len, NULL);
+  return g_ptr_array_index (table->labels, index);
+}
+
+const TessLabel *
+tess_label_table_find (TessLabelTable *table, gint64 value)
+{
+  guint at = lower_bound (table, value);
+  const TessLabel *label;
+
+  if (at >= table->labels->len)
+    return NULL;
+  label = g_ptr_array_index (table->labels, at);
+  return label->value == value ? label : NULL;
+}

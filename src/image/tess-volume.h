@@ -14,7 +14,8 @@ typedef enum {
 
 /* A scan or label map: voxels in the type they were stored in, (x, y, z, channel) with x fastest, native byte order.
  * real value = slope * stored + intercept. Atomically ref-counted. May be published while it is being loaded:
- * slices below the watermark (counted over z, then channel) are immutable, the rest unreadable. */
+ * slices below the watermark (counted over z, then channel) are immutable, the rest unreadable; a new volume's is at
+ * the end. */
 typedef struct _TessVolume TessVolume;
 
 TessVolume *tess_volume_new   (TessDType dtype, const gint64 dim[3], gint64 n_channels, const TessAffine *affine, GError **error);
@@ -54,8 +55,10 @@ gint64      tess_volume_n_slices    (const TessVolume *volume); /* dim[2] * n_ch
 double tess_volume_value (const TessVolume *volume, gint64 x, gint64 y, gint64 z, gint64 channel); /* real value */
 /* Real values of n voxels that follow (x,y,z) along x, as float. */
 void   tess_volume_row_f32 (const TessVolume *volume, gint64 x, gint64 y, gint64 z, gint64 channel, gint64 n, float *out);
-/* The same for labels: stored values rounded to the nearest integer. */
+/* The same for labels: real values rounded to the nearest integer, NaN as 0. */
 void   tess_volume_row_i32 (const TessVolume *volume, gint64 x, gint64 y, gint64 z, gint64 channel, gint64 n, gint32 *out);
+/* Real values of n voxels that follow in memory from linear index `first` (x, y, z, channel; x fastest). */
+void   tess_volume_values_f64 (const TessVolume *volume, gsize first, gsize n, double *out);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessVolume, tess_volume_unref)
 

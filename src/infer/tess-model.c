@@ -1,1 +1,240 @@
 #include "tess-model.h"
+
+#include "tess-planner.h"
+
+#include <string.h>
+
+#define KEY_PLAN "tessera.plan"
+#define KEY_PROVENANCE "tessera.provenance"
+#define KEY_STATE "tessera.state"
+#define MOMENTUM_PREFIX "optimiser.momentum/"
+
+static char *
+format_shape (guint n_dims, const gint64 *dim)
+{
+  GString *s = g_string_new ("{");
+
+  for (guint i = 0; i < n_dims; i++)
+    g_string_append_printf (s, "%s%" G_GINT64_FORMAT, i ? ", " : "", dim[i]);
+  g_string_append_c (s, '}');
+  return g_string_free (s, FALSE);
+}
+
+/* The file's tensor `prefix`+name, which must be float32 of the shape the network asks for. */
+static const TessSafetensor *
+find_parameter (TessSafetensors *file, const char *prefix, const TessTensor *wanted, GError **error)
+{
+  g_autofree char *name = g_strconcat (prefix, wanted->name, NULL);
+  const TessSafetensor *t = tess_safetensors_find (file, name);
+  g_autofree char *want = format_shape (wanted->n_dims, wanted->dim);
+  g_autofree char *have = NULL;
+
+  if (!t) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                 _ ("%s: the tensor \"%s\" that the model's plan asks for is missing; the file is damaged or its plan "
+                    "was changed, so save the model again"),
+                 tess_safetensors_path (file), name);
+    return NULL;
+  }
+  if (t->dtype != TESS_DTYPE_F32) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                 _ ("%s: the tensor \"%s\" is %s, but parameters are kept as float32; convert it first"),
+                 tess_safetensors_path (file), name, tess_dtype_name (t->dtype));
+    return NULL;
+  }
+  if (t->n_dims != wanted->n_dims || memcmp (t->dim, wanted->dim, sizeof (gint64) * wanted->n_dims) != 0) {
+    have = format_shape (t->n_dims, t->dim);
+    g_set_error (
+        error, TESS_ERROR, TESS_ERROR_FORMAT,
+        _ ("%s: the tensor \"%s\" has the shape %s, but the model's plan asks for %s; the plan inside does not "
+           "belong to these weights"),
+        tess_safetensors_path (file), name, have, want);
+    return NULL;
+  }
+  return t;
+}
+
+/* Every parameter of the network the plan describes. Building a graph takes no arena memory. */
+static gboolean
+check_parameters (TessModel *model, GError **error)
+{
+  TessNetworkSpec network_spec;
+  TessProgramSpec program_spec;
+  g_autoptr (TessNetwork) network = NULL;
+
+  tess_plan_network_spec (model->plan, &network_spec);
+  tess_plan_program_spec (model->plan, TESS_PROGRAM_INFER, 1, TESS_DTYPE_F32, FALSE, &program_spec);
+  network = tess_network_build (&network_spec, &program_spec, error);
+  if (!network) {
+    g_prefix_error (error, "%s: ", model->path);
+    return FALSE;
+  }
+  for (guint i = 0; i < network->graph->tensors->len; i++) {
+    const TessTensor *t = tess_graph_tensor (network->graph, i);
+
+    if (t->role == TESS_ROLE_PARAM && !find_parameter (model->file, "", t, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/**
+ * tess_model_load:
+ * @path: a .safetensors file written by tess_model_save() (a model or a checkpoint)
+ *
+ * Opens the file without copying its tensors (they stay mapped), reads and validates the plan in its metadata, and
+ * checks that every parameter of the plan's network is there as float32 with its shape.
+ *
+ * Returns: (transfer full): the model, or NULL: IO, FORMAT (not safetensors, no plan inside, a parameter missing or
+ * of another shape), or what the plan's validation says.
+ */
+TessModel *
+tess_model_load (const char *path, GError **error)
+{
+  g_autoptr (TessModel) model = g_new0 (TessModel, 1);
+  const char *text;
+
+  model->path = g_strdup (path);
+  model->file = tess_safetensors_open (path, error);
+  if (!model->file)
+    return NULL;
+  text = tess_safetensors_metadata (model->file, KEY_PLAN);
+  if (!text) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                 _ ("%s: holds tensors but no plan, so it is not a model of this program; give a file that "
+                    "`tessera-cli train` wrote"),
+                 path);
+    return NULL;
+  }
+  model->plan = tess_plan_from_text (text, path, error);
+  if (!model->plan || !check_parameters (model, error))
+    return NULL;
+  return g_steal_pointer (&model);
+}
+
+void
+tess_model_free (TessModel *model)
+{
+  if (!model)
+    return;
+  g_clear_pointer (&model->plan, tess_plan_unref);
+  g_clear_pointer (&model->file, tess_safetensors_free);
+  g_free (model->path);
+  g_free (model);
+}
+
+/* Pointers to the session's parameters inside the file. Bytes in a mapped file need not be aligned for floats: such
+ * a tensor is copied, and `copies` owns it. */
+static gboolean
+collect (TessModel *model, TessSession *session, const char *prefix, const float **data, GPtrArray *copies,
+         GError **error)
+{
+  for (guint i = 0; i < tess_session_n_params (session); i++) {
+    const TessSafetensor *t = find_parameter (model->file, prefix, tess_session_param (session, i), error);
+
+    if (!t)
+      return FALSE;
+    if (GPOINTER_TO_SIZE (t->data) % sizeof (float) == 0) {
+      data[i] = t->data;
+    } else {
+      void *copy = g_try_malloc (t->bytes);
+
+      if (!copy) {
+        g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY, _ ("%s: not enough memory to read the weights"),
+                     model->path);
+        return FALSE;
+      }
+      memcpy (copy, t->data, t->bytes);
+      g_ptr_array_add (copies, copy);
+      data[i] = copy;
+    }
+  }
+  return TRUE;
+}
+
+/**
+ * tess_model_copy_params:
+ * @model: a loaded model
+ * @session: a bound session of the model's network
+ * @momentum: also copy the optimiser's momentum, which only checkpoints hold
+ *
+ * Copies the parameters (and with @momentum the optimiser state too) into the session.
+ *
+ * Returns: FALSE with FORMAT when a tensor is missing or of another shape, or the backend's error.
+ */
+gboolean
+tess_model_copy_params (TessModel *model, TessSession *session, gboolean momentum, GError **error)
+{
+  g_autofree const float **data = g_new0 (const float *, tess_session_n_params (session) + 1);
+  g_autoptr (GPtrArray) copies = g_ptr_array_new_with_free_func (g_free);
+
+  if (!collect (model, session, "", data, copies, error) || !tess_session_set_params (session, FALSE, data, error))
+    return FALSE;
+  if (!momentum)
+    return TRUE;
+  return collect (model, session, MOMENTUM_PREFIX, data, copies, error) &&
+         tess_session_set_params (session, TRUE, data, error);
+}
+
+/* Reads the session's parameters (or momentum) and hands them to the writer; `buffers` owns the bytes. */
+static gboolean
+add_tensors (TessSafetensorsWriter *writer, TessSession *session, gboolean momentum, GPtrArray *buffers, GError **error)
+{
+  guint n = tess_session_n_params (session);
+  g_autofree float **data = g_new0 (float *, n + 1);
+
+  for (guint i = 0; i < n; i++) {
+    const TessTensor *t = tess_session_param (session, i);
+
+    data[i] = g_try_malloc (t->bytes);
+    if (!data[i]) {
+      g_set_error_literal (error, TESS_ERROR, TESS_ERROR_NO_MEMORY, _ ("not enough memory to save the weights"));
+      return FALSE;
+    }
+    g_ptr_array_add (buffers, data[i]);
+  }
+  if (!tess_session_get_params (session, momentum, data, error))
+    return FALSE;
+  for (guint i = 0; i < n; i++) {
+    const TessTensor *t = tess_session_param (session, i);
+    char *name = g_strconcat (momentum ? MOMENTUM_PREFIX : "", t->name, NULL);
+
+    g_ptr_array_add (buffers, name);
+    tess_safetensors_writer_add (writer, name, TESS_DTYPE_F32, t->n_dims, t->dim, data[i]);
+  }
+  return TRUE;
+}
+
+/**
+ * tess_model_save:
+ * @path: the file to write, replaced atomically
+ * @plan: kept in the metadata
+ * @session: whose parameters are written under PyTorch's names, float32
+ * @provenance_json: (nullable): who made this, from what
+ * @state_json: (nullable): the trainer's state; with it the momentum is written too (a checkpoint)
+ *
+ * The metadata also says "format": "pt", which other readers of safetensors ask for.
+ *
+ * Returns: FALSE with IO or the backend's error.
+ */
+gboolean
+tess_model_save (const char *path, const TessPlan *plan, TessSession *session, const char *provenance_json,
+                 const char *state_json, GError **error)
+{
+  g_autoptr (TessSafetensorsWriter) writer = tess_safetensors_writer_new ();
+  g_autoptr (GPtrArray) buffers = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *text = tess_plan_to_text (plan);
+
+  tess_safetensors_writer_metadata (writer, "format", "pt");
+  tess_safetensors_writer_metadata (writer, KEY_PLAN, text);
+  if (provenance_json)
+    tess_safetensors_writer_metadata (writer, KEY_PROVENANCE, provenance_json);
+  if (state_json)
+    tess_safetensors_writer_metadata (writer, KEY_STATE, state_json);
+  if (!add_tensors (writer, session, FALSE, buffers, error) ||
+      (state_json && !add_tensors (writer, session, TRUE, buffers, error))) {
+    g_prefix_error (error, "%s: ", path);
+    return FALSE;
+  }
+  return tess_safetensors_writer_save (writer, path, error);
+}

@@ -1,1 +1,345 @@
 #include "tess-predictor.h"
+
+#include "tess-format-registry.h"
+#include "tess-format.h"
+#include "tess-logit-band.h"
+#include "tess-parallel.h"
+#include "tess-planner.h"
+#include "tess-thread.h"
+
+#include <string.h>
+
+struct _TessPredictor {
+  TessPlan *plan;
+  TessSession *session;
+  int program;
+  guint n_threads;
+  gboolean ahead;          /* the next tile is drawn while the device computes */
+  float *weights;          /* {D,H,W} of a patch; NULL = uniform */
+  gsize n_image, n_logits; /* floats */
+  float *logits;
+};
+
+/* The program's ends must be what the plan says; a wrong one would be read out of bounds. */
+static gboolean
+check_program (TessPredictor *p, GError **error)
+{
+  const TessNetwork *network = tess_session_network (p->session, p->program);
+  const TessTensor *image = tess_graph_tensor (network->graph, network->image);
+  const TessTensor *logits = tess_graph_tensor (network->graph, network->logits[0]);
+  gsize voxels = (gsize)(p->plan->patch[0] * p->plan->patch[1] * p->plan->patch[2]);
+
+  p->n_image = voxels * p->plan->n_channels;
+  p->n_logits = voxels * p->plan->n_labels;
+  if (image->bytes == p->n_image * sizeof (float) && logits->bytes == p->n_logits * sizeof (float))
+    return TRUE;
+  g_set_error_literal (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
+                       _ ("the network's input and output are not of the patch's size"));
+  return FALSE;
+}
+
+/**
+ * tess_predictor_new:
+ * @model: a loaded model; needed only during this call
+ * @backend: what computes
+ * @device: its device's index
+ * @n_threads: of the processor; 0 = all cores
+ * @act_dtype: TESS_DTYPE_F32 or TESS_DTYPE_BF16
+ *
+ * Builds the batch-1 program of the model's network on the device and copies the weights there.
+ *
+ * Returns: (transfer full): the predictor, or NULL (NO_MEMORY, UNSUPPORTED, DEVICE_LOST, BAD_SHAPE).
+ */
+TessPredictor *
+tess_predictor_new (TessModel *model, const TessBackendIface *backend, guint device, guint n_threads,
+                    TessDType act_dtype, GError **error)
+{
+  g_autoptr (TessPredictor) p = g_new0 (TessPredictor, 1);
+  TessNetworkSpec network_spec;
+  TessProgramSpec program_spec;
+
+  p->plan = tess_plan_ref (model->plan);
+  p->n_threads = n_threads;
+  /* On the processor itself a thread drawing ahead would only take cores from the convolutions. */
+  p->ahead = strcmp (backend->id, "cpu") != 0;
+  tess_plan_network_spec (p->plan, &network_spec);
+  tess_plan_program_spec (p->plan, TESS_PROGRAM_INFER, 1, act_dtype, FALSE, &program_spec);
+  p->session = tess_session_new (backend, device, n_threads, &network_spec, error);
+  if (!p->session)
+    return NULL;
+  p->program = tess_session_add_program (p->session, &program_spec, error);
+  if (p->program < 0 || !check_program (p, error) || !tess_session_bind (p->session, 0, error) ||
+      !tess_model_copy_params (model, p->session, FALSE, error))
+    return NULL;
+  if (p->plan->inference.gaussian)
+    p->weights = tess_patch_weights_gaussian (p->plan->patch);
+  p->logits = g_try_malloc_n (p->n_logits, sizeof (float));
+  if (!p->logits) {
+    g_set_error_literal (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+                         _ ("not enough memory for the result of one patch; close other programs"));
+    return NULL;
+  }
+  return g_steal_pointer (&p);
+}
+
+void
+tess_predictor_free (TessPredictor *p)
+{
+  if (!p)
+    return;
+  g_clear_pointer (&p->session, tess_session_free);
+  g_clear_pointer (&p->plan, tess_plan_unref);
+  g_free (p->weights);
+  g_free (p->logits);
+  g_free (p);
+}
+
+/* Tiles of one scan in order, drawn by the sampler's one function: here, or one ahead on a thread of its own. */
+typedef struct {
+  float *image;
+  GError *error;
+} Tile;
+
+typedef struct {
+  TessPredictor *p;
+  TessCase *c;
+  TessPatchGrid *grid;
+  Tile tile[2];
+  guint64 next;
+  TessQueue *empty, *full; /* NULL when nothing is drawn ahead */
+  TessThread *thread;
+} Feed;
+
+static void
+draw_tile (Feed *feed, guint64 i, Tile *tile)
+{
+  TessBox box = tess_patch_grid_box (feed->grid, i);
+  const gint64 *size = feed->p->plan->patch;
+  TessSampleKey key = {.origin = {box.lo[0], box.lo[1], box.lo[2]}};
+  TessPatchOut out = {.region = {{0, 0, 0}, {size[0], size[1], size[2]}}, .image = tile->image};
+
+  tess_sampler_draw (feed->p->plan, feed->c, &key, NULL, &out, &tile->error);
+}
+
+static void
+draw_ahead (gpointer data)
+{
+  Feed *feed = data;
+  guint64 n = tess_patch_grid_n (feed->grid);
+
+  tess_parallel_set_threads (feed->p->n_threads);
+  for (guint64 i = 0; i < n; i++) {
+    Tile *tile = tess_queue_pop (feed->empty);
+
+    if (!tile)
+      return;
+    draw_tile (feed, i, tile);
+    if (!tess_queue_push (feed->full, tile))
+      return;
+  }
+}
+
+static gboolean
+feed_init (Feed *feed, TessPredictor *p, TessCase *c, TessPatchGrid *grid, GError **error)
+{
+  guint n_tiles = p->ahead ? 2 : 1;
+
+  *feed = (Feed){.p = p, .c = c, .grid = grid};
+  for (guint i = 0; i < n_tiles; i++) {
+    feed->tile[i].image = g_try_malloc_n (p->n_image, sizeof (float));
+    if (!feed->tile[i].image) {
+      g_set_error_literal (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+                           _ ("not enough memory for one patch; close other programs"));
+      return FALSE;
+    }
+  }
+  if (p->ahead) {
+    feed->empty = tess_queue_new (n_tiles);
+    feed->full = tess_queue_new (n_tiles);
+    for (guint i = 0; i < n_tiles; i++)
+      tess_queue_push (feed->empty, &feed->tile[i]);
+    feed->thread = tess_thread_new ("tiles", 0, draw_ahead, feed);
+  }
+  return TRUE;
+}
+
+/* The next tile, to be given back with feed_return. */
+static Tile *
+feed_take (Feed *feed, GError **error)
+{
+  Tile *tile = feed->thread ? tess_queue_pop (feed->full) : &feed->tile[0];
+
+  if (!feed->thread)
+    draw_tile (feed, feed->next, tile);
+  feed->next++;
+  if (tile->error) {
+    g_propagate_error (error, g_steal_pointer (&tile->error));
+    return NULL;
+  }
+  return tile;
+}
+
+static void
+feed_return (Feed *feed, Tile *tile)
+{
+  if (feed->thread)
+    tess_queue_push (feed->empty, tile);
+}
+
+static void
+feed_clear (Feed *feed)
+{
+  if (feed->thread) {
+    tess_queue_close (feed->empty);
+    tess_queue_close (feed->full);
+    tess_thread_join (feed->thread);
+  }
+  g_clear_pointer (&feed->empty, tess_queue_free);
+  g_clear_pointer (&feed->full, tess_queue_free);
+  for (guint i = 0; i < 2; i++) {
+    g_free (feed->tile[i].image);
+    g_clear_error (&feed->tile[i].error);
+  }
+}
+
+static gboolean
+predict_tile (TessPredictor *p, const float *image, GError **error)
+{
+  const TessNetwork *network = tess_session_network (p->session, p->program);
+  TessStepArgs args = {0};
+
+  return tess_session_write (p->session, p->program, network->image, image, p->n_image * sizeof (float), error) &&
+         tess_session_run (p->session, p->program, &args, error) &&
+         tess_session_read (p->session, p->program, network->logits[0], p->logits, p->n_logits * sizeof (float), error);
+}
+
+/* Tiles come in rows of one z start; a slice is finished once the next row starts above it. */
+static gboolean
+predict_rows (TessPredictor *p, Feed *feed, TessLogitBand *band, TessProgress *progress, GError **error)
+{
+  const TessPatchGrid *grid = feed->grid;
+  guint64 n = tess_patch_grid_n (grid), n_row = n / grid->n[2], i = 0;
+
+  for (guint z = 0; z < grid->n[2]; z++) {
+    tess_logit_band_open (band, grid->start[2][z] + grid->size[2]);
+    for (guint64 end = i + n_row; i < end; i++) {
+      TessBox box = tess_patch_grid_box (grid, i);
+      Tile *tile;
+
+      if (!tess_progress_check (progress, error))
+        return FALSE;
+      tile = feed_take (feed, error);
+      if (!tile || !predict_tile (p, tile->image, error))
+        return FALSE;
+      feed_return (feed, tile);
+      tess_logit_band_add (band, &box, p->logits, p->weights);
+      tess_progress_set (progress, (double)(i + 1) / (double)n);
+    }
+    tess_logit_band_finish (band, z + 1 < grid->n[2] ? grid->start[2][z + 1] : grid->dim[2]);
+  }
+  return TRUE;
+}
+
+/* One volume a channel: a volume of several channels counts as all of them. */
+static GPtrArray *
+split_channels (TessPredictor *p, TessVolume *const *images, guint n_images, GError **error)
+{
+  g_autoptr (GPtrArray) split = g_ptr_array_new_with_free_func ((GDestroyNotify)tess_volume_unref);
+  gint64 n = 0;
+
+  for (guint i = 0; i < n_images; i++)
+    n += tess_volume_n_channels (images[i]);
+  if (n != p->plan->n_channels) {
+    g_autoptr (GString) names = g_string_new (NULL);
+
+    for (guint c = 0; c < p->plan->n_channels; c++)
+      g_string_append_printf (names, "%s%s", c ? ", " : "", p->plan->channels[c].name);
+    g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
+                 _ ("the model was trained on %u channels (%s), but the scan has %" G_GINT64_FORMAT
+                    "; give one file for each, in that order"),
+                 p->plan->n_channels, names->str, n);
+    return NULL;
+  }
+  for (guint i = 0; i < n_images; i++)
+    for (gint64 c = 0; c < tess_volume_n_channels (images[i]); c++)
+      g_ptr_array_add (split, tess_volume_n_channels (images[i]) == 1 ? tess_volume_ref (images[i])
+                                                                      : tess_volume_new_channel (images[i], c));
+  return g_steal_pointer (&split);
+}
+
+/* An empty label map on exactly the scan's grid, with the plan's label names and the source's header, so that a
+ * writer of the same format gives back the same codes. */
+static TessVolume *
+output_new (TessPredictor *p, TessVolume *image, GError **error)
+{
+  TessVolume *out = tess_volume_new (TESS_DTYPE_U8, tess_volume_dim (image), 1, tess_volume_affine (image), error);
+  g_autoptr (TessLabelTable) table = tess_label_table_new ();
+  static const guint8 clear[4] = {0, 0, 0, 0};
+
+  if (!out)
+    return NULL;
+  for (guint i = 0; i < p->plan->n_labels; i++)
+    tess_label_table_add (table, p->plan->labels[i].value, p->plan->labels[i].name,
+                          p->plan->labels[i].value ? NULL : clear);
+  tess_volume_set_intent (out, TESS_INTENT_LABEL);
+  tess_volume_set_labels (out, table);
+  for (guint i = 0; i < tess_formats_n (); i++) {
+    const char *format = tess_formats_nth (i)->id;
+    GBytes *header = tess_volume_peek_source_header (image, format);
+
+    if (header)
+      tess_volume_set_source_header (out, format, header);
+  }
+  return out;
+}
+
+/**
+ * tess_predictor_run:
+ * @images: the scan's channels in plan order, all on one grid; a volume of several channels counts as all of them
+ * @progress: (nullable): advances with every tile; cancelling takes effect after the tile in work
+ *
+ * Cuts the scan's target grid into overlapping tiles (nnU-Net's even spread, plan.inference.step), draws each with
+ * tess_sampler_draw() under identity augmentation - what is segmented is what was trained on and previewed -, sums
+ * the logits under Gaussian or uniform weights, and takes the largest mean logit, the lower class in a tie. Where the
+ * plan's spacing is not the scan's, the mean logits are interpolated linearly at the scan's voxels before that (as
+ * nnU-Net does on export). Memory: depth of a patch + 1 slices of the target grid times classes + 1 floats.
+ *
+ * Returns: (transfer full): uint8 labels {x,y,z} on the first image's grid, or NULL: MISMATCH (channels, grids),
+ * NO_MEMORY, CANCELLED or the backend's error.
+ */
+TessVolume *
+tess_predictor_run (TessPredictor *p, TessVolume *const *images, guint n_images, TessProgress *progress, GError **error)
+{
+  g_autoptr (GPtrArray) split = split_channels (p, images, n_images, error);
+  g_autoptr (TessCase) c = NULL;
+  g_autoptr (TessVolume) out = NULL;
+  g_autoptr (TessPatchGrid) tiles = NULL;
+  g_autoptr (TessLogitBand) band = NULL;
+  guint threads_before = tess_parallel_get_threads ();
+  TessGrid target;
+  Feed feed;
+  gboolean ok;
+
+  if (!split || !tess_progress_check (progress, error))
+    return NULL;
+  tess_parallel_set_threads (p->n_threads);
+  c = tess_case_new ("scan", (TessVolume *const *)split->pdata, split->len, NULL, p->plan->n_labels, error);
+  if (c) {
+    target = tess_sampler_target_grid (p->plan, c);
+    tiles = tess_patch_grid_new_spread (target.dim, p->plan->patch, p->plan->inference.step, error);
+  }
+  if (tiles)
+    out = output_new (p, images[0], error);
+  if (out)
+    band = tess_logit_band_new (&target, out, p->plan->n_labels, p->plan->patch[2], error);
+  ok = band != NULL;
+  if (ok) {
+    ok = feed_init (&feed, p, c, tiles, error) && predict_rows (p, &feed, band, progress, error);
+    feed_clear (&feed);
+  }
+  tess_parallel_set_threads (threads_before);
+  if (!ok)
+    return NULL;
+  tess_volume_set_watermark (out, tess_volume_n_slices (out));
+  return g_steal_pointer (&out);
+}

@@ -32,8 +32,13 @@ typedef struct {
   guint64 param_version; /* a program packs the weights again when this differs from its last run */
 } TessStepArgs;
 
+typedef enum {
+  TESS_BACKEND_TRAINS = 1 << 0, /* runs every op kind, backward and optimiser too; "auto" takes a plugin only then */
+} TessBackendFlags;
+
 typedef struct _TessBackendIface {
-  guint32     abi; /* TESS_BACKEND_ABI */
+  guint32     abi;   /* TESS_BACKEND_ABI */
+  guint32     flags; /* TessBackendFlags */
   const char *id;  /* "cpu", "cuda" */
   const char *name;
   guint       (*n_devices)   (GError **error); /* 0 with an error says why there is none */
@@ -49,6 +54,7 @@ typedef struct _TessBackendIface {
 
   /* Builds everything but takes no arena memory: what it needs is known before anything is taken. */
   TessProgram *(*prepare)      (TessDevice *device, TessGraph *graph, TessRequirements *requirements, GError **error);
+  /* arenas[a] is NULL where requirements->arena[a] is 0; the buffers outlive the program. */
   gboolean     (*bind)         (TessProgram *program, TessBuffer *const arenas[TESS_N_ARENAS], GError **error);
   gboolean     (*run)          (TessProgram *program, const TessStepArgs *args, GError **error); /* returns when done */
   void         (*program_free) (TessProgram *program);
@@ -62,7 +68,7 @@ typedef const TessBackendIface *(*TessBackendQuery) (guint32 host_abi);
  * the installed folder, as libtessera-ID.so. */
 void                    tess_backend_register (const TessBackendIface *iface);
 const TessBackendIface *tess_backend_find     (const char *id, GError **error); /* loads the plugin when needed */
-/* "auto": cuda when it has a device, else cpu. why: one line for the user (new string). */
+/* "auto": cuda when it can train and has a device, else cpu. why: one line for the user (new string). */
 const TessBackendIface *tess_backend_choose   (const char *id_or_auto, char **why, GError **error);
 guint                   tess_backends_known   (const char *const **ids); /* "cpu", "cuda" */
 

@@ -60,7 +60,7 @@ typedef enum {
   TESS_OP_ADD,            /* a, b -> y */
   TESS_OP_CONCAT,         /* a, b -> y                          channels: a then b */
   TESS_OP_LABEL_RESIZE,   /* labels -> labels                   nearest-exact: source index = floor ((i + 0.5) * in / out) */
-  TESS_OP_DICE_CE,        /* logits f32, labels -> metrics      attr.loss; metrics f64 {3 + 3 * classes} */
+  TESS_OP_DICE_CE,        /* logits f32, labels -> metrics      attr.loss; metrics f64 {3 + 3 * classes}; a label beyond the classes is background */
   /* backward */
   TESS_OP_CONV_BWD_DATA,             /* dy, w -> dx */
   TESS_OP_CONV_BWD_WEIGHTS,          /* x, dy -> dw, [db] */
@@ -137,7 +137,11 @@ const char *tess_op_name          (TessOpKind kind);
 TessId      tess_graph_find       (const TessGraph *graph, const char *name); /* TESS_NONE when absent */
 gint64      tess_tensor_n_elements (const TessTensor *tensor);
 
-/* Building. Every op infers and checks its shapes: a misfit returns TESS_NONE and sets BAD_SHAPE naming the op. */
+/* Element types of a BF16 graph: the image is F32; x of a convolution is F32 or act_dtype; everything between and
+ * every gradient of an activation is act_dtype; logits are F32 (out_dtype); a tensor's gradient has its shape.
+ * Backward ops leave out (TESS_NONE) the gradient of what needs none; no op works in place.
+ *
+ * Building. Every op infers and checks its shapes: a misfit returns TESS_NONE and sets BAD_SHAPE naming the op. */
 TessId tess_graph_add_tensor  (TessGraph *graph, const char *name, TessRole role, TessDType dtype, guint n_dims, const gint64 *dim);
 TessId tess_graph_param       (TessGraph *graph, const char *name, guint n_dims, const gint64 *dim, double init_fan);
 TessId tess_graph_conv        (TessGraph *graph, TessId x, TessId w, TessId b, const TessConvAttr *attr, TessDType out_dtype, GError **error);
@@ -158,6 +162,10 @@ gboolean tess_graph_append_optimiser (TessGraph *graph, GError **error); /* GRAD
 /* Gives every tensor its arena and offset (256-byte aligned): PARAM, GRAD and MOMENTUM contiguous in order of
  * declaration; ACT by lifetime, largest first, first gap that fits; IO one after the other. */
 gboolean tess_graph_place (TessGraph *graph, GError **error);
+
+/* The planner behind it: offsets (multiples of 256) such that no two blocks whose [first, last] meet overlap; zero-sized
+ * blocks get 0. Returns the bytes needed, G_MAXSIZE when they cannot be counted. */
+gsize    tess_memory_pack (guint n, const gsize *bytes, const guint *first, const guint *last, gsize *offset);
 
 /* Fills the parameters (host memory of arena_bytes[PARAM]) by Philox from seed: Kaiming normal (a = slope) / 0 / 1. */
 void     tess_graph_init_params (const TessGraph *graph, guint64 seed, double slope, void *param_arena);

@@ -13,7 +13,7 @@ typedef struct {
   TessDType   dtype;
   guint       n_dims;
   const gint64 *dim;
-  const void *data; /* inside the mapped file */
+  const void *data; /* inside the mapped file; little-endian, at any alignment: copy, do not cast */
   gsize       bytes;
 } TessSafetensor;
 

@@ -1,1 +1,440 @@
-#include "tess-plan.h"
+#include "tess-plan-private.h"
+
+#include <string.h>
+
+#define FORMAT_NAME "tessera-plan"
+#define FORMAT_VERSION 1
+
+static gboolean
+has (JsonObject *o, const char *name)
+{
+  return json_object_has_member (o, name) && !json_object_get_null_member (o, name);
+}
+
+/* ---- writing ---- */
+
+static JsonArray *
+ints_array (const gint64 *values, guint n)
+{
+  JsonArray *array = json_array_sized_new (n);
+
+  for (guint i = 0; i < n; i++)
+    json_array_add_int_element (array, values[i]);
+  return array;
+}
+
+static JsonArray *
+doubles_array (const double *values, guint n)
+{
+  JsonArray *array = json_array_sized_new (n);
+
+  for (guint i = 0; i < n; i++)
+    json_array_add_double_element (array, values[i]);
+  return array;
+}
+
+static void
+write_field (const TessPlan *plan, const TessPlanField *field, JsonObject *o)
+{
+  const void *at = (const char *)plan + field->offset;
+
+  switch (field->kind) {
+  case TESS_PLAN_FIELD_INT:
+    if (field->n == 1)
+      json_object_set_int_member (o, field->name, *(const gint64 *)at);
+    else
+      json_object_set_array_member (o, field->name, ints_array (at, field->n));
+    break;
+  case TESS_PLAN_FIELD_DOUBLE:
+    if (field->n == 1)
+      json_object_set_double_member (o, field->name, *(const double *)at);
+    else
+      json_object_set_array_member (o, field->name, doubles_array (at, field->n));
+    break;
+  case TESS_PLAN_FIELD_BOOL:
+    json_object_set_boolean_member (o, field->name, *(const gboolean *)at);
+    break;
+  }
+}
+
+static void
+write_group (const TessPlan *plan, const char *group, JsonObject *o)
+{
+  for (guint i = 0; i < tess_plan_n_fields; i++)
+    if (strcmp (tess_plan_fields[i].group, group) == 0)
+      write_field (plan, &tess_plan_fields[i], o);
+}
+
+static JsonArray *
+write_channels (const TessPlan *plan)
+{
+  JsonArray *array = json_array_new ();
+
+  for (guint i = 0; i < plan->n_channels; i++) {
+    const TessPlanChannel *c = &plan->channels[i];
+    JsonObject *o = json_object_new ();
+
+    json_object_set_string_member (o, "name", c->name);
+    json_object_set_string_member (o, "normalisation", tess_norm_scheme_name (c->norm));
+    json_object_set_double_member (o, "lower", c->lower);
+    json_object_set_double_member (o, "upper", c->upper);
+    json_object_set_double_member (o, "mean", c->mean);
+    json_object_set_double_member (o, "std", c->std);
+    json_array_add_object_element (array, o);
+  }
+  return array;
+}
+
+static JsonArray *
+write_labels (const TessPlan *plan)
+{
+  JsonArray *array = json_array_new ();
+
+  for (guint i = 0; i < plan->n_labels; i++) {
+    JsonObject *o = json_object_new ();
+
+    json_object_set_string_member (o, "name", plan->labels[i].name);
+    json_object_set_int_member (o, "value", plan->labels[i].value);
+    json_array_add_object_element (array, o);
+  }
+  return array;
+}
+
+static JsonObject *
+write_network (const TessPlan *plan)
+{
+  JsonObject *network = json_object_new ();
+  JsonArray *stages = json_array_new ();
+  guint n = plan->network.n_stages;
+
+  json_object_set_string_member (network, "architecture", "plain-unet");
+  for (guint s = 0; s < n; s++) {
+    JsonObject *o = json_object_new ();
+
+    json_object_set_int_member (o, "features", plan->network.features[s]);
+    json_object_set_array_member (o, "kernel", ints_array (plan->network.kernel[s], 3));
+    json_object_set_array_member (o, "stride", ints_array (plan->network.stride[s], 3));
+    json_object_set_int_member (o, "convs", plan->network.convs_encoder[s]);
+    json_array_add_object_element (stages, o);
+  }
+  json_object_set_array_member (network, "stages", stages);
+  json_object_set_array_member (network, "convs_decoder", ints_array (plan->network.convs_decoder, n > 0 ? n - 1 : 0));
+  write_group (plan, "network", network);
+  return network;
+}
+
+/* A new node. Keys are stable; arrays over axes are (x, y, z), and "axis_order" says so to whoever reads the file. */
+JsonNode *
+tess_plan_to_json (const TessPlan *plan)
+{
+  static const char *const groups[] = {"training", "augmentation", "inference"};
+  JsonObject *root = json_object_new ();
+  JsonArray *reasons = json_array_new ();
+  JsonNode *node = json_node_new (JSON_NODE_OBJECT);
+
+  json_object_set_string_member (root, "format", FORMAT_NAME);
+  json_object_set_int_member (root, "version", FORMAT_VERSION);
+  json_object_set_string_member (root, "axis_order", "x,y,z");
+  json_object_set_string_member (root, "dataset", plan->dataset_name);
+  json_object_set_array_member (root, "channels", write_channels (plan));
+  json_object_set_array_member (root, "labels", write_labels (plan));
+  write_group (plan, "", root);
+  json_object_set_object_member (root, "network", write_network (plan));
+  for (guint g = 0; g < G_N_ELEMENTS (groups); g++) {
+    JsonObject *o = json_object_new ();
+
+    write_group (plan, groups[g], o);
+    json_object_set_object_member (root, groups[g], o);
+  }
+  for (guint i = 0; i < plan->reasons->len; i++)
+    json_array_add_string_element (reasons, g_ptr_array_index (plan->reasons, i));
+  json_object_set_array_member (root, "reasons", reasons);
+  json_node_take_object (node, root);
+  return node;
+}
+
+/* ---- reading ---- */
+
+static gboolean
+read_field (TessPlan *plan, const TessPlanField *field, JsonObject *o, const char *origin, GError **error)
+{
+  void *at = (char *)plan + field->offset;
+
+  if (!field->required && !has (o, field->name))
+    return TRUE;
+  switch (field->kind) {
+  case TESS_PLAN_FIELD_INT:
+    if (field->n == 1)
+      return tess_json_int (o, origin, field->name, field->ilo, field->ihi, at, error);
+    return tess_json_ints (o, origin, field->name, field->ilo, field->ihi, at, field->n, error);
+  case TESS_PLAN_FIELD_DOUBLE: /* the range is checked by tess_plan_validate */
+    if (field->n == 1)
+      return tess_json_double (o, origin, field->name, at, error);
+    return tess_json_doubles (o, origin, field->name, at, field->n, error);
+  case TESS_PLAN_FIELD_BOOL:
+    return tess_json_bool (o, origin, field->name, at, error);
+  }
+  return FALSE;
+}
+
+static gboolean
+read_group (TessPlan *plan, const char *group, JsonObject *o, const char *origin, GError **error)
+{
+  for (guint i = 0; i < tess_plan_n_fields; i++)
+    if (strcmp (tess_plan_fields[i].group, group) == 0 && !read_field (plan, &tess_plan_fields[i], o, origin, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* Element i of a list that must hold objects; NULL with an error otherwise. */
+static JsonObject *
+element (JsonArray *array, guint i, const char *origin, const char *name, GError **error)
+{
+  JsonNode *node = json_array_get_element (array, i);
+
+  if (JSON_NODE_HOLDS_OBJECT (node))
+    return json_node_get_object (node);
+  g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: \"%s[%u]\" is not an object; write {...} there"), origin,
+               name, i);
+  return NULL;
+}
+
+static gboolean
+read_array (JsonObject *o, const char *origin, const char *name, guint lo, guint hi, JsonArray **array, GError **error)
+{
+  guint n;
+
+  if (!tess_json_array (o, origin, name, array, error))
+    return FALSE;
+  n = json_array_get_length (*array);
+  if (n >= lo && n <= hi)
+    return TRUE;
+  g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: \"%s\" has %u entries; give %u to %u"), origin, name, n,
+               lo, hi);
+  return FALSE;
+}
+
+static gboolean
+read_channels (TessPlan *plan, JsonObject *root, const char *origin, GError **error)
+{
+  JsonArray *array;
+
+  if (!read_array (root, origin, "channels", 1, TESS_MAX_CHANNELS, &array, error))
+    return FALSE;
+  for (guint i = 0; i < json_array_get_length (array); i++) {
+    g_autofree char *where = g_strdup_printf ("%s: channels[%u]", origin, i);
+    JsonObject *o = element (array, i, origin, "channels", error);
+    const char *name, *norm = "zscore";
+    TessPlanChannel *c;
+    TessNormScheme scheme;
+    struct {
+      const char *key;
+      double *to;
+    } numbers[4];
+
+    if (!o || !tess_json_string (o, where, "name", &name, error) ||
+        (has (o, "normalisation") && !tess_json_string (o, where, "normalisation", &norm, error)))
+      return FALSE;
+    if (!tess_norm_scheme_from_name (norm, &scheme)) {
+      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: \"normalisation\" is \"%s\"; use zscore, ct or none"),
+                   where, norm);
+      return FALSE;
+    }
+    tess_plan_add_channel (plan, name, scheme);
+    c = &plan->channels[i];
+    numbers[0].key = "lower", numbers[0].to = &c->lower;
+    numbers[1].key = "upper", numbers[1].to = &c->upper;
+    numbers[2].key = "mean", numbers[2].to = &c->mean;
+    numbers[3].key = "std", numbers[3].to = &c->std;
+    for (guint k = 0; k < 4; k++)
+      if ((scheme == TESS_NORM_CT || has (o, numbers[k].key)) &&
+          !tess_json_double (o, where, numbers[k].key, numbers[k].to, error))
+        return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+read_labels (TessPlan *plan, JsonObject *root, const char *origin, GError **error)
+{
+  JsonArray *array;
+
+  if (!read_array (root, origin, "labels", 2, TESS_MAX_LABELS, &array, error))
+    return FALSE;
+  for (guint i = 0; i < json_array_get_length (array); i++) {
+    g_autofree char *where = g_strdup_printf ("%s: labels[%u]", origin, i);
+    JsonObject *o = element (array, i, origin, "labels", error);
+    const char *name;
+    gint64 value;
+
+    if (!o || !tess_json_string (o, where, "name", &name, error) ||
+        !tess_json_int (o, where, "value", 0, TESS_MAX_LABELS - 1, &value, error))
+      return FALSE;
+    tess_plan_add_label (plan, name, value);
+  }
+  return TRUE;
+}
+
+static gboolean
+read_network (TessPlan *plan, JsonObject *root, const char *origin, GError **error)
+{
+  g_autofree char *where = g_strdup_printf ("%s: network", origin);
+  const char *architecture = "plain-unet";
+  JsonObject *network;
+  JsonArray *stages;
+  guint n;
+
+  if (!tess_json_object (root, origin, "network", &network, error) ||
+      (has (network, "architecture") && !tess_json_string (network, where, "architecture", &architecture, error)))
+    return FALSE;
+  if (strcmp (architecture, "plain-unet") != 0) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+                 _ ("%s: \"architecture\" is \"%s\"; this version knows plain-unet only"), where, architecture);
+    return FALSE;
+  }
+  if (!read_array (network, where, "stages", 2, TESS_MAX_STAGES, &stages, error))
+    return FALSE;
+  memset (&plan->network.features, 0, sizeof plan->network.features);
+  memset (&plan->network.kernel, 0, sizeof plan->network.kernel);
+  memset (&plan->network.stride, 0, sizeof plan->network.stride);
+  memset (&plan->network.convs_encoder, 0, sizeof plan->network.convs_encoder);
+  memset (&plan->network.convs_decoder, 0, sizeof plan->network.convs_decoder);
+  plan->network.n_stages = n = json_array_get_length (stages);
+  for (guint s = 0; s < n; s++) {
+    g_autofree char *at = g_strdup_printf ("%s.stages[%u]", where, s);
+    JsonObject *o = element (stages, s, where, "stages", error);
+
+    if (!o || !tess_json_int (o, at, "features", 1, TESS_PLAN_MAX_FEATURES, &plan->network.features[s], error) ||
+        !tess_json_ints (o, at, "kernel", 1, TESS_PLAN_MAX_KERNEL, plan->network.kernel[s], 3, error) ||
+        !tess_json_ints (o, at, "stride", 1, TESS_PLAN_MAX_STRIDE, plan->network.stride[s], 3, error) ||
+        !tess_json_int (o, at, "convs", 1, TESS_PLAN_MAX_CONVS, &plan->network.convs_encoder[s], error))
+      return FALSE;
+  }
+  return tess_json_ints (network, where, "convs_decoder", 1, TESS_PLAN_MAX_CONVS, plan->network.convs_decoder, n - 1,
+                         error) &&
+         read_group (plan, "network", network, where, error);
+}
+
+static gboolean
+read_head (TessPlan *plan, JsonObject *root, const char *origin, GError **error)
+{
+  const char *format, *axes = "x,y,z", *name = "";
+  gint64 version;
+
+  if (!tess_json_string (root, origin, "format", &format, error))
+    return FALSE;
+  if (strcmp (format, FORMAT_NAME) != 0) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: this is not a plan (\"format\" is \"%s\")"), origin,
+                 format);
+    return FALSE;
+  }
+  if (!tess_json_int (root, origin, "version", 1, G_MAXINT64, &version, error))
+    return FALSE;
+  if (version > FORMAT_VERSION) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+                 _ ("%s: the plan has format version %" G_GINT64_FORMAT
+                    ", this program knows up to %d; use a newer version of it"),
+                 origin, version, FORMAT_VERSION);
+    return FALSE;
+  }
+  if (has (root, "axis_order") && !tess_json_string (root, origin, "axis_order", &axes, error))
+    return FALSE;
+  if (strcmp (axes, "x,y,z") != 0) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s: \"axis_order\" is \"%s\"; only x,y,z is known"),
+                 origin, axes);
+    return FALSE;
+  }
+  if (has (root, "dataset") && !tess_json_string (root, origin, "dataset", &name, error))
+    return FALSE;
+  g_free (plan->dataset_name);
+  plan->dataset_name = g_strdup (name);
+  return TRUE;
+}
+
+static gboolean
+read_reasons (TessPlan *plan, JsonObject *root, const char *origin, GError **error)
+{
+  JsonArray *array;
+
+  if (!has (root, "reasons"))
+    return TRUE;
+  if (!read_array (root, origin, "reasons", 0, TESS_PLAN_MAX_REASONS, &array, error))
+    return FALSE;
+  for (guint i = 0; i < json_array_get_length (array); i++) {
+    JsonNode *node = json_array_get_element (array, i);
+
+    if (!JSON_NODE_HOLDS_VALUE (node) || json_node_get_value_type (node) != G_TYPE_STRING) {
+      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: \"reasons[%u]\" is not a text"), origin, i);
+      return FALSE;
+    }
+    g_ptr_array_add (plan->reasons, json_node_dup_string (node));
+  }
+  return TRUE;
+}
+
+/* The plan that root describes; origin names the file in errors (NULL = "plan"). Members this version does not know
+ * are passed over, members that are absent keep nnU-Net's defaults except those a plan cannot be without: format,
+ * version, channels, labels, spacing_mm, patch and the network's stages. The result has passed tess_plan_validate.
+ * Returns a new reference; errors: FORMAT, UNSUPPORTED. */
+TessPlan *
+tess_plan_from_json (JsonNode *root, const char *origin, GError **error)
+{
+  static const char *const groups[] = {"training", "augmentation", "inference"};
+  g_autoptr (TessPlan) plan = tess_plan_new ();
+  JsonObject *o;
+
+  if (!origin)
+    origin = "plan";
+  if (!tess_json_root (root, origin, &o, error) || !read_head (plan, o, origin, error) ||
+      !read_channels (plan, o, origin, error) || !read_labels (plan, o, origin, error) ||
+      !read_group (plan, "", o, origin, error) || !read_network (plan, o, origin, error))
+    return NULL;
+  for (guint g = 0; g < G_N_ELEMENTS (groups); g++) {
+    g_autofree char *where = g_strdup_printf ("%s: %s", origin, groups[g]);
+    JsonObject *group;
+
+    if (!has (o, groups[g]))
+      continue;
+    if (!tess_json_object (o, origin, groups[g], &group, error) || !read_group (plan, groups[g], group, where, error))
+      return NULL;
+  }
+  if (!read_reasons (plan, o, origin, error) || !tess_plan_validate (plan, origin, error))
+    return NULL;
+  return g_steal_pointer (&plan);
+}
+
+TessPlan *
+tess_plan_load (const char *path, GError **error)
+{
+  g_autoptr (JsonNode) root = tess_json_load (path, error);
+
+  return root ? tess_plan_from_json (root, path, error) : NULL;
+}
+
+/* Validated, then written under a temporary name and renamed. */
+gboolean
+tess_plan_save (const TessPlan *plan, const char *path, GError **error)
+{
+  g_autoptr (JsonNode) root = NULL;
+
+  if (!tess_plan_validate (plan, path, error))
+    return FALSE;
+  root = tess_plan_to_json (plan);
+  return tess_json_save (path, root, error);
+}
+
+char *
+tess_plan_to_text (const TessPlan *plan)
+{
+  g_autoptr (JsonNode) root = tess_plan_to_json (plan);
+
+  return tess_json_to_text (root, FALSE);
+}
+
+TessPlan *
+tess_plan_from_text (const char *text, const char *origin, GError **error)
+{
+  g_autoptr (JsonNode) root = tess_json_parse (text, -1, origin ? origin : "plan", error);
+
+  return root ? tess_plan_from_json (root, origin, error) : NULL;
+}

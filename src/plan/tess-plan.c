@@ -1,1 +1,405 @@
-#include "tess-plan.h"
+#include "tess-plan-private.h"
+
+#include <math.h>
+#include <string.h>
+
+#define AT(member) G_STRUCT_OFFSET (TessPlan, member)
+#define INT(group, name, member, n, lo, hi, required)                                                                  \
+  {                                                                                                                    \
+    group, name, TESS_PLAN_FIELD_INT, AT (member), n, lo, hi, 0.0, 0.0, required                                       \
+  }
+#define DOUBLE(group, name, member, n, lo, hi, required)                                                               \
+  {                                                                                                                    \
+    group, name, TESS_PLAN_FIELD_DOUBLE, AT (member), n, 0, 0, lo, hi, required                                        \
+  }
+#define BOOL(group, name, member)                                                                                      \
+  {                                                                                                                    \
+    group, name, TESS_PLAN_FIELD_BOOL, AT (member), 1, 0, 1, 0.0, 0.0, FALSE                                           \
+  }
+
+/* The ranges keep out what can only be a mistake or an attack on memory; they are wider than what is sensible. */
+const TessPlanField tess_plan_fields[] = {
+    DOUBLE ("", "spacing_mm", spacing, 3, 1e-6, 1e6, TRUE),
+    INT ("", "patch", patch, 3, 1, TESS_PLAN_MAX_PATCH, TRUE),
+
+    DOUBLE ("network", "leaky_slope", network.leaky_slope, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("network", "norm_eps", network.norm_eps, 1, 1e-12, 1.0, FALSE),
+    BOOL ("network", "deep_supervision", network.deep_supervision),
+
+    INT ("training", "seed", training.seed, 1, 0, G_MAXINT64, FALSE),
+    INT ("training", "batch_size", training.batch_size, 1, 1, 4096, FALSE),
+    INT ("training", "epochs", training.epochs, 1, 1, 1000000, FALSE),
+    INT ("training", "iterations_per_epoch", training.iterations_per_epoch, 1, 1, 1000000, FALSE),
+    INT ("training", "validation_iterations", training.validation_iterations, 1, 1, 1000000, FALSE),
+    DOUBLE ("training", "learning_rate", training.learning_rate, 1, 0.0, 100.0, FALSE),
+    DOUBLE ("training", "momentum", training.momentum, 1, 0.0, 0.999999, FALSE),
+    DOUBLE ("training", "weight_decay", training.weight_decay, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("training", "poly_exponent", training.poly_exponent, 1, 0.0, 10.0, FALSE),
+    DOUBLE ("training", "clip_norm", training.clip_norm, 1, 1e-9, 1e9, FALSE),
+    DOUBLE ("training", "oversample_foreground", training.oversample_foreground, 1, 0.0, 1.0, FALSE),
+    BOOL ("training", "batch_dice", training.batch_dice),
+    DOUBLE ("training", "dice_smooth", training.dice_smooth, 1, 0.0, 1000.0, FALSE),
+    INT ("training", "cache_bytes", training.cache_bytes, 1, 0, G_GINT64_CONSTANT (1) << 60, FALSE),
+    INT ("training", "pool_cases", training.pool_cases, 1, 0, 1000000, FALSE),
+    INT ("training", "pool_patches", training.pool_patches, 1, 1, 1000000, FALSE),
+
+    DOUBLE ("augmentation", "rotation_probability", augmentation.rotation_probability, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("augmentation", "rotation_degrees", augmentation.rotation_degrees, 3, 0.0, 180.0, FALSE),
+    DOUBLE ("augmentation", "scale_probability", augmentation.scale_probability, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("augmentation", "scale_lower", augmentation.scale_lower, 1, 0.1, 10.0, FALSE),
+    DOUBLE ("augmentation", "scale_upper", augmentation.scale_upper, 1, 0.1, 10.0, FALSE),
+    DOUBLE ("augmentation", "mirror_probability", augmentation.mirror_probability, 3, 0.0, 1.0, FALSE),
+
+    DOUBLE ("inference", "step", inference.step, 1, 0.05, 1.0, FALSE),
+    BOOL ("inference", "gaussian", inference.gaussian),
+};
+const guint tess_plan_n_fields = G_N_ELEMENTS (tess_plan_fields);
+
+const char *
+tess_norm_scheme_name (TessNormScheme scheme)
+{
+  switch (scheme) {
+  case TESS_NORM_ZSCORE:
+    return "zscore";
+  case TESS_NORM_CT:
+    return "ct";
+  case TESS_NORM_NONE:
+    return "none";
+  }
+  return NULL;
+}
+
+gboolean
+tess_norm_scheme_from_name (const char *name, TessNormScheme *scheme)
+{
+  for (int i = TESS_NORM_ZSCORE; i <= TESS_NORM_NONE; i++)
+    if (strcmp (name, tess_norm_scheme_name ((TessNormScheme)i)) == 0) {
+      *scheme = (TessNormScheme)i;
+      return TRUE;
+    }
+  return FALSE;
+}
+
+/* A plan with nnU-Net's numbers (Isensee et al., Nature Methods 2021; nnU-Net v2): six stages of 32 to 320 channels,
+ * patch 128^3, SGD with Nesterov momentum 0.99 and a polynomial rate, its spatial augmentation, half-overlapping
+ * Gaussian tiles. It has no channels and no labels yet, so it does not validate. Returns a new reference. */
+TessPlan *
+tess_plan_new (void)
+{
+  TessPlan *plan = g_new0 (TessPlan, 1);
+
+  g_atomic_ref_count_init (&plan->ref_count);
+  plan->dataset_name = g_strdup ("");
+  plan->reasons = g_ptr_array_new_with_free_func (g_free);
+  plan->network.n_stages = 6;
+  for (guint s = 0; s < plan->network.n_stages; s++) {
+    plan->network.features[s] = MIN (G_GINT64_CONSTANT (32) << s, 320);
+    plan->network.convs_encoder[s] = 2;
+    if (s + 1 < plan->network.n_stages)
+      plan->network.convs_decoder[s] = 2;
+    for (guint a = 0; a < 3; a++) {
+      plan->network.kernel[s][a] = 3;
+      plan->network.stride[s][a] = s == 0 ? 1 : 2;
+    }
+  }
+  plan->network.leaky_slope = 0.01;
+  plan->network.norm_eps = 1e-5;
+  plan->network.deep_supervision = TRUE;
+
+  plan->training.seed = 12345;
+  plan->training.batch_size = 2;
+  plan->training.epochs = 1000;
+  plan->training.iterations_per_epoch = 250;
+  plan->training.validation_iterations = 50;
+  plan->training.learning_rate = 0.01;
+  plan->training.momentum = 0.99;
+  plan->training.weight_decay = 3e-5;
+  plan->training.poly_exponent = 0.9;
+  plan->training.clip_norm = 12.0;
+  plan->training.oversample_foreground = 0.33;
+  plan->training.dice_smooth = 1e-5;
+  plan->training.cache_bytes = G_GINT64_CONSTANT (1) << 30;
+  plan->training.pool_patches = 32;
+
+  plan->augmentation.rotation_probability = 0.2;
+  plan->augmentation.scale_probability = 0.2;
+  plan->augmentation.scale_lower = 0.7;
+  plan->augmentation.scale_upper = 1.4;
+  for (guint a = 0; a < 3; a++) {
+    plan->spacing[a] = 1.0;
+    plan->patch[a] = 128;
+    plan->augmentation.rotation_degrees[a] = 30.0;
+    plan->augmentation.mirror_probability[a] = 0.5;
+  }
+  plan->inference.step = 0.5;
+  plan->inference.gaussian = TRUE;
+  return plan;
+}
+
+TessPlan *
+tess_plan_ref (TessPlan *plan)
+{
+  g_atomic_ref_count_inc (&plan->ref_count);
+  return plan;
+}
+
+void
+tess_plan_unref (TessPlan *plan)
+{
+  if (!plan || !g_atomic_ref_count_dec (&plan->ref_count))
+    return;
+  g_free (plan->dataset_name);
+  for (guint c = 0; c < plan->n_channels; c++)
+    g_free (plan->channels[c].name);
+  for (guint l = 0; l < plan->n_labels; l++)
+    g_free (plan->labels[l].name);
+  g_free (plan->labels);
+  g_ptr_array_unref (plan->reasons);
+  g_free (plan);
+}
+
+/* An independent copy with one reference. */
+TessPlan *
+tess_plan_dup (const TessPlan *plan)
+{
+  TessPlan *copy = g_new (TessPlan, 1);
+
+  *copy = *plan;
+  g_atomic_ref_count_init (&copy->ref_count);
+  copy->dataset_name = g_strdup (plan->dataset_name);
+  for (guint c = 0; c < plan->n_channels; c++)
+    copy->channels[c].name = g_strdup (plan->channels[c].name);
+  copy->labels = g_new0 (TessPlanLabel, plan->n_labels);
+  for (guint l = 0; l < plan->n_labels; l++)
+    copy->labels[l] = (TessPlanLabel){g_strdup (plan->labels[l].name), plan->labels[l].value};
+  copy->reasons = g_ptr_array_new_with_free_func (g_free);
+  for (guint i = 0; i < plan->reasons->len; i++)
+    g_ptr_array_add (copy->reasons, g_strdup (g_ptr_array_index (plan->reasons, i)));
+  return copy;
+}
+
+/* Appends an image channel; at most TESS_MAX_CHANNELS. The intensities stay 0 until somebody measures them. */
+void
+tess_plan_add_channel (TessPlan *plan, const char *name, TessNormScheme norm)
+{
+  g_return_if_fail (plan->n_channels < TESS_MAX_CHANNELS);
+  plan->channels[plan->n_channels++] = (TessPlanChannel){.name = g_strdup (name), .norm = norm};
+}
+
+/* Appends a class; at most TESS_MAX_LABELS. */
+void
+tess_plan_add_label (TessPlan *plan, const char *name, gint64 value)
+{
+  g_return_if_fail (plan->n_labels < TESS_MAX_LABELS);
+  plan->labels = g_renew (TessPlanLabel, plan->labels, plan->n_labels + 1);
+  plan->labels[plan->n_labels++] = (TessPlanLabel){.name = g_strdup (name), .value = value};
+}
+
+void
+tess_plan_add_reason (TessPlan *plan, const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_ptr_array_add (plan->reasons, g_strdup_vprintf (format, args));
+  va_end (args);
+}
+
+static gboolean
+validate_field (const TessPlan *plan, const TessPlanField *field, const char *origin, GError **error)
+{
+  const void *at = (const char *)plan + field->offset;
+  const char *dot = *field->group ? "." : "";
+
+  if (field->kind == TESS_PLAN_FIELD_BOOL)
+    return TRUE;
+  for (guint i = 0; i < field->n; i++) {
+    if (field->kind == TESS_PLAN_FIELD_INT) {
+      gint64 value = ((const gint64 *)at)[i];
+
+      if (value >= field->ilo && value <= field->ihi)
+        continue;
+      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                   _ ("%s: \"%s%s%s\" is %" G_GINT64_FORMAT "; a whole number from %" G_GINT64_FORMAT
+                      " to %" G_GINT64_FORMAT " belongs there"),
+                   origin, field->group, dot, field->name, value, field->ilo, field->ihi);
+    } else {
+      double value = ((const double *)at)[i];
+
+      if (value >= field->lo && value <= field->hi) /* false for NaN */
+        continue;
+      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                   _ ("%s: \"%s%s%s\" is %g; a number from %g to %g belongs there"), origin, field->group, dot,
+                   field->name, value, field->lo, field->hi);
+    }
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+validate_name (const char *name, const char *what, guint i, const char *origin, GError **error)
+{
+  if (name && *name && strlen (name) <= TESS_PLAN_MAX_NAME)
+    return TRUE;
+  g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+               _ ("%s: \"%s[%u].name\" is empty or longer than %d bytes; give it a short name"), origin, what, i,
+               TESS_PLAN_MAX_NAME);
+  return FALSE;
+}
+
+static gboolean
+validate_channels (const TessPlan *plan, const char *origin, GError **error)
+{
+  if (plan->n_channels < 1 || plan->n_channels > TESS_MAX_CHANNELS) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: \"channels\" has %u entries; give 1 to %d"), origin,
+                 plan->n_channels, TESS_MAX_CHANNELS);
+    return FALSE;
+  }
+  for (guint i = 0; i < plan->n_channels; i++) {
+    const TessPlanChannel *c = &plan->channels[i];
+
+    if (!validate_name (c->name, "channels", i, origin, error))
+      return FALSE;
+    if (!tess_norm_scheme_name (c->norm) || !isfinite (c->lower) || !isfinite (c->upper) || !isfinite (c->mean) ||
+        !isfinite (c->std) || c->lower > c->upper || c->std < 0.0) {
+      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                   _ ("%s: \"channels[%u]\" has intensities that cannot be (lower %g, upper %g, mean %g, std %g); "
+                      "plan the data set again"),
+                   origin, i, c->lower, c->upper, c->mean, c->std);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+static gboolean
+validate_labels (const TessPlan *plan, const char *origin, GError **error)
+{
+  if (plan->n_labels < 2 || plan->n_labels > TESS_MAX_LABELS) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                 _ ("%s: \"labels\" has %u entries; give 2 to %d, the background first"), origin, plan->n_labels,
+                 TESS_MAX_LABELS);
+    return FALSE;
+  }
+  for (guint i = 0; i < plan->n_labels; i++) {
+    if (!validate_name (plan->labels[i].name, "labels", i, origin, error))
+      return FALSE;
+    if (plan->labels[i].value != (gint64)i) {
+      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                   _ ("%s: \"labels[%u].value\" is %" G_GINT64_FORMAT
+                      "; labels are numbered 0, 1, 2 ... without a gap, so %u belongs there"),
+                   origin, i, plan->labels[i].value, i);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+static gboolean
+in_range (gint64 value, gint64 lo, gint64 hi, const char *what, guint stage, const char *origin, GError **error)
+{
+  if (value >= lo && value <= hi)
+    return TRUE;
+  g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+               _ ("%s: \"network.stages[%u]\": %s is %" G_GINT64_FORMAT "; a whole number from %" G_GINT64_FORMAT
+                  " to %" G_GINT64_FORMAT " belongs there"),
+               origin, stage, what, value, lo, hi);
+  return FALSE;
+}
+
+static gboolean
+validate_stage (const TessPlan *plan, guint s, const char *origin, GError **error)
+{
+  if (!in_range (plan->network.features[s], 1, TESS_PLAN_MAX_FEATURES, "features", s, origin, error) ||
+      !in_range (plan->network.convs_encoder[s], 1, TESS_PLAN_MAX_CONVS, "convs", s, origin, error))
+    return FALSE;
+  if (s + 1 < plan->network.n_stages &&
+      !in_range (plan->network.convs_decoder[s], 1, TESS_PLAN_MAX_CONVS, "convs_decoder", s, origin, error))
+    return FALSE;
+  for (guint a = 0; a < 3; a++) {
+    gint64 k = plan->network.kernel[s][a];
+
+    if (!in_range (k, 1, TESS_PLAN_MAX_KERNEL, "kernel", s, origin, error) ||
+        !in_range (plan->network.stride[s][a], 1, s == 0 ? 1 : TESS_PLAN_MAX_STRIDE, "stride", s, origin, error))
+      return FALSE;
+    if (k % 2 == 0) {
+      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                   _ ("%s: \"network.stages[%u]\": kernel %" G_GINT64_FORMAT " is even; use 1, 3, 5 or 7"), origin, s,
+                   k);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+static gboolean
+validate_network (const TessPlan *plan, const char *origin, GError **error)
+{
+  gint64 divisor[3] = {1, 1, 1};
+
+  if (plan->network.n_stages < 2 || plan->network.n_stages > TESS_MAX_STAGES) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: \"network.stages\" has %u entries; give 2 to %d"),
+                 origin, plan->network.n_stages, TESS_MAX_STAGES);
+    return FALSE;
+  }
+  for (guint s = 0; s < plan->network.n_stages; s++) {
+    if (!validate_stage (plan, s, origin, error))
+      return FALSE;
+    for (guint a = 0; a < 3; a++)
+      divisor[a] *= plan->network.stride[s][a]; /* at most 8^7: no overflow */
+  }
+  for (guint a = 0; a < 3; a++)
+    if (plan->patch[a] % divisor[a] != 0) {
+      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                   _ ("%s: \"patch\" is %" G_GINT64_FORMAT " along %c, but the network halves it down to a multiple of "
+                      "%" G_GINT64_FORMAT "; use %" G_GINT64_FORMAT),
+                   origin, plan->patch[a], "xyz"[a], divisor[a],
+                   (plan->patch[a] + divisor[a] - 1) / divisor[a] * divisor[a]);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+/* Checks every number against its range and what must agree: labels 0..n-1, a patch that the strides divide, a scale
+ * range that is one. origin: the file the plan is from, for the message (NULL = "plan"). Errors: FORMAT. */
+gboolean
+tess_plan_validate (const TessPlan *plan, const char *origin, GError **error)
+{
+  if (!origin)
+    origin = "plan";
+  for (guint i = 0; i < tess_plan_n_fields; i++)
+    if (!validate_field (plan, &tess_plan_fields[i], origin, error))
+      return FALSE;
+  if (!validate_channels (plan, origin, error) || !validate_labels (plan, origin, error) ||
+      !validate_network (plan, origin, error))
+    return FALSE;
+  if (plan->augmentation.scale_lower > plan->augmentation.scale_upper) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                 _ ("%s: \"augmentation.scale_lower\" %g is above \"augmentation.scale_upper\" %g; swap them"), origin,
+                 plan->augmentation.scale_lower, plan->augmentation.scale_upper);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+guint
+tess_plan_n_heads (const TessPlan *plan)
+{
+  return plan->network.deep_supervision ? MAX (plan->network.n_stages, 2) - 1 : 1;
+}
+
+/* weights: tess_plan_n_heads values. As nnU-Net: halved from head to head, the coarsest left out of the loss. */
+void
+tess_plan_head_weights (const TessPlan *plan, double *weights)
+{
+  guint n = tess_plan_n_heads (plan);
+  double sum = 0.0;
+
+  for (guint i = 0; i < n; i++) {
+    weights[i] = i > 0 && i + 1 == n ? 0.0 : ldexp (1.0, -(int)i);
+    sum += weights[i];
+  }
+  for (guint i = 0; i < n; i++)
+    weights[i] /= sum;
+}

@@ -11,6 +11,8 @@ typedef struct {
   guint64  cache_bytes;   /* for decoded cases */
   gboolean accelerator;   /* base width 32 and 250 iterations an epoch; else 16 and 50 */
   gboolean bf16;
+  /* What the user has already decided; 0 = to be decided here. */
+  gint64   patch[3], batch, epochs;
 } TessPlannerLimits;
 
 /* `draft` holds channels and labels; the rest is decided: spacing, patch, topology, batch, iterations, cache. Every
@@ -22,5 +24,9 @@ gboolean tess_planner_decide (TessPlan *draft, TessFingerprint *fingerprint, con
 void tess_plan_network_spec (const TessPlan *plan, TessNetworkSpec *spec);
 void tess_plan_program_spec (const TessPlan *plan, TessProgramKind kind, gint64 batch, TessDType act_dtype,
                              gboolean all_heads, TessProgramSpec *spec);
+
+/* Floating-point operations of op i, and of one run of the whole program (convolutions; a multiply-add is 2). */
+double tess_graph_op_flops (const TessGraph *graph, guint i);
+double tess_graph_flops    (const TessGraph *graph);
 
 G_END_DECLS

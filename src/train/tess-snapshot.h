@@ -14,7 +14,7 @@ typedef struct {
 
 typedef struct {
   gatomicrefcount ref_count;
-  gint64    epoch, iteration; /* iteration counted over the whole run */
+  gint64    epoch, iteration; /* epoch: the one it was taken in, from 1 (0 = before training); iterations over the whole run */
   char     *case_id;
   guint     n_channels, n_classes, n_heads;
   gint64    dhw[3];
@@ -23,8 +23,13 @@ typedef struct {
   TessSnapshotHead heads[TESS_MAX_HEADS]; /* finest first */
 } TessSnapshot;
 
+/* All arrays taken, unset. head_dhw: [n_heads][3]. NULL with BAD_SHAPE or NO_MEMORY. */
+TessSnapshot *tess_snapshot_new   (const char *case_id, guint n_channels, guint n_classes, guint n_heads, const gint64 dhw[3],
+                                   const gint64 head_dhw[][3], GError **error);
 TessSnapshot *tess_snapshot_ref   (TessSnapshot *snapshot);
 void          tess_snapshot_unref (TessSnapshot *snapshot);
+/* Softmax of logits {d, h, w, classes} into a head. */
+void          tess_snapshot_set_head (TessSnapshot *snapshot, guint head, const float *logits);
 gboolean      tess_snapshot_save  (const TessSnapshot *snapshot, const char *path, GError **error); /* safetensors, atomic */
 TessSnapshot *tess_snapshot_load  (const char *path, GError **error);
 

@@ -1,23 +1,27 @@
 #pragma once
 
-#include "tess-snapshot.h"
 #include "tess-dataset.h"
+#include "tess-run-folder.h"
+#include "tess-snapshot.h"
 
 G_BEGIN_DECLS
+
+#define TESS_FOLD_DEFAULT (-2) /* the run's own when resuming, else 0 */
 
 typedef struct {
   const char *dataset_dir, *run_dir;
   TessPlan   *plan;         /* NULL: the run's own when resuming, else tess_auto_plan */
-  int         fold;         /* -1 = all */
+  int         fold;         /* -1 = all, or TESS_FOLD_DEFAULT */
   double      val_fraction; /* > 0: instead of a fold */
   gint64      epochs;       /* > 0: this many; the schedule follows the epoch */
-  double      minutes;      /* > 0: stop then; the schedule follows the clock */
+  double      minutes;      /* > 0: stop then; the schedule follows the clock. Neither: the run's own, else the plan's epochs */
   gboolean    resume;       /* go on from latest.safetensors; a run folder with a run in it is refused otherwise */
   const TessBackendIface *backend;
   guint       device;
   guint       n_threads;    /* 0 = all cores */
   TessDType   act_dtype;
   gint64      seed;         /* < 0: the plan's */
+  guint64     cache_bytes;  /* > 0: instead of the plan's budget of decoded cases */
 } TessTrainOptions;
 
 typedef enum {
@@ -32,24 +36,26 @@ typedef enum {
 
 typedef struct {
   TessTrainState state;
-  gint64  epoch, n_epochs;              /* n_epochs 0 when a time budget rules */
-  gint64  iteration, n_iterations;      /* in this epoch */
-  gint64  total_iterations;
+  gint64  epoch, n_epochs;              /* epoch: the one in work, from 1; n_epochs 0 when a time budget rules */
+  gint64  iteration, n_iterations;      /* done in this epoch */
+  gint64  total_iterations;             /* done over the whole run */
   double  elapsed, remaining;           /* seconds of training; remaining NaN while unknown */
   double  train_loss, val_loss;         /* of the last iteration / last validation; NaN before */
   guint   n_labels;
   double  dice[TESS_MAX_LABELS];        /* validation pseudo Dice of every class of the last epoch; NaN = undefined; [0] mean of foreground */
-  double  best_dice;
+  double  best_dice;                    /* largest running mean (0.9 old + 0.1 new) of dice[0] */
   double  learning_rate, iterations_per_second;
-  double  loader_share;                 /* of the step time spent waiting for data */
-  guint64 memory_bytes;                 /* device arenas */
+  double  loader_share;                 /* of the step time spent waiting for data, in this epoch */
+  guint64 memory_bytes;                 /* device arenas and batches drawn ahead */
   guint64 cache_bytes;
+  double  preparing;                    /* [0,1] while PREPARING */
+  gboolean validating;
 } TessTrainStatus;
 
 /* Training on a thread of its own. The functions below are safe from any other thread and never wait for it. */
 typedef struct _TessTrainer TessTrainer;
 
-TessTrainer *tess_trainer_new    (const TessTrainOptions *options, GError **error); /* checks everything that can be checked early */
+TessTrainer *tess_trainer_new    (const TessTrainOptions *options, GError **error); /* checks everything that can be checked early; writes nothing */
 gboolean     tess_trainer_start  (TessTrainer *trainer, GError **error);
 void         tess_trainer_pause  (TessTrainer *trainer); /* within one iteration */
 void         tess_trainer_resume (TessTrainer *trainer);
@@ -57,7 +63,11 @@ void         tess_trainer_stop   (TessTrainer *trainer); /* within one iteration
 gboolean     tess_trainer_wait   (TessTrainer *trainer, GError **error); /* until it ends; TRUE for DONE and STOPPED */
 void         tess_trainer_status (TessTrainer *trainer, TessTrainStatus *status);
 TessSnapshot *tess_trainer_newest_snapshot (TessTrainer *trainer); /* new reference or NULL */
-void         tess_trainer_set_notify (TessTrainer *trainer, void (*func) (gpointer), gpointer data); /* from its thread, at most 20 times a second */
+/* Epochs done so far, those before a resume too. FALSE when there is no epoch i (from 0) yet; the record is a copy to clear. */
+gboolean     tess_trainer_epoch  (TessTrainer *trainer, guint i, TessEpochRecord *record);
+guint        tess_trainer_n_resumed_epochs (TessTrainer *trainer); /* of these, taken over from the log */
+char        *tess_trainer_next_note (TessTrainer *trainer); /* something the user should know, one sentence (new string), or NULL */
+void         tess_trainer_set_notify (TessTrainer *trainer, void (*func) (gpointer), gpointer data); /* from its thread, at most 20 times a second and at its end; before start */
 void         tess_trainer_free   (TessTrainer *trainer); /* stops and waits */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessTrainer, tess_trainer_free)

@@ -1,0 +1,105 @@
+#pragma once
+
+#include "tess-graph.h"
+
+G_BEGIN_DECLS
+
+/* The backend's own loops. The same sources are compiled once for every instruction set the processor may have and
+ * chosen at run time (tess_cpu_kernels()). All tensors are NDHWC; float32, or bfloat16 where bf16 is TRUE.
+ *
+ * Results do not depend on the number of threads: work is cut into blocks of a size given by the shapes alone, each
+ * block writes its own partial sums, and one thread adds them in block order in double. */
+
+typedef struct {
+  guint    n_threads;
+  gboolean bf16;
+  gsize    n, voxels, channels; /* samples, D*H*W, C */
+  const void  *x, *dy;
+  void        *y, *dx; /* dx may be NULL */
+  const float *gamma, *beta;
+  float       *stats, *dgamma, *dbeta; /* {N,C,2}; {C}; {C} */
+  float        eps, slope;
+  void        *scratch; /* tess_cpu_norm_scratch () bytes */
+} TessCpuNorm;
+
+typedef struct {
+  guint        n_threads;
+  gsize        n, voxels;
+  guint        n_classes;
+  gboolean     batch_dice, bf16_out;
+  float        smooth;
+  double       weight;
+  const float *logits;
+  const guint8 *labels;
+  double      *metrics, *sums; /* sums: tess_cpu_loss_sums () doubles, written forward, read backward */
+  void        *dlogits, *scratch; /* tess_cpu_loss_scratch () bytes */
+} TessCpuLoss;
+
+typedef struct {
+  guint  n_threads;
+  gsize  n;
+  float *param, *momentum;
+  const float *grad;
+  double rate, momentum_factor, weight_decay, clip; /* clip: factor on the gradient */
+} TessCpuSgd;
+
+typedef struct {
+  void   (*norm_forward)  (const TessCpuNorm *a);
+  void   (*norm_backward) (const TessCpuNorm *a);
+  void   (*leaky)         (guint n_threads, gboolean bf16, gsize n, const void *x, float slope, void *y);
+  void   (*leaky_backward) (guint n_threads, gboolean bf16, gsize n, const void *x, const void *dy, float slope, void *dx);
+  void   (*add)           (guint n_threads, gboolean bf16, gsize n, const void *a, const void *b, void *y);
+  void   (*to_bf16)       (guint n_threads, gsize n, const float *x, void *y);
+  /* y {rows, a + b bytes} <-> a, b; backward with a or b NULL where nobody wants it */
+  void   (*concat)        (guint n_threads, gsize rows, gsize a_bytes, gsize b_bytes, const void *a, const void *b, void *y);
+  void   (*split)         (guint n_threads, gsize rows, gsize a_bytes, gsize b_bytes, const void *y, void *a, void *b);
+  void   (*add_bias)      (guint n_threads, gboolean bf16, gsize rows, gsize channels, const float *bias, void *y);
+  void   (*column_sums)   (guint n_threads, gboolean bf16, gsize rows, gsize channels, const void *x, float *sums,
+                           void *scratch); /* tess_cpu_columns_scratch () bytes */
+  void   (*label_resize)  (guint n_threads, gsize n, const gint64 from[3], const gint64 to[3], const guint8 *x, guint8 *y);
+  void   (*loss_forward)  (const TessCpuLoss *a);
+  void   (*loss_backward) (const TessCpuLoss *a);
+  double (*sum_squares)   (guint n_threads, gsize n, const float *x, double *scratch); /* tess_cpu_squares_scratch () */
+  void   (*sgd)           (const TessCpuSgd *a);
+} TessCpuKernels;
+
+const TessCpuKernels *tess_cpu_kernels (void);
+
+/* Bytes of scratch; the same for every instruction set. */
+gsize tess_cpu_norm_scratch    (gsize n, gsize voxels, gsize channels);
+gsize tess_cpu_columns_scratch (gsize rows, gsize channels);
+gsize tess_cpu_loss_scratch    (guint n_threads, gsize n, gsize voxels, guint n_classes);
+gsize tess_cpu_loss_sums       (gsize n, guint n_classes); /* doubles */
+gsize tess_cpu_squares_scratch (gsize n);
+
+/* How a {rows, channels} matrix is walked with vectors of up to 16 lanes when channels is not a multiple of 16: a
+ * period of lcm (channels, 16) elements repeats, so lane i of it always holds channel i mod channels. */
+typedef struct {
+  gsize period;     /* elements: lcm (channels, 16) */
+  gsize fold;       /* rows in a period */
+  gsize n_periods;  /* whole periods; the tail rows are done one by one */
+  gsize tail;       /* rows left, < fold */
+  gsize per_block;  /* periods in a block */
+  gsize n_blocks;
+} TessCpuWalk;
+
+static inline TessCpuWalk
+tess_cpu_walk (gsize rows, gsize channels)
+{
+  TessCpuWalk w;
+  gsize fold = 16;
+
+  while (fold > 1 && channels * (fold / 2) % 16 == 0)
+    fold /= 2;
+  w.fold = fold;
+  w.period = channels * fold;
+  w.n_periods = rows / fold;
+  w.tail = rows % fold;
+  w.per_block = 4096 / w.period > 0 ? 4096 / w.period : 1; /* 16 kB of floats: half of a first-level cache */
+  w.n_blocks = (w.n_periods + w.per_block - 1) / w.per_block;
+  return w;
+}
+
+#define TESS_CPU_LOSS_BLOCK 4096 /* voxels whose sums are taken in one go */
+
+G_END_DECLS

@@ -1,0 +1,81 @@
+#pragma once
+
+#include "tess-cpu-backend.h"
+#include "tess-cpu-kernels.h"
+#include "tess-dnnl.h"
+
+G_BEGIN_DECLS
+
+struct _TessDevice {
+  const TessDnnl       *dnnl;
+  const TessCpuKernels *kernels;
+  guint                 n_threads;
+  dnnl_engine_t         engine;
+  dnnl_stream_t         stream;
+};
+
+struct _TessBuffer {
+  guint8  *data;
+  gsize    bytes;
+  gboolean mapped; /* from mmap, else from aligned_alloc */
+};
+
+/* The number of OpenMP threads is a property of the calling thread: oneDNN reads it when a primitive is made and when
+ * it runs. Both happen between these two. */
+int  tess_cpu_threads_enter (const TessDevice *device);
+void tess_cpu_threads_leave (int before);
+
+gboolean tess_cpu_buffer_alloc (TessBuffer *buffer, gsize bytes, GError **error); /* zeroed, 256-byte aligned */
+void     tess_cpu_buffer_clear (TessBuffer *buffer);
+
+/* One of the six convolution ops: a oneDNN primitive and the reorder that packs its weights, or unpacks their
+ * gradient. Offsets are into the program's workspace. */
+typedef struct {
+  dnnl_primitive_t main, reorder; /* reorder NULL where the packed form is the plain one */
+  dnnl_memory_t x, w, y, w_plain, scratchpad, b;
+  dnnl_exec_arg_t  main_args[5], reorder_args[2];
+  int      n_main_args;
+  gsize    packed_bytes, scratch_bytes, cast_bytes; /* cast: x as bf16 where the tensor is float32 */
+  gboolean adds_bias;      /* afterwards, by a kernel of ours */
+  gboolean swapped;        /* computed as a forward convolution from y to x */
+  gboolean writes_weights; /* BWD_WEIGHTS: main, then reorder; else reorder when weights change, then main */
+} TessCpuConv;
+
+gboolean tess_cpu_conv_init  (TessCpuConv *conv, TessDevice *device, const TessGraph *graph, const TessOp *op, GError **error);
+void     tess_cpu_conv_clear (TessCpuConv *conv, TessDevice *device);
+/* x, w_plain, b, y: tensors (x: the source, or the gradient that takes its place); NULL where absent. */
+gboolean tess_cpu_conv_bind  (TessCpuConv *conv, TessDevice *device, void *x, void *w_plain, void *b, void *y, void *packed,
+                              void *scratch, GError **error);
+
+typedef struct {
+  const TessOp *op;
+  void   *in[6], *out[4]; /* set by bind; NULL for TESS_NONE */
+  gsize   n, voxels, channels; /* of the op's main tensor */
+  gboolean bf16;
+  gsize   scratch_bytes;           /* of the shared workspace */
+  gsize   keep_bytes, keep_offset; /* of the workspace, its own */
+  guint8 *scratch, *keep;
+  guint   forward;   /* DICE_CE_BWD: the step of its DICE_CE */
+  TessCpuConv *conv; /* convolutions */
+} TessCpuStep;
+
+struct _TessProgram {
+  TessDevice  *device;
+  TessGraph   *graph;
+  TessCpuStep *steps;
+  guint        n_steps;
+  guint8      *arena[TESS_N_ARENAS];
+  TessBuffer   workspace;
+  gsize        scratch_bytes, workspace_bytes;
+  GArray      *idle_grads; /* TessId: GRAD tensors no op writes */
+  gboolean     bound, packed;
+  guint64      packed_version;
+  double       seconds[TESS_N_OPS];
+};
+
+TessProgram *tess_cpu_program_prepare (TessDevice *device, TessGraph *graph, TessRequirements *requirements, GError **error);
+gboolean     tess_cpu_program_bind    (TessProgram *program, TessBuffer *const arenas[TESS_N_ARENAS], GError **error);
+gboolean     tess_cpu_program_run     (TessProgram *program, const TessStepArgs *args, GError **error);
+void         tess_cpu_program_free    (TessProgram *program);
+
+G_END_DECLS

@@ -1,0 +1,556 @@
+#include "tess-cpu-private.h"
+
+#include <math.h>
+#include <time.h>
+
+#define ALIGN(bytes) (((bytes) + 255) & ~(gsize) 255)
+
+static gboolean
+is_conv (TessOpKind kind)
+{
+  return kind == TESS_OP_CONV || kind == TESS_OP_CONV_TRANSPOSE || kind == TESS_OP_CONV_BWD_DATA ||
+         kind == TESS_OP_CONV_BWD_WEIGHTS || kind == TESS_OP_CONV_TRANSPOSE_BWD_DATA ||
+         kind == TESS_OP_CONV_TRANSPOSE_BWD_WEIGHTS;
+}
+
+/* ------------------------------------------------------------------------------------------------ preparing */
+
+/* The tensor whose shape an op's loop runs over. */
+static TessId
+main_tensor (const TessOp *op)
+{
+  switch (op->kind) {
+  case TESS_OP_CONV_TRANSPOSE:
+  case TESS_OP_CONCAT:
+  case TESS_OP_LABEL_RESIZE:
+  case TESS_OP_GRAD_NORM:
+    return op->out[0];
+  case TESS_OP_CONV_BWD_WEIGHTS:
+  case TESS_OP_CONV_TRANSPOSE_BWD_WEIGHTS:
+    return op->in[1];
+  default:
+    return op->in[0];
+  }
+}
+
+static gboolean
+prepare_conv (TessProgram *p, TessCpuStep *step, GError **error)
+{
+  const TessOp *op = step->op;
+  TessCpuConv *conv = step->conv = g_new0 (TessCpuConv, 1);
+
+  if (!tess_cpu_conv_init (conv, p->device, p->graph, op, error))
+    return FALSE;
+  step->keep_bytes = conv->packed_bytes;
+  step->scratch_bytes = conv->scratch_bytes;
+  if (conv->writes_weights && op->out[1] != TESS_NONE)
+    step->scratch_bytes =
+        MAX (step->scratch_bytes, tess_cpu_columns_scratch (step->n * step->voxels, step->channels));
+  step->scratch_bytes += ALIGN (conv->cast_bytes);
+  return TRUE;
+}
+
+static gboolean
+prepare_loss_backward (TessProgram *p, TessCpuStep *step, GError **error)
+{
+  for (guint i = 0; i < p->n_steps; i++) {
+    const TessOp *op = p->steps[i].op;
+
+    if (op == step->op)
+      break;
+    if (op->kind == TESS_OP_DICE_CE && op->out[0] == step->op->in[2]) {
+      step->forward = i;
+      return TRUE;
+    }
+  }
+  g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE, _ ("op %s: its forward op does not come before it"),
+               tess_op_name (step->op->kind));
+  return FALSE;
+}
+
+static gboolean
+prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
+{
+  const TessOp *op = step->op;
+
+  if (op->kind != TESS_OP_SGD) {
+    const TessTensor *t = tess_graph_tensor (p->graph, main_tensor (op));
+
+    step->n = (gsize) t->dim[0];
+    step->voxels = t->n_dims == 5 ? (gsize) (t->dim[1] * t->dim[2] * t->dim[3]) : 1;
+    step->channels = t->n_dims == 5 ? (gsize) t->dim[4] : 1;
+    step->bf16 = t->dtype == TESS_DTYPE_BF16;
+  }
+  if (is_conv (op->kind))
+    return prepare_conv (p, step, error);
+  switch (op->kind) {
+  case TESS_OP_NORM_ACT:
+  case TESS_OP_NORM_ACT_BWD:
+    step->scratch_bytes = tess_cpu_norm_scratch (step->n, step->voxels, step->channels);
+    return TRUE;
+  case TESS_OP_DICE_CE:
+    step->keep_bytes = tess_cpu_loss_sums (step->n, op->attr.loss.n_classes) * sizeof (double);
+    step->scratch_bytes =
+        tess_cpu_loss_scratch (p->device->n_threads, step->n, step->voxels, op->attr.loss.n_classes);
+    return TRUE;
+  case TESS_OP_DICE_CE_BWD:
+    step->scratch_bytes =
+        tess_cpu_loss_scratch (p->device->n_threads, step->n, step->voxels, op->attr.loss.n_classes);
+    return prepare_loss_backward (p, step, error);
+  case TESS_OP_GRAD_NORM:
+    step->scratch_bytes = tess_cpu_squares_scratch (p->graph->arena_bytes[TESS_ARENA_GRAD] / sizeof (float));
+    return TRUE;
+  case TESS_OP_LEAKY_RELU:
+  case TESS_OP_LEAKY_RELU_BWD:
+  case TESS_OP_ADD:
+  case TESS_OP_CONCAT:
+  case TESS_OP_CONCAT_BWD:
+  case TESS_OP_LABEL_RESIZE:
+  case TESS_OP_SGD:
+    return TRUE;
+  default:
+    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("op %s: not known to the CPU backend"),
+                 tess_op_name (op->kind));
+    return FALSE;
+  }
+}
+
+/* Workspace: first what all steps share, then what each keeps. */
+static gboolean
+lay_out (TessProgram *p, GError **error)
+{
+  gsize total = 0;
+  gboolean ok = TRUE;
+
+  for (guint i = 0; i < p->n_steps; i++)
+    p->scratch_bytes = MAX (p->scratch_bytes, p->steps[i].scratch_bytes);
+  ok = p->scratch_bytes < G_MAXSIZE / 2;
+  total = ok ? ALIGN (p->scratch_bytes) : 0;
+  for (guint i = 0; ok && i < p->n_steps; i++) {
+    p->steps[i].keep_offset = total;
+    ok = p->steps[i].keep_bytes < G_MAXSIZE / 2 &&
+         g_size_checked_add (&total, total, ALIGN (p->steps[i].keep_bytes));
+  }
+  if (!ok) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+                 _ ("the working memory is too large to count; take a smaller patch or batch"));
+    return FALSE;
+  }
+  p->workspace_bytes = total;
+  return TRUE;
+}
+
+/* A parameter no loss reaches (a bias before a norm, a head left out) has a gradient of zero; another program may have
+ * left its own there. */
+static void
+find_idle_grads (TessProgram *p)
+{
+  g_autofree gboolean *written = g_new0 (gboolean, p->graph->tensors->len);
+
+  p->idle_grads = g_array_new (FALSE, FALSE, sizeof (TessId));
+  for (guint i = 0; i < p->n_steps; i++)
+    for (guint k = 0; k < p->steps[i].op->n_out; k++)
+      if (p->steps[i].op->out[k] != TESS_NONE)
+        written[p->steps[i].op->out[k]] = TRUE;
+  for (TessId id = 0; id < p->graph->tensors->len; id++)
+    if (tess_graph_tensor (p->graph, id)->role == TESS_ROLE_GRAD && !written[id])
+      g_array_append_val (p->idle_grads, id);
+}
+
+/**
+ * tess_cpu_program_prepare:
+ * @graph: placed; a reference is kept
+ *
+ * Makes every primitive. Nothing the size of an activation is allocated before tess_cpu_program_bind().
+ */
+TessProgram *
+tess_cpu_program_prepare (TessDevice *device, TessGraph *graph, TessRequirements *requirements, GError **error)
+{
+  TessProgram *p;
+  gboolean ok = TRUE;
+  int threads;
+
+  g_return_val_if_fail (graph->placed, NULL);
+
+  p = g_new0 (TessProgram, 1);
+  p->device = device;
+  p->graph = tess_graph_ref (graph);
+  p->n_steps = graph->ops->len;
+  p->steps = g_new0 (TessCpuStep, MAX (p->n_steps, 1));
+  for (guint i = 0; i < p->n_steps; i++)
+    p->steps[i].op = tess_graph_op (graph, i);
+  threads = tess_cpu_threads_enter (device);
+  for (guint i = 0; ok && i < p->n_steps; i++)
+    ok = prepare_step (p, &p->steps[i], error);
+  tess_cpu_threads_leave (threads);
+  if (!ok || !lay_out (p, error)) {
+    tess_cpu_program_free (p);
+    return NULL;
+  }
+  find_idle_grads (p);
+  memcpy (requirements->arena, graph->arena_bytes, sizeof requirements->arena);
+  requirements->workspace = p->workspace_bytes;
+  return p;
+}
+
+void
+tess_cpu_program_free (TessProgram *p)
+{
+  if (p == NULL)
+    return;
+  for (guint i = 0; i < p->n_steps; i++)
+    if (p->steps[i].conv != NULL) {
+      tess_cpu_conv_clear (p->steps[i].conv, p->device);
+      g_free (p->steps[i].conv);
+    }
+  tess_cpu_buffer_clear (&p->workspace);
+  g_clear_pointer (&p->idle_grads, g_array_unref);
+  g_free (p->steps);
+  tess_graph_unref (p->graph);
+  g_free (p);
+}
+
+/* ------------------------------------------------------------------------------------------------ binding */
+
+static void *
+address (const TessProgram *p, TessId id)
+{
+  const TessTensor *t;
+
+  if (id == TESS_NONE)
+    return NULL;
+  t = tess_graph_tensor (p->graph, id);
+  return p->arena[t->arena] + t->offset;
+}
+
+static gboolean
+bind_conv (TessProgram *p, TessCpuStep *step, GError **error)
+{
+  TessCpuConv *conv = step->conv;
+  void *x, *w, *b = NULL, *y;
+
+  switch (step->op->kind) {
+  case TESS_OP_CONV:
+  case TESS_OP_CONV_TRANSPOSE:
+    x = step->in[0];
+    w = step->in[1];
+    b = step->in[2];
+    y = step->out[0];
+    break;
+  case TESS_OP_CONV_BWD_DATA:
+  case TESS_OP_CONV_TRANSPOSE_BWD_DATA:
+    x = step->out[0];
+    w = step->in[1];
+    y = step->in[0];
+    break;
+  default:
+    x = step->in[0];
+    w = step->out[0];
+    y = step->in[1];
+  }
+  return tess_cpu_conv_bind (conv, p->device, conv->cast_bytes > 0 ? step->scratch : x, w, b, y, step->keep,
+                             step->scratch + ALIGN (conv->cast_bytes), error);
+}
+
+/**
+ * tess_cpu_program_bind:
+ *
+ * Takes the workspace and fixes every address. May be called again with other arenas.
+ */
+gboolean
+tess_cpu_program_bind (TessProgram *p, TessBuffer *const arenas[TESS_N_ARENAS], GError **error)
+{
+  int threads;
+  gboolean ok = TRUE;
+
+  for (guint a = 0; a < TESS_N_ARENAS; a++) {
+    gsize there = arenas[a] != NULL ? arenas[a]->bytes : 0;
+
+    if (there < p->graph->arena_bytes[a]) {
+      g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
+                   _ ("arena %u has %" G_GSIZE_FORMAT " bytes, the program needs %" G_GSIZE_FORMAT), a, there,
+                   p->graph->arena_bytes[a]);
+      return FALSE;
+    }
+    p->arena[a] = arenas[a] != NULL ? arenas[a]->data : NULL;
+  }
+  p->bound = p->packed = FALSE;
+  if (p->workspace.data == NULL && !tess_cpu_buffer_alloc (&p->workspace, p->workspace_bytes, error))
+    return FALSE;
+  threads = tess_cpu_threads_enter (p->device);
+  for (guint i = 0; ok && i < p->n_steps; i++) {
+    TessCpuStep *step = &p->steps[i];
+
+    for (guint k = 0; k < G_N_ELEMENTS (step->in); k++)
+      step->in[k] = k < step->op->n_in ? address (p, step->op->in[k]) : NULL;
+    for (guint k = 0; k < G_N_ELEMENTS (step->out); k++)
+      step->out[k] = k < step->op->n_out ? address (p, step->op->out[k]) : NULL;
+    step->scratch = p->workspace.data;
+    step->keep = p->workspace.data + step->keep_offset;
+    if (step->conv != NULL)
+      ok = bind_conv (p, step, error);
+  }
+  tess_cpu_threads_leave (threads);
+  p->bound = ok;
+  return ok;
+}
+
+/* ------------------------------------------------------------------------------------------------ running */
+
+static gboolean
+run_conv (TessProgram *p, const TessCpuStep *step, GError **error)
+{
+  const TessCpuConv *conv = step->conv;
+  const TessCpuKernels *k = p->device->kernels;
+  const TessDnnl *d = p->device->dnnl;
+  guint threads = p->device->n_threads;
+
+  if (conv->cast_bytes > 0)
+    k->to_bf16 (threads, conv->cast_bytes / 2, step->in[0], step->scratch);
+  if (!tess_dnnl_check (d->primitive_execute (conv->main, p->device->stream, conv->n_main_args, conv->main_args),
+                        tess_op_name (step->op->kind), error))
+    return FALSE;
+  if (conv->writes_weights) {
+    if (conv->reorder != NULL &&
+        !tess_dnnl_check (d->primitive_execute (conv->reorder, p->device->stream, 2, conv->reorder_args),
+                          tess_op_name (step->op->kind), error))
+      return FALSE;
+    if (step->out[1] != NULL)
+      k->column_sums (threads, step->bf16, step->n * step->voxels, step->channels, step->in[1], step->out[1],
+                      step->scratch + ALIGN (conv->cast_bytes));
+  } else if (conv->adds_bias) {
+    k->add_bias (threads, step->bf16, step->n * step->voxels, step->channels, step->in[2], step->out[0]);
+  }
+  return TRUE;
+}
+
+static void
+run_norm (TessProgram *p, const TessCpuStep *step)
+{
+  gboolean backward = step->op->kind == TESS_OP_NORM_ACT_BWD;
+  TessCpuNorm a = {
+    .n_threads = p->device->n_threads,
+    .bf16 = step->bf16,
+    .n = step->n,
+    .voxels = step->voxels,
+    .channels = step->channels,
+    .x = step->in[0],
+    .gamma = step->in[1],
+    .beta = step->in[2],
+    .stats = backward ? step->in[3] : step->out[1],
+    .eps = step->op->attr.norm.eps,
+    .slope = step->op->attr.norm.slope,
+    .scratch = step->scratch,
+  };
+
+  if (backward) {
+    a.dy = step->in[4];
+    a.dx = step->out[0];
+    a.dgamma = step->out[1];
+    a.dbeta = step->out[2];
+    p->device->kernels->norm_backward (&a);
+  } else {
+    a.y = step->out[0];
+    p->device->kernels->norm_forward (&a);
+  }
+}
+
+static void
+run_concat (TessProgram *p, const TessCpuStep *step)
+{
+  const TessCpuKernels *k = p->device->kernels;
+  gboolean backward = step->op->kind == TESS_OP_CONCAT_BWD;
+  TessId whole = backward ? step->op->in[0] : step->op->out[0];
+  const TessId *parts = backward ? step->op->out : step->op->in;
+  gsize size = tess_dtype_size (tess_graph_tensor (p->graph, whole)->dtype);
+  gsize both = step->channels * size, a_bytes, rows = step->n * step->voxels;
+
+  if (parts[0] != TESS_NONE)
+    a_bytes = (gsize) tess_graph_tensor (p->graph, parts[0])->dim[4] * size;
+  else
+    a_bytes = both - (gsize) tess_graph_tensor (p->graph, parts[1])->dim[4] * size;
+  if (backward)
+    k->split (p->device->n_threads, rows, a_bytes, both - a_bytes, step->in[0], step->out[0], step->out[1]);
+  else
+    k->concat (p->device->n_threads, rows, a_bytes, both - a_bytes, step->in[0], step->in[1], step->out[0]);
+}
+
+static void
+run_loss (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args)
+{
+  gboolean backward = step->op->kind == TESS_OP_DICE_CE_BWD;
+  const TessLossAttr *attr = &step->op->attr.loss;
+  TessCpuLoss a = {
+    .n_threads = p->device->n_threads,
+    .n = step->n,
+    .voxels = step->voxels,
+    .n_classes = attr->n_classes,
+    .batch_dice = attr->batch_dice,
+    .smooth = attr->smooth,
+    .weight = attr->head < TESS_MAX_HEADS ? args->head_weight[attr->head] : 0.0,
+    .logits = step->in[0],
+    .labels = step->in[1],
+    .scratch = step->scratch,
+  };
+
+  if (backward) {
+    a.sums = (double *) (gpointer) p->steps[step->forward].keep;
+    a.dlogits = step->out[0];
+    a.bf16_out = tess_graph_tensor (p->graph, step->op->out[0])->dtype == TESS_DTYPE_BF16;
+    p->device->kernels->loss_backward (&a);
+  } else {
+    a.sums = (double *) (gpointer) step->keep;
+    a.metrics = step->out[0];
+    p->device->kernels->loss_forward (&a);
+  }
+}
+
+static void
+run_label_resize (TessProgram *p, const TessCpuStep *step)
+{
+  const TessTensor *from = tess_graph_tensor (p->graph, step->op->in[0]);
+  const TessTensor *to = tess_graph_tensor (p->graph, step->op->out[0]);
+
+  p->device->kernels->label_resize (p->device->n_threads, step->n, &from->dim[1], &to->dim[1], step->in[0],
+                                    step->out[0]);
+}
+
+static void
+run_sgd (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args)
+{
+  double norm = *(const double *) step->in[0];
+  TessCpuSgd a = {
+    .n_threads = p->device->n_threads,
+    .n = p->graph->arena_bytes[TESS_ARENA_PARAM] / sizeof (float),
+    .param = (float *) (gpointer) p->arena[TESS_ARENA_PARAM],
+    .momentum = (float *) (gpointer) p->arena[TESS_ARENA_MOMENTUM],
+    .grad = (const float *) (gconstpointer) p->arena[TESS_ARENA_GRAD],
+    .rate = args->learning_rate,
+    .momentum_factor = args->momentum,
+    .weight_decay = args->weight_decay,
+    .clip = args->clip_norm > 0 ? MIN (1.0, args->clip_norm / (norm + 1e-6)) : 1.0,
+  };
+
+  p->device->kernels->sgd (&a);
+  p->packed = FALSE;
+}
+
+static gboolean
+run_step (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GError **error)
+{
+  const TessCpuKernels *k = p->device->kernels;
+  guint threads = p->device->n_threads;
+  gsize n = step->n * step->voxels * step->channels;
+  float slope = step->op->attr.norm.slope;
+
+  if (step->conv != NULL)
+    return run_conv (p, step, error);
+  switch (step->op->kind) {
+  case TESS_OP_NORM_ACT:
+  case TESS_OP_NORM_ACT_BWD:
+    run_norm (p, step);
+    break;
+  case TESS_OP_LEAKY_RELU:
+    k->leaky (threads, step->bf16, n, step->in[0], slope, step->out[0]);
+    break;
+  case TESS_OP_LEAKY_RELU_BWD:
+    k->leaky_backward (threads, step->bf16, n, step->in[0], step->in[1], slope, step->out[0]);
+    break;
+  case TESS_OP_ADD:
+    k->add (threads, step->bf16, n, step->in[0], step->in[1], step->out[0]);
+    break;
+  case TESS_OP_CONCAT:
+  case TESS_OP_CONCAT_BWD:
+    run_concat (p, step);
+    break;
+  case TESS_OP_LABEL_RESIZE:
+    run_label_resize (p, step);
+    break;
+  case TESS_OP_DICE_CE:
+  case TESS_OP_DICE_CE_BWD:
+    run_loss (p, step, args);
+    break;
+  case TESS_OP_GRAD_NORM:
+    *(double *) step->out[0] =
+        sqrt (k->sum_squares (threads, p->graph->arena_bytes[TESS_ARENA_GRAD] / sizeof (float),
+                              (const float *) (gconstpointer) p->arena[TESS_ARENA_GRAD],
+                              (double *) (gpointer) step->scratch));
+    break;
+  case TESS_OP_SGD:
+    run_sgd (p, step, args);
+    break;
+  default: /* refused by prepare */
+    break;
+  }
+  return TRUE;
+}
+
+static double
+now (void)
+{
+  struct timespec t;
+
+  clock_gettime (CLOCK_MONOTONIC, &t);
+  return (double) t.tv_sec + 1e-9 * (double) t.tv_nsec;
+}
+
+static gboolean
+pack_weights (TessProgram *p, GError **error)
+{
+  for (guint i = 0; i < p->n_steps; i++) {
+    const TessCpuConv *conv = p->steps[i].conv;
+    double before;
+
+    if (conv == NULL || conv->writes_weights || conv->reorder == NULL)
+      continue;
+    before = now ();
+    if (!tess_dnnl_check (
+            p->device->dnnl->primitive_execute (conv->reorder, p->device->stream, 2, conv->reorder_args),
+            "pack weights", error))
+      return FALSE;
+    p->seconds[p->steps[i].op->kind] += now () - before;
+  }
+  return TRUE;
+}
+
+/**
+ * tess_cpu_program_run:
+ *
+ * One pass over the ops on the calling thread and the device's number of OpenMP threads; returns when all is done.
+ */
+gboolean
+tess_cpu_program_run (TessProgram *p, const TessStepArgs *args, GError **error)
+{
+  int threads;
+  gboolean ok = TRUE;
+
+  g_return_val_if_fail (p->bound, FALSE);
+
+  threads = tess_cpu_threads_enter (p->device);
+  if (!p->packed || p->packed_version != args->param_version) {
+    ok = pack_weights (p, error);
+    p->packed = ok;
+    p->packed_version = args->param_version;
+  }
+  for (guint i = 0; i < p->idle_grads->len; i++) {
+    const TessTensor *t = tess_graph_tensor (p->graph, g_array_index (p->idle_grads, TessId, i));
+
+    memset (p->arena[t->arena] + t->offset, 0, t->bytes);
+  }
+  for (guint i = 0; ok && i < p->n_steps; i++) {
+    double before = now ();
+
+    ok = run_step (p, &p->steps[i], args, error);
+    p->seconds[p->steps[i].op->kind] += now () - before;
+  }
+  p->device->dnnl->stream_wait (p->device->stream);
+  tess_cpu_threads_leave (threads);
+  return ok;
+}
+
+void
+tess_cpu_program_profile (TessProgram *program, double seconds[TESS_N_OPS])
+{
+  memcpy (seconds, program->seconds, sizeof program->seconds);
+  memset (program->seconds, 0, sizeof program->seconds);
+}

@@ -1,0 +1,164 @@
+#include "tess-atomic-file.h"
+#include "tess-nifti-header.h"
+
+#include <math.h>
+#include <string.h>
+
+#define PIECE ((gsize) 4 << 20)
+
+/* NIfTI-1 counts axes in 16 bits and keeps geometry and scaling as float32. */
+static gboolean
+needs_nifti2 (const nifti_2_header *h, TessVolume *volume)
+{
+  TessAffine rounded = *tess_volume_affine (volume);
+  float slope = (float) h->scl_slope, intercept = (float) h->scl_inter;
+
+  for (int i = 1; i < 8; i++)
+    if (h->dim[i] > G_MAXINT16)
+      return TRUE;
+  for (int r = 0; r < 3; r++)
+    for (int k = 0; k < 4; k++)
+      rounded.m[r][k] = (float) rounded.m[r][k];
+  return slope == 0.0f || !isfinite (slope) || !isfinite (intercept) || !tess_affine_is_valid (&rounded);
+}
+
+/* The header to write: the one the volume came with where it is a NIfTI file's, else a new one. */
+static void
+prepare_header (TessNiftiHeader *header, TessVolume *volume, TessDType dtype)
+{
+  GBytes *source = tess_volume_peek_source_header (volume, "nifti");
+  const gint64 *dim = tess_volume_dim (volume);
+  gint64 channels = tess_volume_n_channels (volume), old_dim[3] = { 0 }, old_channels = 0;
+  nifti_2_header *h = &header->h;
+  gboolean same_grid = FALSE;
+  TessAffine old;
+
+  if (source && tess_nifti_header_from_bytes (header, source) &&
+      tess_nifti_header_dims (header, "", old_dim, &old_channels, NULL)) {
+    same_grid = memcmp (old_dim, dim, sizeof old_dim) == 0 && tess_nifti_header_affine (header, &old, NULL) &&
+                tess_affine_equal (&old, tess_volume_affine (volume), 0.0);
+  } else {
+    memset (header, 0, sizeof *header);
+    h->xyzt_units = NIFTI_UNITS_MM;
+    for (int i = 0; i < 8; i++)
+      h->pixdim[i] = 1.0;
+  }
+  if (!same_grid || old_channels != channels) { /* else the shape of axes 4 to 7 is kept, too */
+    h->dim[0] = channels > 1 ? 4 : 3;
+    for (int i = 1; i < 8; i++)
+      h->dim[i] = i <= 3 ? dim[i - 1] : i == 4 ? channels : 1;
+  }
+  if (!same_grid) {
+    tess_nifti_header_set_affine (header, tess_volume_affine (volume));
+    h->slice_start = h->slice_end = 0; /* they count slices of the old grid */
+    h->slice_code = 0;
+    h->slice_duration = 0.0;
+  }
+  if (tess_volume_intent (volume) == TESS_INTENT_LABEL && h->intent_code != TESS_NIFTI_INTENT_LABEL) {
+    h->intent_code = TESS_NIFTI_INTENT_LABEL;
+    h->intent_p1 = h->intent_p2 = h->intent_p3 = 0.0;
+    h->cal_min = h->cal_max = 0.0; /* the scan's grey window */
+    memset (h->intent_name, 0, sizeof h->intent_name);
+  } else if (tess_volume_intent (volume) == TESS_INTENT_IMAGE && h->intent_code == TESS_NIFTI_INTENT_LABEL) {
+    h->intent_code = 0;
+  }
+  h->datatype = (gint16) tess_nifti_datatype (dtype);
+  h->bitpix = (gint16) (8 * tess_dtype_size (dtype));
+  h->scl_slope = tess_volume_slope (volume);
+  h->scl_inter = tess_volume_intercept (volume);
+  header->version = needs_nifti2 (h, volume) ? 2 : 1;
+}
+
+/* NIfTI has no half floats: widen them, which loses nothing. */
+static void
+widen_halfs (const guint16 *in, gsize n, gboolean brain, float *out)
+{
+  for (gsize i = 0; i < n; i++)
+    out[i] = brain ? tess_bf16_to_float (in[i]) : tess_f16_to_float (in[i]);
+}
+
+static gboolean
+write_voxels (TessVolume *volume, TessAtomicFile *file, TessProgress *progress, GError **error)
+{
+  TessDType dtype = tess_volume_dtype (volume);
+  gboolean half = dtype == TESS_DTYPE_F16 || dtype == TESS_DTYPE_BF16;
+  g_autofree float *wide = half ? g_malloc (2 * PIECE) : NULL;
+  const guint8 *data = tess_volume_data (volume);
+  gsize n = tess_volume_n_bytes (volume);
+
+  for (gsize done = 0; done < n;) {
+    gsize piece = MIN (PIECE, n - done);
+
+    if (!tess_progress_check (progress, error))
+      return FALSE;
+    if (half)
+      widen_halfs ((const guint16 *) (const void *) (data + done), piece / 2, dtype == TESS_DTYPE_BF16, wide);
+    if (!tess_atomic_file_write (file, half ? (const void *) wide : data + done, half ? 2 * piece : piece, error))
+      return FALSE;
+    done += piece;
+    tess_progress_set (progress, (double) done / (double) n);
+  }
+  return TRUE;
+}
+
+static gboolean
+ends_in_gz (const char *path)
+{
+  gsize n = strlen (path);
+
+  return n > 3 && g_ascii_strcasecmp (path + n - 3, ".gz") == 0;
+}
+
+static gboolean
+save_pair (TessVolume *volume, GByteArray *bytes, const char *path, TessProgress *progress, GError **error)
+{
+  gsize n = strlen (path), ending = ends_in_gz (path) ? 7 : 4;
+  gboolean capital = g_ascii_isupper (path[n - ending + 1]);
+  const char *gz = path + n - ending + 4; /* "" or ".gz", as it was written */
+  g_autofree char *header_path = g_strdup_printf ("%.*s%s%s", (int) (n - ending), path, capital ? ".HDR" : ".hdr", gz);
+  g_autofree char *image_path = g_strdup_printf ("%.*s%s%s", (int) (n - ending), path, capital ? ".IMG" : ".img", gz);
+  g_autoptr (TessAtomicFile) header_file = tess_atomic_file_new (header_path, ending == 7, error);
+  g_autoptr (TessAtomicFile) image_file = header_file ? tess_atomic_file_new (image_path, ending == 7, error) : NULL;
+
+  return image_file && tess_atomic_file_write (header_file, bytes->data, bytes->len, error) &&
+         write_voxels (volume, image_file, progress, error) && tess_atomic_file_commit (image_file, error) &&
+         tess_atomic_file_commit (header_file, error);
+}
+
+/**
+ * tess_nifti_save:
+ *
+ * Writes .nii, .nii.gz, or both halves of a pair when one is named; NIfTI-1 unless an axis
+ * is longer or a number larger than that can say.
+ * Type, scaling and channels are kept (float16 becomes float32). A volume read from a NIfTI file keeps its
+ * description, units, codes and extensions; on the same grid both of its positions in space, bit for bit.
+ */
+gboolean
+tess_nifti_save (TessVolume *volume, const char *path, TessProgress *progress, GError **error)
+{
+  TessDType dtype = tess_volume_dtype (volume);
+  gboolean pair = tess_nifti_is_pair (path), done;
+  g_autoptr (GByteArray) bytes = NULL;
+  TessNiftiHeader header;
+
+  if (dtype == TESS_DTYPE_F16 || dtype == TESS_DTYPE_BF16)
+    dtype = TESS_DTYPE_F32;
+  prepare_header (&header, volume, dtype);
+  header.single = !pair;
+  header.h.vox_offset = pair ? 0
+                             : (header.version == 1 ? TESS_NIFTI1_SIZE : TESS_NIFTI2_SIZE) + 4 +
+                                   (header.extensions ? (gint64) header.extensions->len : 0);
+  bytes = tess_nifti_header_serialise (&header);
+  tess_nifti_header_clear (&header);
+  if (pair) {
+    done = save_pair (volume, bytes, path, progress, error);
+  } else {
+    g_autoptr (TessAtomicFile) file = tess_atomic_file_new (path, ends_in_gz (path), error);
+
+    done = file && tess_atomic_file_write (file, bytes->data, bytes->len, error) &&
+           write_voxels (volume, file, progress, error) && tess_atomic_file_commit (file, error);
+  }
+  if (done)
+    tess_progress_set (progress, 1.0);
+  return done;
+}

@@ -1,0 +1,197 @@
+#include "tess-live-view.h"
+
+#include <stdatomic.h>
+
+#define CANDIDATES 8u /* places looked at to find one that shows much */
+#define VIEW_EPOCH (G_MAXUINT32 - 1) /* in the keys: no epoch of training or validation */
+
+/* ---- slot ---- */
+
+void
+tess_snapshot_slot_init (TessSnapshotSlot *slot)
+{
+  atomic_init (&slot->fresh, NULL);
+  tess_mutex_init (&slot->readers);
+  slot->seen = NULL;
+}
+
+void
+tess_snapshot_slot_clear (TessSnapshotSlot *slot)
+{
+  g_clear_pointer (&slot->seen, tess_snapshot_unref);
+  tess_snapshot_unref (atomic_exchange (&slot->fresh, NULL));
+  tess_mutex_clear (&slot->readers);
+}
+
+void
+tess_snapshot_slot_publish (TessSnapshotSlot *slot, TessSnapshot *snapshot)
+{
+  /* What nobody has taken meanwhile comes back to us. */
+  tess_snapshot_unref (atomic_exchange_explicit (&slot->fresh, snapshot, memory_order_acq_rel));
+}
+
+TessSnapshot *
+tess_snapshot_slot_newest (TessSnapshotSlot *slot)
+{
+  TessSnapshot *fresh, *newest;
+
+  tess_mutex_lock (&slot->readers);
+  fresh = atomic_exchange_explicit (&slot->fresh, NULL, memory_order_acq_rel);
+  if (fresh) {
+    tess_snapshot_unref (slot->seen);
+    slot->seen = fresh;
+  }
+  newest = slot->seen ? tess_snapshot_ref (slot->seen) : NULL;
+  tess_mutex_unlock (&slot->readers);
+  return newest;
+}
+
+/* ---- view ---- */
+
+struct _TessLiveView {
+  TessSession *session;
+  int program;
+  char *case_id;
+  guint n_channels, n_classes;
+  gint64 dhw[3];
+  float *image; /* {1, D, H, W, C} */
+  gsize image_bytes;
+  guint16 *shown; /* {C, D, H, W} float16 */
+  guint8 *truth;
+  float *logits; /* of the largest head */
+  double cost;
+};
+
+void
+tess_live_view_free (TessLiveView *view)
+{
+  if (!view)
+    return;
+  g_free (view->case_id);
+  g_free (view->image);
+  g_free (view->shown);
+  g_free (view->truth);
+  g_free (view->logits);
+  g_free (view);
+}
+
+/* More classes first, then more foreground. */
+static guint64
+score (const guint8 *label, gsize n)
+{
+  guint64 foreground = 0, classes = 0;
+  gboolean there[256] = { FALSE };
+
+  for (gsize i = 0; i < n; i++)
+    if (label[i] > 0) {
+      foreground++;
+      classes += !there[label[i]];
+      there[label[i]] = TRUE;
+    }
+  return (classes << 48) + foreground;
+}
+
+static gboolean
+draw (TessLiveView *view, const TessPlan *plan, const TessCase *c, guint32 sample, GError **error)
+{
+  TessSampleKey key = { .random = TRUE, .foreground = TRUE, .seed = (guint64) plan->training.seed, .epoch = VIEW_EPOCH,
+                        .sample = sample };
+  TessPatchOut out = {
+    .region = { { 0, 0, 0 }, { plan->patch[0], plan->patch[1], plan->patch[2] } },
+    .image = view->image,
+    .label = view->truth,
+  };
+
+  return tess_sampler_draw (plan, c, &key, NULL, &out, error);
+}
+
+/**
+ * tess_live_view_new:
+ * @c: a validation case
+ *
+ * The patch is the one of a few random places, each centred on foreground, that shows most classes and most
+ * foreground: the same one in every run with this seed.
+ *
+ * Returns: (transfer full): the view, or %NULL.
+ */
+TessLiveView *
+tess_live_view_new (TessSession *session, int program, const TessPlan *plan, const TessCase *c, GError **error)
+{
+  g_autoptr (TessLiveView) view = g_new0 (TessLiveView, 1);
+  gsize n = (gsize) (plan->patch[0] * plan->patch[1] * plan->patch[2]);
+  guint64 best_score = 0;
+  guint32 best = 0;
+
+  view->session = session;
+  view->program = program;
+  view->case_id = g_strdup (c->id);
+  view->n_channels = plan->n_channels;
+  view->n_classes = plan->n_labels;
+  for (guint a = 0; a < 3; a++)
+    view->dhw[a] = plan->patch[2 - a];
+  view->image_bytes = n * view->n_channels * sizeof (float);
+  view->image = g_try_malloc (view->image_bytes);
+  view->shown = g_try_new (guint16, n * view->n_channels);
+  view->truth = g_try_malloc (n);
+  view->logits = g_try_new (float, n * view->n_classes);
+  if (!view->image || !view->shown || !view->truth || !view->logits) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY, _ ("no memory for the validation patch; use a smaller patch"));
+    return NULL;
+  }
+  for (guint32 i = 0; i < CANDIDATES; i++) {
+    guint64 s;
+
+    if (!draw (view, plan, c, i, error))
+      return NULL;
+    s = score (view->truth, n);
+    if (s > best_score) {
+      best_score = s;
+      best = i;
+    }
+  }
+  if (!draw (view, plan, c, best, error))
+    return NULL;
+  for (guint ch = 0; ch < view->n_channels; ch++)
+    for (gsize i = 0; i < n; i++)
+      view->shown[ch * n + i] = tess_float_to_f16 (view->image[i * view->n_channels + ch]);
+  return g_steal_pointer (&view);
+}
+
+TessSnapshot *
+tess_live_view_take (TessLiveView *view, gint64 epoch, gint64 iteration, GError **error)
+{
+  const TessNetwork *network = tess_session_network (view->session, view->program);
+  gint64 start = g_get_monotonic_time (), head_dhw[TESS_MAX_HEADS][3];
+  guint n_heads = MIN (network->n_heads, TESS_MAX_HEADS);
+  g_autoptr (TessSnapshot) snapshot = NULL;
+  gsize n = (gsize) (view->dhw[0] * view->dhw[1] * view->dhw[2]);
+  TessStepArgs args = { 0 };
+
+  for (guint h = 0; h < n_heads; h++)
+    memcpy (head_dhw[h], tess_graph_tensor (network->graph, network->logits[h])->dim + 1, sizeof head_dhw[h]);
+  snapshot = tess_snapshot_new (view->case_id, view->n_channels, view->n_classes, n_heads, view->dhw,
+                                (const gint64 (*)[3]) head_dhw, error);
+  if (!snapshot ||
+      !tess_session_write (view->session, view->program, network->image, view->image, view->image_bytes, error) ||
+      !tess_session_run (view->session, view->program, &args, error))
+    return NULL;
+  snapshot->epoch = epoch;
+  snapshot->iteration = iteration;
+  memcpy (snapshot->image, view->shown, n * view->n_channels * sizeof (guint16));
+  memcpy (snapshot->truth, view->truth, n);
+  for (guint h = 0; h < n_heads; h++) {
+    const TessTensor *t = tess_graph_tensor (network->graph, network->logits[h]);
+
+    if (!tess_session_read (view->session, view->program, network->logits[h], view->logits, t->bytes, error))
+      return NULL;
+    tess_snapshot_set_head (snapshot, h, view->logits);
+  }
+  view->cost = (double) (g_get_monotonic_time () - start) / 1e6;
+  return g_steal_pointer (&snapshot);
+}
+
+double
+tess_live_view_cost (const TessLiveView *view)
+{
+  return view->cost;
+}

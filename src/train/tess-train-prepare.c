@@ -1,0 +1,370 @@
+#include "tess-trainer-private.h"
+
+#include "tess-auto-plan.h"
+#include "tess-parallel.h"
+
+#include <math.h>
+
+#define POOL_SLACK 3 /* cases that may be decoded besides the pool: two ahead of it, one of the validation */
+
+static char *
+canonical_dir (const char *path)
+{
+  g_autofree char *full = g_canonicalize_filename (path, NULL);
+
+  return g_filename_display_name (full);
+}
+
+/* A run folder with plan and data set in it, whether it came to a checkpoint or not. */
+static gboolean
+is_begun (TessTraining *t)
+{
+  g_autofree char *plan = tess_run_folder_file (t->run, "plan.json");
+  g_autofree char *dataset = tess_run_folder_file (t->run, "dataset.json");
+
+  return g_file_test (plan, G_FILE_TEST_EXISTS) && g_file_test (dataset, G_FILE_TEST_EXISTS);
+}
+
+static gboolean
+other_run (TessTraining *t, GError **error, const char *what)
+{
+  g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH, _ ("%s: %s; leave the option out, or choose another run folder"),
+               t->options->run_dir, what);
+  return FALSE;
+}
+
+/* The plan as text without what may differ between two sessions of one run: how long it goes on, and which part of
+ * the data set stays decoded. */
+static char *
+plan_essence (const TessPlan *plan, const TessPlan *like)
+{
+  g_autoptr (TessPlan) copy = tess_plan_dup (plan);
+
+  copy->training.epochs = like->training.epochs;
+  copy->training.cache_bytes = like->training.cache_bytes;
+  copy->training.pool_cases = like->training.pool_cases;
+  copy->training.pool_patches = like->training.pool_patches;
+  copy->training.seed = like->training.seed;
+  g_ptr_array_set_size (copy->reasons, 0);
+  return tess_plan_to_text (copy);
+}
+
+static gboolean
+same_plan (const TessPlan *a, const TessPlan *b)
+{
+  g_autofree char *x = plan_essence (a, b), *y = plan_essence (b, b);
+
+  return strcmp (x, y) == 0;
+}
+
+static gboolean
+check_same_run (TessTraining *t, GError **error)
+{
+  const TessTrainOptions *o = t->options;
+
+  if (o->val_fraction > 0.0 && o->val_fraction != t->run_dataset.val_fraction)
+    return other_run (t, error, _ ("holds a run with another share of validation cases"));
+  if (o->fold != TESS_FOLD_DEFAULT && (t->run_dataset.val_fraction > 0.0 || o->fold != t->run_dataset.fold))
+    return other_run (t, error, _ ("holds a run of another fold"));
+  if (o->seed >= 0 && o->seed != t->plan->training.seed)
+    return other_run (t, error, _ ("holds a run with another seed"));
+  if (o->plan && !same_plan (o->plan, t->plan))
+    return other_run (t, error, _ ("holds a run with another plan"));
+  return TRUE;
+}
+
+static gboolean
+load_checkpoint (TessTraining *t, GError **error)
+{
+  g_autofree char *latest = tess_run_folder_file (t->run, "latest.safetensors");
+  const char *text;
+
+  if (!g_file_test (latest, G_FILE_TEST_EXISTS)) {
+    tess_training_note (t, _ ("%s: there is no checkpoint yet, so this run begins again"), t->options->run_dir);
+    return TRUE;
+  }
+  t->checkpoint = tess_model_load (latest, error);
+  if (!t->checkpoint)
+    return FALSE;
+  text = tess_safetensors_metadata (t->checkpoint->file, "tessera.state");
+  if (!text) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                 _ ("%s: is a model without the state of its training; it can predict, but not be trained further"), latest);
+    return FALSE;
+  }
+  if (!same_plan (t->checkpoint->plan, t->plan)) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
+                 _ ("%s: plan.json is not the plan its checkpoint was trained with; put the old one back, or choose "
+                    "another run folder"),
+                 t->options->run_dir);
+    return FALSE;
+  }
+  return tess_train_checkpoint_from_text (&t->state, text, latest, error);
+}
+
+static gboolean
+open_old_run (TessTraining *t, GError **error)
+{
+  g_autofree char *file = tess_run_folder_file (t->run, "plan.json");
+
+  return tess_run_folder_load_dataset (t->run, t->dataset, &t->run_dataset, error) &&
+         (t->plan = tess_plan_load (file, error)) && check_same_run (t, error) && load_checkpoint (t, error);
+}
+
+static gboolean
+open_new_run (TessTraining *t, GError **error)
+{
+  const TessTrainOptions *o = t->options;
+  TessRunDataset *d = &t->run_dataset;
+
+  d->identity = tess_dataset_identity (t->dataset);
+  d->directory = canonical_dir (o->dataset_dir);
+  d->fold = o->fold == TESS_FOLD_DEFAULT ? 0 : o->fold;
+  d->val_fraction = o->val_fraction;
+  if (o->plan) {
+    t->plan = tess_plan_dup (o->plan);
+  } else {
+    TessPlannerLimits limits;
+
+    tess_auto_limits (o->backend, o->device, &limits);
+    limits.bf16 = o->act_dtype == TESS_DTYPE_BF16;
+    if (o->cache_bytes > 0)
+      limits.cache_bytes = o->cache_bytes;
+    t->plan = tess_auto_plan (t->dataset, &limits, t->trainer->progress, error);
+    if (!t->plan)
+      return FALSE;
+  }
+  if (o->seed >= 0)
+    t->plan->training.seed = o->seed;
+  if (o->epochs > 0)
+    t->plan->training.epochs = o->epochs;
+  if (d->val_fraction > 0.0)
+    return tess_split_fraction (t->dataset, d->val_fraction, (guint64) t->plan->training.seed, &d->split, error);
+  return tess_split_fold (t->dataset, d->fold, &d->split, error);
+}
+
+static gboolean
+check_fit (TessTraining *t, GError **error)
+{
+  const TessDataset *d = t->dataset;
+
+  if (t->plan->n_channels != d->n_channels) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
+                 _ ("%s: has %u image channels, but the plan is for %u; plan this data set"), d->directory, d->n_channels,
+                 t->plan->n_channels);
+    return FALSE;
+  }
+  if (t->plan->n_labels != d->n_labels) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
+                 _ ("%s: has %u labels, but the plan is for %u; plan this data set"), d->directory, d->n_labels,
+                 t->plan->n_labels);
+    return FALSE;
+  }
+  if (t->run_dataset.split.n_train == 0) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH, _ ("%s: no case is left to train on; add cases"), d->directory);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static guint
+real_threads (guint n_threads)
+{
+  return n_threads > 0 ? n_threads : tess_parallel_n_cores ();
+}
+
+/* What was asked for now, else what the run was started with, else the plan's epochs. */
+static void
+choose_length (TessTraining *t)
+{
+  const TessTrainOptions *o = t->options;
+
+  if (o->minutes > 0.0) {
+    t->state.minutes = o->minutes;
+    t->state.n_epochs = 0;
+  } else if (o->epochs > 0) {
+    t->state.minutes = 0.0;
+    t->state.n_epochs = o->epochs;
+  } else if (!t->checkpoint) {
+    t->state.minutes = 0.0;
+    t->state.n_epochs = t->plan->training.epochs;
+  }
+}
+
+/* Notes it when the machine side differs from the session before: the numbers then differ in their last bits. */
+static void
+compare_machine (TessTraining *t)
+{
+  const TessTrainOptions *o = t->options;
+  const char *precision = o->act_dtype == TESS_DTYPE_BF16 ? "bf16" : "f32";
+  guint n_threads = real_threads (o->n_threads);
+
+  if (t->checkpoint && (strcmp (t->state.precision, precision) != 0 || strcmp (t->state.backend, o->backend->id) != 0 ||
+                        t->state.n_threads != n_threads))
+    tess_training_note (t,
+                        _ ("%s: was trained with %s, %s, %u threads and goes on with %s, %s, %u; its numbers will differ in "
+                           "their last digits from a run that was never interrupted"),
+                        o->run_dir, t->state.backend, t->state.precision, t->state.n_threads, o->backend->id, precision,
+                        n_threads);
+  g_strlcpy (t->state.precision, precision, sizeof t->state.precision);
+  g_strlcpy (t->state.backend, o->backend->id, sizeof t->state.backend);
+  t->state.n_threads = n_threads;
+}
+
+static int
+add_program (TessTraining *t, TessProgramKind kind, gint64 batch, GError **error)
+{
+  TessProgramSpec spec;
+
+  tess_plan_program_spec (t->plan, kind, batch, t->options->act_dtype, TRUE, &spec);
+  return tess_session_add_program (t->session, &spec, error);
+}
+
+static gboolean
+open_session (TessTraining *t, GError **error)
+{
+  const TessTrainOptions *o = t->options;
+  gint64 batch = t->plan->training.batch_size;
+  TessNetworkSpec spec;
+
+  tess_plan_network_spec (t->plan, &spec);
+  t->session = tess_session_new (o->backend, o->device, o->n_threads, &spec, error);
+  if (!t->session || (t->train = add_program (t, TESS_PROGRAM_TRAIN, batch, error)) < 0 ||
+      (t->evaluate = add_program (t, TESS_PROGRAM_EVALUATE, batch, error)) < 0 ||
+      (t->infer = add_program (t, TESS_PROGRAM_INFER, 1, error)) < 0 || !tess_session_bind (t->session, 0, error))
+    return FALSE;
+  t->n_heads = tess_session_network (t->session, t->train)->n_heads;
+  t->n_classes = t->plan->n_labels;
+  t->metrics = g_new (double, TESS_METRICS_SIZE (t->n_classes));
+  t->counts = g_new0 (gint64, 3 * t->n_classes);
+  t->args = (TessStepArgs) { .momentum = t->plan->training.momentum, .weight_decay = t->plan->training.weight_decay,
+                             .clip_norm = t->plan->training.clip_norm };
+  tess_plan_head_weights (t->plan, t->args.head_weight);
+  if (!t->checkpoint)
+    return tess_session_init_params (t->session, (guint64) t->plan->training.seed, error);
+  return tess_model_copy_params (t->checkpoint, t->session, FALSE, error) &&
+         tess_model_copy_params (t->checkpoint, t->session, TRUE, error);
+}
+
+/* A budget given on the command line for a plan made with another one: a rotating pool of as many cases as fit, judged
+ * by the first one, unless all do. */
+static void
+fit_pool (TessTraining *t, const TessCase *c)
+{
+  const TessTrainOptions *o = t->options;
+  guint64 bytes = MAX (c->bytes, 1), budget = o->cache_bytes;
+  gint64 n_train = t->run_dataset.split.n_train, fit;
+
+  if (budget == 0 || t->checkpoint)
+    return;
+  t->plan->training.cache_bytes = (gint64) MIN (budget, (guint64) 1 << 60);
+  if (!o->plan)
+    return; /* tess_auto_plan has known it */
+  fit = (gint64) MIN (budget / bytes, G_MAXINT32);
+  t->plan->training.pool_cases = fit >= (gint64) t->dataset->cases->len ? 0 : CLAMP (fit - POOL_SLACK, 1, n_train);
+}
+
+static gboolean
+open_files (TessTraining *t, gboolean begun, GError **error)
+{
+  g_autofree char *cases = tess_run_folder_file (t->run, "cases"), *plan = tess_run_folder_file (t->run, "plan.json");
+  const TessSplit *split = &t->run_dataset.split;
+  guint64 budget = t->options->cache_bytes > 0 ? t->options->cache_bytes : (guint64) t->plan->training.cache_bytes;
+  g_autoptr (TessCase) shown = NULL;
+  GArray *history = NULL;
+
+  if (!tess_run_folder_lock (t->run, error))
+    return FALSE;
+  if (!t->checkpoint && tess_run_folder_has_run (t->run) && !t->options->resume) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH, _ ("%s: another training began here meanwhile; choose another folder"),
+                 t->options->run_dir);
+    return FALSE;
+  }
+  if (!tess_run_folder_cut_back (t->run, t->plan, t->state.epoch, &history, error))
+    return FALSE;
+  tess_mutex_lock (&t->trainer->mutex);
+  g_array_unref (t->trainer->history);
+  t->trainer->history = history;
+  t->trainer->n_resumed = history->len;
+  tess_mutex_unlock (&t->trainer->mutex);
+
+  t->cache = tess_case_cache_new (t->dataset, cases, budget);
+  shown = tess_case_cache_get (t->cache, split->n_val > 0 ? split->val[0] : split->train[0], error);
+  if (!shown)
+    return FALSE;
+  fit_pool (t, shown);
+  /* plan.json comes last: where it is, the run can be resumed. */
+  if (!begun && (!tess_run_folder_save_dataset (t->run, t->dataset, &t->run_dataset, error) ||
+                 !tess_plan_save (t->plan, plan, error)))
+    return FALSE;
+  t->newest_snapshot = tess_run_folder_newest_snapshot (t->run);
+  t->view = tess_live_view_new (t->session, t->infer, t->plan, shown, error);
+  return t->view != NULL;
+}
+
+static gboolean
+open_loader (TessTraining *t, GError **error)
+{
+  const TessSplit *split = &t->run_dataset.split;
+  guint cores = tess_parallel_n_cores ();
+  TessLoaderOptions options = {
+    .plan = t->plan,
+    .schedule = tess_schedule_new (t->plan, split->train, split->n_train, split->val, split->n_val),
+    .cache = t->cache,
+    .n_cases = t->dataset->cases->len,
+    .n_threads = t->options->n_threads,
+    .n_epochs = t->state.n_epochs,
+    .validation_iterations = split->n_val > 0 ? t->plan->training.validation_iterations : 0,
+    .start = { FALSE, t->state.epoch, t->state.iteration },
+  };
+
+  if (strcmp (t->options->backend->id, "cpu") != 0) /* the processor has nothing else to do */
+    options.n_workers = MAX (cores, 3) - 2;
+  t->loader = tess_loader_new (&options, error);
+  return t->loader != NULL;
+}
+
+/**
+ * tess_training_prepare:
+ *
+ * Opens the data set, finds or makes the plan, compares with the run that is resumed, takes the device's memory, and
+ * only then locks and writes the run folder.
+ */
+gboolean
+tess_training_prepare (TessTraining *t, GError **error)
+{
+  const TessTrainOptions *o = t->options;
+  gboolean begun = o->resume && is_begun (t);
+
+  t->dataset = tess_dataset_open (o->dataset_dir, t->trainer->progress, error);
+  if (!t->dataset)
+    return FALSE;
+  if (o->resume && !begun)
+    tess_training_note (t, _ ("%s: there is no run to go on with yet, so it begins"), o->run_dir);
+  if (!(begun ? open_old_run (t, error) : open_new_run (t, error)) || !check_fit (t, error) ||
+      !tess_plan_validate (t->plan, o->run_dir, error) || !open_session (t, error))
+    return FALSE;
+  choose_length (t);
+  compare_machine (t);
+  if (!tess_progress_check (t->trainer->progress, error) || !open_files (t, begun, error))
+    return FALSE;
+  g_clear_pointer (&t->checkpoint, tess_model_free); /* it maps the file that will be replaced */
+  t->elapsed_before = t->state.elapsed;
+  return open_loader (t, error);
+}
+
+void
+tess_training_clear (TessTraining *t)
+{
+  g_clear_pointer (&t->loader, tess_loader_free);
+  g_clear_pointer (&t->view, tess_live_view_free);
+  g_clear_pointer (&t->cache, tess_case_cache_free);
+  g_clear_pointer (&t->session, tess_session_free);
+  g_clear_pointer (&t->checkpoint, tess_model_free);
+  g_clear_pointer (&t->plan, tess_plan_unref);
+  tess_run_dataset_clear (&t->run_dataset);
+  g_clear_pointer (&t->dataset, tess_dataset_unref);
+  g_free (t->metrics);
+  g_free (t->counts);
+  g_free (t->newest_snapshot);
+}

@@ -1,0 +1,90 @@
+#pragma once
+
+#include "tess-live-view.h"
+#include "tess-loader.h"
+#include "tess-model.h"
+#include "tess-thread.h"
+#include "tess-train-state.h"
+#include "tess-trainer.h"
+
+#include <stdatomic.h>
+
+G_BEGIN_DECLS
+
+typedef enum {
+  TESS_COMMAND_RUN,
+  TESS_COMMAND_PAUSE,
+  TESS_COMMAND_STOP,
+} TessTrainCommand;
+
+struct _TessTrainer {
+  TessTrainOptions options; /* strings and plan owned */
+  TessRunFolder *run;
+  TessThread *thread;
+  TessProgress *progress; /* of preparing */
+  void (*notify) (gpointer);
+  gpointer notify_data;
+
+  _Atomic int command; /* TessTrainCommand; changed with control held */
+  TessMutex control;
+  TessCond changed;
+
+  TessMutex mutex; /* guards what follows, for as long as a copy takes */
+  TessTrainStatus status;
+  GArray *history; /* TessEpochRecord */
+  guint n_resumed;
+  GQueue notes;
+  GError *error;
+
+  TessSnapshotSlot slot;
+};
+
+/* What only the training thread knows. */
+typedef struct {
+  TessTrainer *trainer;
+  const TessTrainOptions *options;
+  TessRunFolder *run;
+
+  TessDataset *dataset;
+  TessRunDataset run_dataset;
+  TessPlan *plan;
+  TessModel *checkpoint; /* to resume from, else NULL */
+  TessTrainCheckpoint state;
+
+  TessSession *session;
+  int train, evaluate, infer; /* programs */
+  TessStepArgs args;
+  guint n_heads, n_classes;
+  double *metrics;      /* of one head */
+  gint64 *counts;       /* [n_classes][3]: tp, fp, fn */
+
+  TessCaseCache *cache;
+  TessLoader *loader;
+  TessLiveView *view;
+
+  gint64 started, paused;          /* monotonic microseconds; paused: length of pauses since */
+  double elapsed_before;           /* seconds of earlier sessions */
+  double view_cost;                /* seconds spent on snapshots in this session */
+  double step_seconds;             /* smoothed; 0 unknown */
+  double val_seconds;              /* of the last validation */
+  gint64 last_notify, next_progress; /* monotonic microseconds */
+  gint64 epoch_mark;               /* when this part of the epoch began, on the training clock, microseconds */
+  char *newest_snapshot;           /* relative to the run */
+} TessTraining;
+
+/* tess-train-prepare.c: everything before the first iteration. Nothing is written before all could be checked. */
+gboolean tess_training_prepare (TessTraining *t, GError **error);
+void     tess_training_clear   (TessTraining *t);
+
+/* tess-train-loop.c: until done, or stopped (stopped TRUE, with a checkpoint). */
+gboolean tess_training_loop    (TessTraining *t, gboolean *stopped, GError **error);
+
+/* tess-train-report.c: what others see of it. */
+double   tess_training_elapsed (TessTraining *t); /* seconds, pauses not counted */
+void     tess_training_publish (TessTraining *t, TessTrainState state); /* status, notify, progress.json */
+void     tess_training_note    (TessTraining *t, const char *format, ...) G_GNUC_PRINTF (2, 3);
+void     tess_training_add_epoch (TessTraining *t, const TessEpochRecord *record); /* to the history and the status */
+gboolean tess_training_snapshot (TessTraining *t, gboolean to_file, GError **error);
+gboolean tess_training_save    (TessTraining *t, const char *name, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,234 @@
+/* tessera-cli info and convert, as a script meets them. */
+#include "tess-format-registry.h"
+#include "tess-json.h"
+
+#include <glib/gstdio.h>
+#include <math.h>
+#include <string.h>
+
+static char *folder;
+
+typedef struct {
+  int code;
+  char *out, *err;
+} Run;
+
+static void
+run_clear (Run *run)
+{
+  g_free (run->out);
+  g_free (run->err);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Run, run_clear)
+
+static Run
+run (const char *first, ...)
+{
+  g_autoptr (GPtrArray) args = g_ptr_array_new ();
+  g_autofree char *program = g_test_build_filename (G_TEST_BUILT, "..", "src", "cli", "tessera-cli", NULL);
+  g_autoptr (GError) error = NULL;
+  Run result = { 0 };
+  va_list list;
+  int status = 0;
+
+  g_ptr_array_add (args, program);
+  va_start (list, first);
+  for (const char *arg = first; arg; arg = va_arg (list, const char *))
+    g_ptr_array_add (args, (gpointer) arg);
+  va_end (list);
+  g_ptr_array_add (args, NULL);
+  g_spawn_sync (folder, (char **) args->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL, &result.out, &result.err, &status, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_spawn_check_wait_status (status, &error) || error->domain == G_SPAWN_EXIT_ERROR); /* no signal */
+  result.code = error ? error->code : 0;
+  return result;
+}
+
+/* Exit code 1, nothing on standard output, one line `tessera-cli: NAME: ...; ...` on standard error. */
+static void
+assert_one_line (const Run *r, const char *name)
+{
+  g_autofree char *start = g_strdup_printf ("tessera-cli: %s: ", name);
+
+  g_assert_cmpint (r->code, ==, 1);
+  g_assert_cmpstr (r->out, ==, "");
+  if (!g_str_has_prefix (r->err, start))
+    g_error ("\"%s\" does not start with \"%s\"", r->err, start);
+  g_assert_nonnull (strchr (r->err, ';'));
+  g_assert_true (strchr (r->err, '\n') == r->err + strlen (r->err) - 1);
+}
+
+static TessVolume *
+make_volume (void)
+{
+  const gint64 dim[3] = { 3, 4, 5 };
+  TessAffine affine = { { { 0, -2, 0, 7 }, { 1.5, 0, 0, 8 }, { 0, 0, 3, 9 } } };
+  TessVolume *volume = tess_volume_new (TESS_DTYPE_I16, dim, 2, &affine, NULL);
+
+  for (int i = 0; i < 120; i++)
+    ((gint16 *) tess_volume_data_mut (volume))[i] = (gint16) (i - 20);
+  tess_volume_set_scaling (volume, 0.5, 1);
+  return volume;
+}
+
+static void
+save (TessVolume *volume, const char *name)
+{
+  g_autofree char *path = g_build_filename (folder, name, NULL);
+  g_autoptr (GError) error = NULL;
+
+  tess_volume_save (volume, path, NULL, &error);
+  g_assert_no_error (error);
+}
+
+static void
+test_info_json (void)
+{
+  static const char *const keys[] = { "format", "dims", "channels", "dtype", "spacing", "affine", "orientation", "min", "max", "mean", "std", "warnings" };
+  g_autoptr (TessVolume) volume = make_volume ();
+  g_autoptr (JsonNode) root = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GList) members = NULL;
+  g_auto (Run) r = { 0 };
+  JsonObject *o;
+  JsonArray *rows;
+  gint64 dims[3];
+  double spacing[3], value = 0;
+
+  save (volume, "a.nii.gz");
+  r = run ("info", "a.nii.gz", "--json", NULL);
+  g_assert_cmpint (r.code, ==, 0);
+  g_assert_cmpstr (r.err, ==, "");
+  root = tess_json_parse (r.out, -1, "out", &error);
+  g_assert_no_error (error);
+  g_assert_true (tess_json_root (root, "out", &o, NULL));
+  members = json_object_get_members (o);
+  g_assert_cmpuint (g_list_length (members), ==, G_N_ELEMENTS (keys));
+  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+    g_assert_true (json_object_has_member (o, keys[i]));
+  g_assert_cmpstr (json_object_get_string_member (o, "format"), ==, "nifti");
+  g_assert_true (tess_json_ints (o, "out", "dims", 1, 9, dims, 3, NULL) && dims[0] == 3 && dims[1] == 4 && dims[2] == 5);
+  g_assert_cmpint (json_object_get_int_member (o, "channels"), ==, 2);
+  g_assert_cmpstr (json_object_get_string_member (o, "dtype"), ==, "int16");
+  g_assert_true (tess_json_doubles (o, "out", "spacing", spacing, 3, NULL) && spacing[0] == 1.5 && spacing[1] == 2 && spacing[2] == 3);
+  g_assert_cmpstr (json_object_get_string_member (o, "orientation"), ==, "ALS");
+  rows = json_object_get_array_member (o, "affine");
+  g_assert_cmpuint (json_array_get_length (rows), ==, 4);
+  g_assert_cmpfloat (json_array_get_double_element (json_array_get_array_element (rows, 0), 1), ==, -2);
+  g_assert_cmpfloat (json_array_get_double_element (json_array_get_array_element (rows, 3), 3), ==, 1);
+  g_assert_true (tess_json_double (o, "out", "min", &value, NULL) && value == -9);
+  g_assert_true (tess_json_double (o, "out", "max", &value, NULL) && value == 50.5);
+  g_assert_true (tess_json_double (o, "out", "mean", &value, NULL) && fabs (value - 20.75) < 1e-12);
+  g_assert_true (tess_json_double (o, "out", "std", &value, NULL) && fabs (value - 0.5 * sqrt ((120.0 * 120.0 - 1) / 12)) < 1e-9);
+  g_assert_cmpuint (json_array_get_length (json_object_get_array_member (o, "warnings")), ==, 0);
+}
+
+static void
+test_info_card (void)
+{
+  const gint64 dim[3] = { 2, 2, 2 };
+  TessAffine affine = tess_affine_identity ();
+  g_autoptr (TessVolume) volume = make_volume (), gaps = tess_volume_new (TESS_DTYPE_F32, dim, 1, &affine, NULL);
+  g_auto (Run) r = { 0 }, n = { 0 }, j = { 0 };
+
+  save (volume, "a.nii");
+  r = run ("info", "a.nii", NULL);
+  g_assert_cmpint (r.code, ==, 0);
+  g_assert_nonnull (strstr (r.out, "3 x 4 x 5"));
+  g_assert_nonnull (strstr (r.out, "1.5 x 2 x 3 mm"));
+  g_assert_nonnull (strstr (r.out, "-9 to 50.5"));
+  for (int i = 0; i < 8; i++)
+    ((float *) tess_volume_data_mut (gaps))[i] = NAN;
+  save (gaps, "nan.nii");
+  n = run ("info", "nan.nii", NULL);
+  g_assert_nonnull (strstr (n.out, "8 voxels are not numbers"));
+  j = run ("info", "nan.nii", "--json", NULL);
+  g_assert_nonnull (strstr (j.out, "\"mean\": null"));
+}
+
+static void
+test_failures (void)
+{
+  g_autofree char *text = g_build_filename (folder, "text.nii", NULL), *cut = g_build_filename (folder, "cut.nii.gz", NULL);
+  g_autofree char *whole = g_build_filename (folder, "whole.nii.gz", NULL), *bytes = NULL;
+  g_autoptr (TessVolume) volume = make_volume ();
+  gsize n;
+
+  g_file_set_contents (text, "words\n", -1, NULL);
+  save (volume, "whole.nii.gz");
+  g_file_get_contents (whole, &bytes, &n, NULL);
+  g_file_set_contents (cut, bytes, (gssize) n / 2, NULL);
+#define FAILS(name, ...)                                                                                               \
+  {                                                                                                                    \
+    g_auto (Run) r = run (__VA_ARGS__, NULL);                                                                          \
+    assert_one_line (&r, name);                                                                                        \
+  }
+  FAILS ("missing.nii", "info", "missing.nii")
+  FAILS ("text.nii", "info", "text.nii", "--json")
+  FAILS ("cut.nii.gz", "info", "cut.nii.gz")
+  FAILS (folder, "info", folder)
+  FAILS ("cut.nii.gz", "convert", "cut.nii.gz", "never.nii")
+  FAILS ("no/folder.nii", "convert", "whole.nii.gz", "no/folder.nii")
+  FAILS ("out.xyz", "convert", "whole.nii.gz", "out.xyz")
+  {
+    g_autofree char *never = g_build_filename (folder, "never.nii", NULL);
+    g_auto (Run) usage = run ("info", NULL), many = run ("convert", "a", "b", "c", NULL);
+
+    g_assert_false (g_file_test (never, G_FILE_TEST_EXISTS));
+    g_assert_cmpint (usage.code, ==, 2);
+    g_assert_cmpint (many.code, ==, 2);
+  }
+}
+
+static void
+test_convert (void)
+{
+  static const char *const chain[] = { "c0.nii", "c1.nii.gz", "c2.hdr", "c3.img.gz", "c4.nii" };
+  g_autoptr (TessVolume) volume = make_volume (), last = NULL;
+  g_autofree char *path = g_build_filename (folder, "c4.nii", NULL);
+  g_auto (Run) json = { 0 };
+  g_autoptr (GError) error = NULL;
+  TessGrid a = tess_volume_grid (volume), b;
+
+  save (volume, chain[0]);
+  for (guint i = 1; i < G_N_ELEMENTS (chain); i++) {
+    g_auto (Run) r = run ("convert", chain[i - 1], chain[i], NULL);
+
+    g_assert_cmpint (r.code, ==, 0);
+    g_assert_cmpstr (r.err, ==, "");
+  }
+  last = tess_volume_load (path, NULL, &error);
+  g_assert_no_error (error);
+  b = tess_volume_grid (last);
+  g_assert_true (tess_grid_equal (&a, &b, 0));
+  g_assert_cmpfloat (tess_volume_slope (last), ==, 0.5);
+  g_assert_cmpmem (tess_volume_data (last), tess_volume_n_bytes (last), tess_volume_data (volume), tess_volume_n_bytes (volume));
+  json = run ("convert", "c0.nii", "c9.nii", "--json", NULL);
+  g_assert_nonnull (strstr (json.out, "\"output\": \"c9.nii\""));
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autoptr (GDir) dir = NULL;
+  const char *name;
+  int result;
+
+  g_test_init (&argc, &argv, NULL);
+  folder = g_dir_make_tmp ("tess-cli-XXXXXX", NULL);
+  g_test_add_func ("/cli/info/json", test_info_json);
+  g_test_add_func ("/cli/info/card", test_info_card);
+  g_test_add_func ("/cli/info-convert/failures", test_failures);
+  g_test_add_func ("/cli/convert", test_convert);
+  result = g_test_run ();
+  dir = g_dir_open (folder, 0, NULL);
+  while ((name = g_dir_read_name (dir))) {
+    g_autofree char *path = g_build_filename (folder, name, NULL);
+
+    g_remove (path);
+  }
+  g_rmdir (folder);
+  g_free (folder);
+  return result;
+}

@@ -1,0 +1,478 @@
+/* The predictor against a whole computation: all tiles, full accumulators in double. */
+#include "infer-fixture.h"
+
+#include "tess-cpu-backend.h"
+#include "tess-format-registry.h"
+#include "tess-logit-band.h"
+#include "tess-planner.h"
+
+#include <math.h>
+
+static const double unit[3] = {1.0, 1.0, 1.0};
+static const double no_angle[3] = {0.0, 0.0, 0.0};
+
+typedef struct {
+  char *folder, *path;
+  TessPlan *plan;
+  TessModel *model;
+  TessPredictor *predictor;
+} Setup;
+
+static void
+setup_init (Setup *s, TessPlan *plan, const TessBackendIface *backend)
+{
+  GError *error = NULL;
+
+  s->folder = fixture_folder ();
+  s->path = g_build_filename (s->folder, "m.safetensors", NULL);
+  s->plan = plan;
+  fixture_save_model (s->path, plan, 7, NULL);
+  s->model = tess_model_load (s->path, &error);
+  g_assert_no_error (error);
+  s->predictor = tess_predictor_new (s->model, backend, 0, 2, TESS_DTYPE_F32, &error);
+  g_assert_no_error (error);
+}
+
+static void
+setup_clear (Setup *s)
+{
+  tess_predictor_free (s->predictor);
+  tess_model_free (s->model);
+  tess_plan_unref (s->plan);
+  g_free (s->path);
+  fixture_remove (s->folder);
+}
+
+static TessVolume *
+predict (Setup *s, TessVolume *const *images, guint n)
+{
+  GError *error = NULL;
+  TessVolume *out = tess_predictor_run (s->predictor, images, n, NULL, &error);
+
+  g_assert_no_error (error);
+  return out;
+}
+
+/* Mean logits over the whole target grid, in double. */
+static double *
+naive_logits (Setup *s, TessCase *c, const TessGrid *target)
+{
+  g_autoptr (TessSession) session = NULL;
+  g_autoptr (TessPatchGrid) tiles = NULL;
+  g_autofree float *weights = s->plan->inference.gaussian ? tess_patch_weights_gaussian (s->plan->patch) : NULL;
+  const gint64 *size = s->plan->patch;
+  gsize n_patch = (gsize)(size[0] * size[1] * size[2]), k = s->plan->n_labels;
+  gsize n = (gsize)(target->dim[0] * target->dim[1] * target->dim[2]);
+  double *sum = g_new0 (double, n *k);
+  g_autofree double *weight = g_new0 (double, n);
+  g_autofree float *image = g_new (float, n_patch * s->plan->n_channels);
+  g_autofree float *logits = g_new (float, n_patch *k);
+  TessNetworkSpec network;
+  TessProgramSpec program;
+  GError *error = NULL;
+
+  tess_plan_network_spec (s->plan, &network);
+  tess_plan_program_spec (s->plan, TESS_PROGRAM_INFER, 1, TESS_DTYPE_F32, FALSE, &program);
+  session = tess_session_new (tess_cpu_backend (), 0, 2, &network, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (tess_session_add_program (session, &program, &error), ==, 0);
+  g_assert_true (tess_session_bind (session, 0, &error));
+  g_assert_true (tess_model_copy_params (s->model, session, FALSE, &error));
+  tiles = tess_patch_grid_new_spread (target->dim, size, s->plan->inference.step, &error);
+  g_assert_no_error (error);
+
+  for (guint64 i = 0; i < tess_patch_grid_n (tiles); i++) {
+    TessBox box = tess_patch_grid_box (tiles, i);
+    TessSampleKey key = {.origin = {box.lo[0], box.lo[1], box.lo[2]}};
+    TessPatchOut out = {.region = {{0, 0, 0}, {size[0], size[1], size[2]}}, .image = image};
+    TessStepArgs args = {0};
+    const TessNetwork *net = tess_session_network (session, 0);
+    gsize j = 0;
+
+    g_assert_true (tess_sampler_draw (s->plan, c, &key, NULL, &out, &error));
+    g_assert_true (tess_session_write (session, 0, net->image, image, n_patch * s->plan->n_channels * 4, &error));
+    g_assert_true (tess_session_run (session, 0, &args, &error));
+    g_assert_true (tess_session_read (session, 0, net->logits[0], logits, n_patch * k * 4, &error));
+    for (gint64 z = box.lo[2]; z < box.hi[2]; z++)
+      for (gint64 y = box.lo[1]; y < box.hi[1]; y++)
+        for (gint64 x = box.lo[0]; x < box.hi[0]; x++, j++) {
+          gsize at = (gsize)((z * target->dim[1] + y) * target->dim[0] + x);
+          double w = weights ? weights[j] : 1.0;
+
+          if (x < 0 || y < 0 || z < 0 || x >= target->dim[0] || y >= target->dim[1] || z >= target->dim[2])
+            continue;
+          weight[at] += w;
+          for (gsize l = 0; l < k; l++)
+            sum[at * k + l] += w * logits[j * k + l];
+        }
+  }
+  for (gsize i = 0; i < n; i++) {
+    g_assert_cmpfloat (weight[i], >, 0.0); /* tiles cover the scan */
+    for (gsize l = 0; l < k; l++)
+      sum[i * k + l] /= weight[i];
+  }
+  return sum;
+}
+
+/* The labels that follow from whole mean logits, by way of the world: native index -> mm -> target index. Voxels whose
+ * two best logits are nearer than float32 can tell are not compared, and are few. */
+static void
+compare_with_naive (Setup *s, TessVolume *const *images, guint n_images, TessVolume *got)
+{
+  g_autoptr (TessCase) c = tess_case_new ("t", images, n_images, NULL, s->plan->n_labels, NULL);
+  TessGrid target = tess_sampler_target_grid (s->plan, c);
+  g_autofree double *mean = naive_logits (s, c, &target);
+  gsize k = s->plan->n_labels, unclear = 0, seen[256] = {0}, n_seen = 0;
+  const gint64 *dim = tess_volume_dim (images[0]);
+  const guint8 *label = tess_volume_data (got);
+  TessAffine to_target;
+
+  g_assert_true (tess_affine_invert (&target.affine, &to_target));
+  for (gint64 z = 0; z < dim[2]; z++)
+    for (gint64 y = 0; y < dim[1]; y++)
+      for (gint64 x = 0; x < dim[0]; x++, label++) {
+        const double p[3] = {(double)x, (double)y, (double)z};
+        double world[3], t[3], value[256] = {0}, best = -INFINITY, second = -INFINITY;
+        guint best_label = 0;
+
+        tess_affine_apply (tess_volume_affine (images[0]), p, world);
+        tess_affine_apply (&to_target, world, t);
+        for (int a = 0; a < 3; a++)
+          t[a] = CLAMP (t[a], 0.0, (double)(target.dim[a] - 1));
+        for (int corner = 0; corner < 8; corner++) {
+          double w = 1.0;
+          gint64 q[3];
+
+          for (int a = 0; a < 3; a++) {
+            double f = t[a] - floor (t[a]);
+
+            q[a] = MIN ((gint64)floor (t[a]) + (corner >> a & 1), target.dim[a] - 1);
+            w *= corner >> a & 1 ? f : 1.0 - f;
+          }
+          for (gsize l = 0; l < k; l++)
+            value[l] += w * mean[(gsize)((q[2] * target.dim[1] + q[1]) * target.dim[0] + q[0]) * k + l];
+        }
+        for (gsize l = 0; l < k; l++)
+          if (value[l] > best) {
+            second = best;
+            best = value[l];
+            best_label = (guint)l;
+          } else {
+            second = MAX (second, value[l]);
+          }
+        if (best - second < 1e-5) {
+          unclear++;
+          continue;
+        }
+        seen[best_label]++;
+        if (*label != best_label)
+          g_error ("voxel %d %d %d: label %u, the whole computation says %u (by %g)", (int)x, (int)y, (int)z, *label,
+                   best_label, best - second);
+      }
+  g_assert_cmpuint (unclear, <, (gsize)(dim[0] * dim[1] * dim[2]) / 200 + 2);
+  for (int l = 0; l < 256; l++)
+    n_seen += seen[l] > 0;
+  g_assert_cmpuint (n_seen, >=, 2); /* otherwise nothing was compared */
+}
+
+static void
+check_geometry (TessVolume *scan, TessVolume *out)
+{
+  g_assert_cmpint (tess_volume_dtype (out), ==, TESS_DTYPE_U8);
+  g_assert_cmpint (tess_volume_n_channels (out), ==, 1);
+  g_assert_cmpint (tess_volume_intent (out), ==, TESS_INTENT_LABEL);
+  g_assert_cmpmem (tess_volume_dim (out), 3 * sizeof (gint64), tess_volume_dim (scan), 3 * sizeof (gint64));
+  g_assert_cmpmem (tess_volume_affine (out), sizeof (TessAffine), tess_volume_affine (scan), sizeof (TessAffine));
+  g_assert_cmpint (tess_volume_watermark (out), ==, tess_volume_n_slices (out));
+}
+
+static void
+check_scan (const double spacing[3], const gint64 patch[3], gboolean gaussian, double step, const gint64 dim[3],
+            const double native[3], const double angle[3])
+{
+  const double offset[3] = {-31.25, 12.0, 903.5};
+  TessAffine affine = fixture_affine (native, angle, offset);
+  TessPlan *plan = fixture_plan (1, 3, spacing, patch);
+  g_autoptr (TessVolume) scan = fixture_scan (dim, 1, &affine, 5);
+  g_autoptr (TessVolume) out = NULL;
+  Setup s;
+
+  plan->inference.gaussian = gaussian;
+  plan->inference.step = step;
+  setup_init (&s, plan, tess_cpu_backend ());
+  out = predict (&s, &scan, 1);
+  check_geometry (scan, out);
+  compare_with_naive (&s, &scan, 1, out);
+  setup_clear (&s);
+}
+
+static void
+test_native (void)
+{
+  check_scan (unit, (gint64[]){16, 12, 8}, TRUE, 0.5, (gint64[]){29, 23, 31}, unit, no_angle);
+}
+
+static void
+test_uniform (void)
+{
+  check_scan (unit, (gint64[]){16, 12, 8}, FALSE, 1.0, (gint64[]){29, 23, 19}, unit, no_angle);
+}
+
+static void
+test_finer_scan (void)
+{
+  check_scan ((double[]){1.5, 1.25, 2.0}, (gint64[]){12, 12, 8}, TRUE, 0.5, (gint64[]){30, 33, 41}, unit,
+              (double[]){0.2, -0.4, 0.1});
+}
+
+static void
+test_coarser_scan (void)
+{
+  check_scan (unit, (gint64[]){16, 16, 8}, TRUE, 0.5, (gint64[]){17, 19, 7}, (double[]){1.3, -1.7, 3.9},
+              (double[]){1.2, 0.3, -2.0});
+}
+
+static void
+test_one_axis_resampled (void)
+{
+  check_scan ((double[]){1, 1, 2}, (gint64[]){16, 16, 8}, TRUE, 0.5, (gint64[]){20, 18, 33}, unit, no_angle);
+}
+
+static void
+test_smaller_than_patch (void)
+{
+  check_scan (unit, (gint64[]){16, 16, 16}, TRUE, 0.5, (gint64[]){9, 21, 5}, unit, no_angle);
+  check_scan ((double[]){2, 2, 2}, (gint64[]){16, 16, 16}, TRUE, 0.5, (gint64[]){13, 11, 6}, unit, no_angle);
+}
+
+static void
+test_one_slice (void)
+{
+  check_scan (unit, (gint64[]){16, 16, 8}, TRUE, 0.5, (gint64[]){25, 19, 1}, unit, no_angle);
+  check_scan (unit, (gint64[]){16, 16, 1}, TRUE, 0.5, (gint64[]){25, 19, 3}, unit, no_angle);
+  check_scan ((double[]){1, 1, 1.9}, (gint64[]){16, 16, 8}, TRUE, 0.5, (gint64[]){25, 19, 1}, unit, no_angle);
+}
+
+static void
+test_labels (void)
+{
+  const gint64 patch[3] = {8, 8, 8}, dim[3] = {10, 9, 8};
+  TessAffine affine = tess_affine_scale (1, 1, 1);
+  g_autoptr (TessVolume) scan = fixture_scan (dim, 1, &affine, 5);
+  g_autoptr (TessVolume) out = NULL;
+  g_autoptr (GBytes) header = g_bytes_new ("header", 6);
+  GBytes *kept;
+  TessLabelTable *table;
+  Setup s;
+
+  tess_volume_set_source_header (scan, "nifti", header);
+  setup_init (&s, fixture_plan (1, 3, unit, patch), tess_cpu_backend ());
+  out = predict (&s, &scan, 1);
+  table = tess_volume_peek_labels (out);
+  g_assert_nonnull (table);
+  g_assert_cmpuint (tess_label_table_n (table), ==, 3);
+  g_assert_cmpstr (tess_label_table_find (table, 2)->name, ==, "organ 2");
+  g_assert_cmpint (tess_label_table_find (table, 1)->rgba[3], ==, 255);
+  g_assert_cmpint (memcmp (tess_label_table_find (table, 1)->rgba, tess_label_table_find (table, 2)->rgba, 4), !=, 0);
+  kept = tess_volume_peek_source_header (out, "nifti");
+  g_assert_true (kept && g_bytes_equal (kept, header));
+  setup_clear (&s);
+}
+
+/* An identity tile at the scan's own spacing is the scan's normalised voxels, bit for bit, and 0 outside. */
+static void
+test_identity_tile (void)
+{
+  const gint64 patch[3] = {16, 12, 8}, dim[3] = {11, 29, 23};
+  TessAffine affine = fixture_affine ((double[]){1, 1, 1}, (double[]){0.3, 0.1, 2.0}, (double[]){1, 2, 3});
+  g_autoptr (TessPlan) plan = fixture_plan (1, 2, unit, patch);
+  g_autoptr (TessVolume) scan = fixture_scan (dim, 1, &affine, 9);
+  g_autoptr (TessCase) c = tess_case_new ("t", &scan, 1, NULL, 2, NULL);
+  float image[16 * 12 * 8];
+  TessSampleKey key = {.origin = {-2, 18, 15}};
+  TessPatchOut out = {.region = {{0, 0, 0}, {16, 12, 8}}, .image = image};
+  TessNormaliser n;
+  GError *error = NULL;
+  int i = 0;
+
+  g_assert_true (tess_sampler_draw (plan, c, &key, NULL, &out, &error));
+  tess_normaliser_init (&n, &plan->channels[0], &c->statistics[0]);
+  for (gint64 z = 15; z < 23; z++)
+    for (gint64 y = 18; y < 30; y++)
+      for (gint64 x = -2; x < 14; x++, i++) {
+        float expected = 0.0f, v;
+
+        if (x >= 0 && x < dim[0] && y < dim[1] && z < dim[2]) {
+          tess_volume_row_f32 (scan, x, y, z, 0, 1, &v);
+          expected = tess_normaliser_apply (&n, v);
+        }
+        g_assert_cmpfloat (image[i], ==, expected);
+      }
+}
+
+static void
+test_channels (void)
+{
+  const gint64 patch[3] = {16, 16, 8}, dim[3] = {18, 20, 11};
+  TessAffine affine = tess_affine_scale (1, 1, 1);
+  g_autoptr (TessVolume) both = fixture_scan (dim, 2, &affine, 3);
+  g_autoptr (TessVolume) a = tess_volume_new_channel (both, 0);
+  g_autoptr (TessVolume) b = tess_volume_new_channel (both, 1);
+  TessVolume *apart[2] = {a, b}, *swapped[2] = {b, a};
+  g_autoptr (TessVolume) one = NULL;
+  g_autoptr (TessVolume) two = NULL;
+  g_autoptr (TessVolume) other = NULL;
+  g_autoptr (GError) error = NULL;
+  Setup s;
+
+  setup_init (&s, fixture_plan (2, 4, unit, patch), tess_cpu_backend ());
+  one = predict (&s, &both, 1);
+  two = predict (&s, apart, 2);
+  other = predict (&s, swapped, 2);
+  compare_with_naive (&s, apart, 2, two);
+  g_assert_cmpmem (tess_volume_data (one), tess_volume_n_bytes (one), tess_volume_data (two),
+                   tess_volume_n_bytes (two));
+  g_assert_cmpint (memcmp (tess_volume_data (other), tess_volume_data (two), tess_volume_n_bytes (two)), !=, 0);
+
+  g_assert_null (tess_predictor_run (s.predictor, apart, 1, NULL, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_MISMATCH);
+  g_assert_nonnull (strstr (error->message, "channel 0, channel 1"));
+  g_clear_error (&error);
+
+  affine.m[0][3] = 4.0;
+  swapped[1] = fixture_scan (dim, 1, &affine, 3);
+  g_assert_null (tess_predictor_run (s.predictor, swapped, 2, NULL, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_MISMATCH);
+  tess_volume_unref (swapped[1]);
+  setup_clear (&s);
+}
+
+static void
+cancel_cb (TessProgress *progress, double fraction, gpointer user_data)
+{
+  int *n = user_data;
+
+  if (++*n == 2)
+    tess_progress_cancel (progress);
+}
+
+static void
+test_cancel (void)
+{
+  const gint64 patch[3] = {16, 16, 8}, dim[3] = {33, 33, 20};
+  TessAffine affine = tess_affine_scale (1, 1, 1);
+  TessBackendIface ahead = *tess_cpu_backend ();
+  g_autoptr (TessVolume) scan = fixture_scan (dim, 1, &affine, 3);
+
+  ahead.id = "cpu, drawn ahead";
+  for (int i = 0; i < 2; i++) {
+    g_autoptr (TessProgress) progress = tess_progress_new ();
+    g_autoptr (GError) error = NULL;
+    g_autoptr (TessVolume) out = NULL;
+    int calls = 0;
+    Setup s;
+
+    setup_init (&s, fixture_plan (1, 3, unit, patch), i ? &ahead : tess_cpu_backend ());
+    tess_progress_set_notify (progress, cancel_cb, &calls);
+    g_assert_null (tess_predictor_run (s.predictor, &scan, 1, progress, &error));
+    g_assert_error (error, TESS_ERROR, TESS_ERROR_CANCELLED);
+    g_assert_cmpint (calls, ==, 2); /* not one tile more */
+    out = predict (&s, &scan, 1);   /* and it works again */
+    compare_with_naive (&s, &scan, 1, out);
+    setup_clear (&s);
+  }
+}
+
+/* Drawing the next tile on a thread of its own changes nothing. */
+static void
+test_ahead (void)
+{
+  const gint64 patch[3] = {16, 12, 8}, dim[3] = {31, 29, 27};
+  TessAffine affine = tess_affine_scale (0.8, 0.9, 1.3);
+  TessBackendIface ahead = *tess_cpu_backend ();
+  g_autoptr (TessVolume) scan = fixture_scan (dim, 1, &affine, 3);
+  g_autoptr (TessVolume) a = NULL;
+  g_autoptr (TessVolume) b = NULL;
+  Setup s, t;
+
+  ahead.id = "cpu, drawn ahead";
+  setup_init (&s, fixture_plan (1, 3, unit, patch), tess_cpu_backend ());
+  setup_init (&t, fixture_plan (1, 3, unit, patch), &ahead);
+  a = predict (&s, &scan, 1);
+  b = predict (&t, &scan, 1);
+  g_assert_cmpmem (tess_volume_data (a), tess_volume_n_bytes (a), tess_volume_data (b), tess_volume_n_bytes (b));
+  setup_clear (&s);
+  setup_clear (&t);
+}
+
+/* Values that are no numbers are background noise to the sampler, not to the result. */
+static void
+test_not_finite (void)
+{
+  const gint64 patch[3] = {8, 8, 8}, dim[3] = {12, 9, 8};
+  TessAffine affine = tess_affine_scale (1, 1, 1);
+  g_autoptr (TessVolume) scan = tess_volume_new (TESS_DTYPE_F32, dim, 1, &affine, NULL);
+  g_autoptr (TessVolume) out = NULL;
+  float *v = tess_volume_data_mut (scan);
+  Setup s;
+
+  for (int i = 0; i < 12 * 9 * 8; i++)
+    v[i] = (float)(i * 7919 % 1000);
+  v[100] = NAN;
+  v[200] = INFINITY;
+  tess_volume_set_watermark (scan, tess_volume_n_slices (scan));
+  setup_init (&s, fixture_plan (1, 3, unit, patch), tess_cpu_backend ());
+  out = predict (&s, &scan, 1);
+  compare_with_naive (&s, &scan, 1, out);
+  setup_clear (&s);
+}
+
+/* Memory follows the tile, not the scan; a tie goes to the lower class; what sticks out of the grid is dropped. */
+static void
+test_band (void)
+{
+  TessGrid grid = {.dim = {6, 5, 1000}, .affine = tess_affine_identity ()};
+  g_autoptr (TessVolume) out = tess_volume_new (TESS_DTYPE_U8, grid.dim, 1, &grid.affine, NULL);
+  g_autoptr (TessLogitBand) band = tess_logit_band_new (&grid, out, 3, 4, NULL);
+  g_autofree float *logits = g_new (float, 8 * 8 * 4 * 3);
+  const guint8 *label = tess_volume_data (out);
+
+  g_assert_cmpuint (tess_logit_band_bytes (band), ==, 6 * 5 * 5 * 4 * sizeof (float));
+  for (gint64 z = 0; z < 1000; z += 2) {
+    TessBox box = {{-1, -2, MIN (z, 996)}, {7, 6, MIN (z, 996) + 4}};
+
+    for (int i = 0; i < 8 * 8 * 4; i++) {
+      gint64 slice = box.lo[2] + i / 64;
+
+      logits[i * 3] = -1.0f;
+      logits[i * 3 + 1] = slice % 3 == 0 ? 2.0f : 0.5f; /* tie but for every third slice */
+      logits[i * 3 + 2] = slice % 3 == 1 ? 0.5f : slice % 3 == 2 ? 0.75f : 1.0f;
+    }
+    tess_logit_band_open (band, box.hi[2]);
+    tess_logit_band_add (band, &box, logits, NULL);
+    tess_logit_band_finish (band, z + 2 < 1000 ? MIN (z + 2, 996) : 1000);
+  }
+  for (gint64 i = 0; i < 6 * 5 * 1000; i++)
+    g_assert_cmpint (label[i], ==, i / 30 % 3 == 2 ? 2 : 1);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/infer/predictor/identity-tile", test_identity_tile);
+  g_test_add_func ("/infer/predictor/band", test_band);
+  g_test_add_func ("/infer/predictor/native", test_native);
+  g_test_add_func ("/infer/predictor/uniform", test_uniform);
+  g_test_add_func ("/infer/predictor/finer-scan", test_finer_scan);
+  g_test_add_func ("/infer/predictor/coarser-scan", test_coarser_scan);
+  g_test_add_func ("/infer/predictor/one-axis-resampled", test_one_axis_resampled);
+  g_test_add_func ("/infer/predictor/smaller-than-patch", test_smaller_than_patch);
+  g_test_add_func ("/infer/predictor/one-slice", test_one_slice);
+  g_test_add_func ("/infer/predictor/labels", test_labels);
+  g_test_add_func ("/infer/predictor/channels", test_channels);
+  g_test_add_func ("/infer/predictor/cancel", test_cancel);
+  g_test_add_func ("/infer/predictor/ahead", test_ahead);
+  g_test_add_func ("/infer/predictor/not-finite", test_not_finite);
+  return g_test_run ();
+}
