@@ -2,7 +2,8 @@
 
 #include "tess-philox.h"
 
-/* What a random number decides: the `transform` of its Philox address. Values are part of reproducibility: append only. */
+/* What a random number decides: the `transform` of its Philox address. Values are part of reproducibility: append only.
+ */
 typedef enum {
   DRAW_PLACE = 1,
   DRAW_FOREGROUND = 2,
@@ -17,7 +18,7 @@ typedef enum {
 static TessPhilox4
 draw (const TessSampleKey *key, DrawPurpose purpose)
 {
-  return tess_philox (key->seed, key->epoch, key->sample, (uint32_t) purpose, 0);
+  return tess_philox (key->seed, key->epoch, key->sample, (uint32_t)purpose, 0);
 }
 
 /* Target voxel in native voxels along each axis; exactly 1 where the spacings agree. TRUE when all do. */
@@ -51,7 +52,8 @@ tess_sampler_target_grid (const TessPlan *plan, const TessCase *c)
   return tess_grid_respace (&grid, spacing);
 }
 
-/* A voxel of a random foreground class, classes equally likely, as an index of the target grid. FALSE: there is none. */
+/* A voxel of a random foreground class, classes equally likely, as an index of the target grid. FALSE: there is none.
+ */
 static gboolean
 foreground_voxel (const TessCase *c, const TessSampleKey *key, const double ratio[3], const TessGrid *target,
                   gint64 voxel[3])
@@ -72,13 +74,13 @@ foreground_voxel (const TessCase *c, const TessSampleKey *key, const double rati
       index = c->class_voxels[l][tess_philox_below (r.v[1], c->class_count[l])];
       break;
     }
-  native[0] = (gint64) index % dim[0];
-  native[1] = (gint64) index / dim[0] % dim[1];
-  native[2] = (gint64) index / dim[0] / dim[1];
+  native[0] = (gint64)index % dim[0];
+  native[1] = (gint64)index / dim[0] % dim[1];
+  native[2] = (gint64)index / dim[0] / dim[1];
   for (int a = 0; a < 3; a++) {
-    double t = ((double) native[a] + 0.5) / ratio[a] - 0.5;
+    double t = ((double)native[a] + 0.5) / ratio[a] - 0.5;
 
-    voxel[a] = CLAMP ((gint64) floor (t + 0.5), 0, target->dim[a] - 1);
+    voxel[a] = CLAMP ((gint64)floor (t + 0.5), 0, target->dim[a] - 1);
   }
   return TRUE;
 }
@@ -103,7 +105,7 @@ place (const TessPlan *plan, const TessCase *c, const TessSampleKey *key, const 
     else if (centred)
       origin[a] = CLAMP (voxel[a] - size / 2, 0, room);
     else
-      origin[a] = tess_philox_below (r.v[a], (uint32_t) MIN (room, G_MAXUINT32 - 1) + 1);
+      origin[a] = tess_philox_below (r.v[a], (uint32_t)MIN (room, G_MAXUINT32 - 1) + 1);
   }
 }
 
@@ -121,9 +123,9 @@ rotation_matrix (const double radians[3], double out[3][3])
 {
   double sx = sin (radians[0]), cx = cos (radians[0]), sy = sin (radians[1]), cy = cos (radians[1]);
   double sz = sin (radians[2]), cz = cos (radians[2]);
-  const double rx[3][3] = { { 1, 0, 0 }, { 0, cx, -sx }, { 0, sx, cx } };
-  const double ry[3][3] = { { cy, 0, sy }, { 0, 1, 0 }, { -sy, 0, cy } };
-  const double rz[3][3] = { { cz, -sz, 0 }, { sz, cz, 0 }, { 0, 0, 1 } };
+  const double rx[3][3] = {{1, 0, 0}, {0, cx, -sx}, {0, sx, cx}};
+  const double ry[3][3] = {{cy, 0, sy}, {0, 1, 0}, {-sy, 0, cy}};
+  const double rz[3][3] = {{cz, -sz, 0}, {sz, cz, 0}, {0, 0, 1}};
   double ryx[3][3];
 
   multiply (ry, rx, ryx);
@@ -164,16 +166,16 @@ augmentation_matrix (const TessPlan *plan, const TessSampleKey *key, const doubl
 }
 
 /* Patch voxel (x,y,z) -> native voxel index of the case: place and augmentation of `key` about the patch's centre
- * (size - 1) / 2, then target voxel t -> native (t + 0.5) ratio - 0.5. At the case's own spacing an un-augmented patch is
- * moved by whole voxels exactly, and a mirrored one is an exact index flip. Errors: MISMATCH when plan and case do not
- * fit each other. */
+ * (size - 1) / 2, then target voxel t -> native (t + 0.5) ratio - 0.5. At the case's own spacing an un-augmented patch
+ * is moved by whole voxels exactly, and a mirrored one is an exact index flip. Errors: MISMATCH when plan and case do
+ * not fit each other. */
 gboolean
 tess_sampler_mapping (const TessPlan *plan, const TessCase *c, const TessSampleKey *key, TessAffine *mapping,
                       GError **error)
 {
-  double native[3], ratio[3], spacing[3], m[3][3] = { { 1, 0, 0 }, { 0, 1, 0 }, { 0, 0, 1 } };
+  double native[3], ratio[3], spacing[3], m[3][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
   TessAffine to_target, to_native, half, back;
-  gint64 origin[3] = { key->origin[0], key->origin[1], key->origin[2] };
+  gint64 origin[3] = {key->origin[0], key->origin[1], key->origin[2]};
 
   spacing_ratio (plan, c, native, ratio);
   for (int a = 0; a < 3; a++)
@@ -183,13 +185,13 @@ tess_sampler_mapping (const TessPlan *plan, const TessCase *c, const TessSampleK
   if (key->augment)
     augmentation_matrix (plan, key, spacing, m);
   for (int i = 0; i < 3; i++) {
-    double turned = 0.0, centre_i = (double) (plan->patch[i] - 1) / 2.0;
+    double turned = 0.0, centre_i = (double)(plan->patch[i] - 1) / 2.0;
 
     for (int j = 0; j < 3; j++) {
       to_target.m[i][j] = m[i][j];
-      turned += m[i][j] * ((double) (plan->patch[j] - 1) / 2.0);
+      turned += m[i][j] * ((double)(plan->patch[j] - 1) / 2.0);
     }
-    to_target.m[i][3] = ((double) origin[i] + centre_i) - turned;
+    to_target.m[i][3] = ((double)origin[i] + centre_i) - turned;
   }
   half = tess_affine_translate (0.5, 0.5, 0.5);
   back = tess_affine_translate (-0.5, -0.5, -0.5);
@@ -205,9 +207,9 @@ tess_sampler_mapping (const TessPlan *plan, const TessCase *c, const TessSampleK
   return FALSE;
 }
 
-/* Computes out->region of the patch that `key` names; nothing outside it is read or written, and its voxels are those the
- * whole patch has there, to the bit, on any number of threads. out->image may be NULL when only the label is wanted.
- * Errors: MISMATCH (channels, no label map), BAD_SHAPE (region not inside the patch), NO_MEMORY. */
+/* Computes out->region of the patch that `key` names; nothing outside it is read or written, and its voxels are those
+ * the whole patch has there, to the bit, on any number of threads. out->image may be NULL when only the label is
+ * wanted. Errors: MISMATCH (channels, no label map), BAD_SHAPE (region not inside the patch), NO_MEMORY. */
 gboolean
 tess_sampler_draw (const TessPlan *plan, const TessCase *c, const TessSampleKey *key, const TessBackendIface *backend,
                    TessPatchOut *out, GError **error)
@@ -230,8 +232,9 @@ tess_sampler_draw (const TessPlan *plan, const TessCase *c, const TessSampleKey 
       g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
                    _ ("%s: voxels %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT " along %c are not inside a patch of "
                       "%" G_GINT64_FORMAT),
-                   c->id, out->region.lo[a], out->region.hi[a], "xyz"[a], plan->patch[a]);
+                   c->id, out->region.lo[a], out->region.hi[a], "xyz"[a], plan -> patch[a]);
       return FALSE;
     }
-  return tess_sampler_mapping (plan, c, key, &mapping, error) && tess_sampler_voxels (plan, c, &mapping, TRUE, out, error);
+  return tess_sampler_mapping (plan, c, key, &mapping, error) &&
+         tess_sampler_voxels (plan, c, &mapping, TRUE, out, error);
 }

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BUFFER_SIZE ((gsize) 1 << 20)
+#define BUFFER_SIZE ((gsize)1 << 20)
 #define GZIP_LEVEL 2
 
 struct _TessAtomicFile {
@@ -36,14 +36,14 @@ static gboolean
 write_all (int fd, const guint8 *data, gsize n)
 {
   while (n > 0) {
-    gssize written = write (fd, data, MIN (n, (gsize) 1 << 30));
+    gssize written = write (fd, data, MIN (n, (gsize)1 << 30));
 
     if (written < 0 && errno == EINTR)
       continue;
     if (written < 0)
       return FALSE;
     data += written;
-    n -= (gsize) written;
+    n -= (gsize)written;
   }
   return TRUE;
 }
@@ -57,13 +57,14 @@ open_temporary (TessAtomicFile *file, GError **error)
   g_autofree char *base = g_path_get_basename (file->target);
 
   for (int attempt = 0; attempt < 100; attempt++) {
-    char suffix[7] = { 0 };
+    char suffix[7] = {0};
 
     for (int i = 0; i < 6; i++)
       suffix[i] = letters[g_random_int_range (0, sizeof letters - 1)];
     g_free (file->temporary);
     /* a name may have 255 bytes */
-    file->temporary = g_strdup_printf ("%s%s.%.240s.%s", folder, g_str_has_suffix (folder, "/") ? "" : "/", base, suffix);
+    file->temporary =
+        g_strdup_printf ("%s%s.%.240s.%s", folder, g_str_has_suffix (folder, "/") ? "" : "/", base, suffix);
     file->fd = open (file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file->fd >= 0)
       return TRUE;
@@ -152,7 +153,7 @@ deflate_piece (TessAtomicFile *file, const guint8 *data, guint32 n, gboolean las
   union {
     const guint8 *in;
     guint8 *next;
-  } cast = { .in = data }; /* ISA-L only reads it */
+  } cast = {.in = data}; /* ISA-L only reads it */
 
   z->next_in = cast.next;
   z->avail_in = n;
@@ -185,9 +186,9 @@ tess_atomic_file_write (TessAtomicFile *file, const void *data, gsize n, GError 
   g_return_val_if_fail (!file->failed && file->fd >= 0, FALSE);
   if (file->deflate) {
     while (n > 0) {
-      gsize piece = MIN (n, (gsize) 1 << 30);
+      gsize piece = MIN (n, (gsize)1 << 30);
 
-      if (!deflate_piece (file, bytes, (guint32) piece, FALSE, error))
+      if (!deflate_piece (file, bytes, (guint32)piece, FALSE, error))
         return FALSE;
       bytes += piece;
       n -= piece;
@@ -298,7 +299,7 @@ tess_file_append_line (const char *path, const char *line, GError **error)
   while (written < 0 && errno == EINTR);
   if (written < 0)
     saved = errno;
-  else if ((gsize) written < n) {
+  else if ((gsize)written < n) {
     saved = ENOSPC;
     if (ftruncate (fd, info.st_size) != 0)
       saved = errno;

@@ -2,7 +2,11 @@
 
 #include <errno.h>
 
-G_DEFINE_QUARK (tess-error-quark, tess_error)
+GQuark
+tess_error_quark (void)
+{
+  return g_quark_from_static_string ("tess-error-quark");
+}
 
 /* What the user can do about it. */
 static const char *
@@ -60,7 +64,7 @@ tess_error_set_errno (GError **error, const char *path, int saved_errno, const c
   for (char *p = name; *p; p++)
     if (g_ascii_iscntrl (*p)) /* a message stays one line, whatever the file is called */
       *p = '?';
-  g_set_error (error, TESS_ERROR, saved_errno == ENOMEM ? TESS_ERROR_NO_MEMORY : TESS_ERROR_IO, _ ("%s: cannot %s: %s; %s"),
-               name, doing, g_strerror (saved_errno), remedy (saved_errno));
+  g_set_error (error, TESS_ERROR, saved_errno == ENOMEM ? TESS_ERROR_NO_MEMORY : TESS_ERROR_IO,
+               _ ("%s: cannot %s: %s; %s"), name, doing, g_strerror (saved_errno), remedy (saved_errno));
   errno = saved_errno;
 }

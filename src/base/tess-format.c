@@ -7,8 +7,8 @@
 char *
 tess_format_bytes (guint64 bytes)
 {
-  static const char *const units[] = { "kB", "MB", "GB", "TB", "PB", "EB" };
-  double value = (double) bytes;
+  static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
+  double value = (double)bytes;
   guint unit = 0;
 
   if (bytes < 1000)
@@ -34,10 +34,10 @@ tess_format_duration (double seconds)
 
   if (!isfinite (seconds) || seconds < 0.0 || seconds > 1e15)
     return g_strdup ("-");
-  s = (gint64) (seconds + 0.5);
+  s = (gint64)(seconds + 0.5);
   if (s >= 3600)
-    return g_strdup_printf ("%" G_GINT64_FORMAT ":%02d:%02d", s / 3600, (int) (s / 60 % 60), (int) (s % 60));
-  return g_strdup_printf ("%d:%02d", (int) (s / 60), (int) (s % 60));
+    return g_strdup_printf ("%" G_GINT64_FORMAT ":%02d:%02d", s / 3600, (int)(s / 60 % 60), (int)(s % 60));
+  return g_strdup_printf ("%d:%02d", (int)(s / 60), (int)(s % 60));
 }
 
 char *
@@ -66,7 +66,7 @@ tess_format_number (double value, guint significant)
   if (value == 0.0)
     return g_strdup ("0");
   if (size >= 1e-4 && size < 1e9) {
-    int decimals = (int) significant - 1 - (int) floor (log10 (size));
+    int decimals = (int)significant - 1 - (int)floor (log10 (size));
 
     g_snprintf (format, sizeof format, "%%.%df", CLAMP (decimals, 0, 20));
   } else

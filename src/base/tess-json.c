@@ -5,11 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-#define MAX_SIZE ((gsize) 64 << 20)
+#define MAX_SIZE ((gsize)64 << 20)
 #define MAX_DEPTH 100
 
-static void
-set_error (GError **error, const char *origin, const char *format, ...) G_GNUC_PRINTF (3, 4);
+static void set_error (GError **error, const char *origin, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 static void
 set_error (GError **error, const char *origin, const char *format, ...)
@@ -59,7 +58,7 @@ tess_json_parse (const char *text, gssize n, const char *origin, GError **error)
 {
   g_autoptr (JsonParser) parser = NULL;
   g_autoptr (GError) reason = NULL;
-  gsize size = n < 0 ? strlen (text) : (gsize) n;
+  gsize size = n < 0 ? strlen (text) : (gsize)n;
   JsonNode *root;
 
   if (size >= 3 && memcmp (text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
@@ -79,7 +78,7 @@ tess_json_parse (const char *text, gssize n, const char *origin, GError **error)
     return NULL;
   }
   parser = json_parser_new_immutable ();
-  if (!json_parser_load_from_data (parser, text, (gssize) size, &reason)) {
+  if (!json_parser_load_from_data (parser, text, (gssize)size, &reason)) {
     g_strdelimit (reason->message, "\r\n", ' ');
     set_error (error, origin, _ ("not JSON (%s); correct it or make it again"), reason->message);
     return NULL;
@@ -111,8 +110,8 @@ tess_json_load (const char *path, GError **error)
     set_error (error, path, _ ("larger than the 64 MB a JSON file may have here; give a smaller one"));
     return NULL;
   }
-  text = g_malloc ((gsize) size + 1);
-  got = tess_stream_read (stream, text, (gsize) size, error);
+  text = g_malloc ((gsize)size + 1);
+  got = tess_stream_read (stream, text, (gsize)size, error);
   if (got < 0)
     return NULL;
   text[got] = '\0';
@@ -172,7 +171,7 @@ node_int (JsonNode *node, gint64 lo, gint64 hi, gint64 *value)
 
     if (!(fabs (d) <= 0x1p53) || d != floor (d))
       return FALSE;
-    v = (gint64) d;
+    v = (gint64)d;
   } else {
     return FALSE;
   }
@@ -322,7 +321,8 @@ tess_json_string_opt (JsonObject *o, const char *origin, const char *name, const
 }
 
 gboolean
-tess_json_int_opt (JsonObject *o, const char *origin, const char *name, gint64 lo, gint64 hi, gint64 *value, GError **error)
+tess_json_int_opt (JsonObject *o, const char *origin, const char *name, gint64 lo, gint64 hi, gint64 *value,
+                   GError **error)
 {
   return absent (o, name) || tess_json_int (o, origin, name, lo, hi, value, error);
 }
@@ -364,8 +364,8 @@ append_string (GString *out, const char *text)
       g_string_append (out, "\\n");
     else if (*p == '\t')
       g_string_append (out, "\\t");
-    else if ((guchar) *p < 0x20 || *p == 0x7f)
-      g_string_append_printf (out, "\\u%04x", (guchar) *p);
+    else if ((guchar)*p < 0x20 || *p == 0x7f)
+      g_string_append_printf (out, "\\u%04x", (guchar)*p);
     else
       g_string_append_c (out, *p);
   }

@@ -18,8 +18,8 @@ tess_parallel_n_cores (void)
   if (sched_getaffinity (0, sizeof set, &set) == 0)
     n = CPU_COUNT (&set);
   if (n < 1)
-    n = (int) g_get_num_processors ();
-  return (guint) MAX (n, 1);
+    n = (int)g_get_num_processors ();
+  return (guint)MAX (n, 1);
 }
 
 void
@@ -37,11 +37,11 @@ tess_parallel_get_threads (void)
 static guint
 threads_for (gsize n, gsize min_per_thread)
 {
-  gsize most = n / MAX (min_per_thread, (gsize) 1);
+  gsize most = n / MAX (min_per_thread, (gsize)1);
 
   if (omp_in_parallel ()) /* an inner loop runs on its caller's thread */
     return 1;
-  return (guint) CLAMP (most, (gsize) 1, (gsize) tess_parallel_get_threads ());
+  return (guint)CLAMP (most, (gsize)1, (gsize)tess_parallel_get_threads ());
 }
 
 /**
@@ -65,7 +65,7 @@ tess_parallel_for (gsize n, gsize min_per_thread, TessParallelFunc func, gpointe
 #pragma omp parallel num_threads(n_threads)
   {
     /* The runtime may give fewer threads than asked for. */
-    gsize i = (gsize) omp_get_thread_num (), k = (gsize) omp_get_num_threads ();
+    gsize i = (gsize)omp_get_thread_num (), k = (gsize)omp_get_num_threads ();
     gsize share = n / k, rest = n % k;
     gsize begin = i * share + MIN (i, rest), end = begin + share + (i < rest ? 1 : 0);
 

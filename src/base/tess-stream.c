@@ -6,9 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BUFFER_SIZE ((gsize) 1 << 20)
-#define MAX_PIECE ((gsize) 1 << 30) /* ISA-L and read(2) count in 32 bits */
-#define MAX_RATIO 1032              /* deflate's best: 258 bytes from two bits */
+#define BUFFER_SIZE ((gsize)1 << 20)
+#define MAX_PIECE ((gsize)1 << 30) /* ISA-L and read(2) count in 32 bits */
+#define MAX_RATIO 1032             /* deflate's best: 258 bytes from two bits */
 
 struct _TessStream {
   char *path;
@@ -41,8 +41,8 @@ fill (TessStream *stream, GError **error)
     return FALSE;
   }
   stream->begin = 0;
-  stream->end = (gsize) n;
-  stream->file_read += (guint64) n;
+  stream->end = (gsize)n;
+  stream->file_read += (guint64)n;
   if (n == 0)
     stream->at_end = TRUE;
   return TRUE;
@@ -80,7 +80,7 @@ tess_stream_open (const char *path, GError **error)
     return NULL;
   }
   posix_fadvise (stream->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-  stream->file_size = (guint64) info.st_size;
+  stream->file_size = (guint64)info.st_size;
   stream->buffer = g_malloc (BUFFER_SIZE);
   if (!fill (stream, error))
     return NULL;
@@ -140,13 +140,13 @@ read_plain (TessStream *stream, guint8 *out, gsize n, GError **error)
       }
       if (got == 0)
         stream->at_end = TRUE;
-      stream->file_read += (guint64) got;
-      done += (gsize) got;
+      stream->file_read += (guint64)got;
+      done += (gsize)got;
     } else if (!fill (stream, error)) {
       return -1;
     }
   }
-  return (gssize) done;
+  return (gssize)done;
 }
 
 static gssize
@@ -214,7 +214,7 @@ read_gzip (TessStream *stream, guint8 *out, gsize n, GError **error)
   int idle = 0;
 
   while (done < n && !stream->finished) {
-    guint32 room = (guint32) MIN (n - done, MAX_PIECE);
+    guint32 room = (guint32)MIN (n - done, MAX_PIECE);
     gsize had;
     int result;
 
@@ -222,7 +222,7 @@ read_gzip (TessStream *stream, guint8 *out, gsize n, GError **error)
       return -1;
     had = stream->end - stream->begin;
     state->next_in = stream->buffer + stream->begin;
-    state->avail_in = (guint32) had;
+    state->avail_in = (guint32)had;
     state->next_out = out + done;
     state->avail_out = room;
     result = isal_inflate (state);
@@ -246,7 +246,7 @@ read_gzip (TessStream *stream, guint8 *out, gsize n, GError **error)
       idle = 0;
     }
   }
-  return (gssize) done;
+  return (gssize)done;
 }
 
 /**
@@ -269,7 +269,7 @@ tess_stream_read_exact (TessStream *stream, void *buffer, gsize n, GError **erro
 
   if (got < 0)
     return FALSE;
-  if ((gsize) got < n) {
+  if ((gsize)got < n) {
     fail_format (stream, error, _ ("%s: the file ends too early; it is incomplete, copy it again"));
     return FALSE;
   }
@@ -283,9 +283,9 @@ tess_stream_skip (TessStream *stream, guint64 n, GError **error)
 
   if (n == 0)
     return TRUE;
-  scratch = g_malloc ((gsize) MIN (n, (guint64) 65536));
+  scratch = g_malloc ((gsize)MIN (n, (guint64)65536));
   while (n > 0) {
-    gsize piece = (gsize) MIN (n, (guint64) 65536);
+    gsize piece = (gsize)MIN (n, (guint64)65536);
 
     if (!tess_stream_read_exact (stream, scratch, piece, error))
       return FALSE;

@@ -23,9 +23,9 @@ thread_main (void *user_data)
     int old;
 
     errno = 0;
-    old = getpriority (PRIO_PROCESS, (id_t) gettid ());
+    old = getpriority (PRIO_PROCESS, (id_t)gettid ());
     if (errno == 0)
-      setpriority (PRIO_PROCESS, (id_t) gettid (), old + thread->nice);
+      setpriority (PRIO_PROCESS, (id_t)gettid (), old + thread->nice);
   }
   thread->func (thread->data);
   return NULL;
@@ -70,7 +70,7 @@ tess_queue_new (guint capacity)
   TessQueue *queue;
 
   capacity = MAX (capacity, 1);
-  queue = g_malloc0 (sizeof (TessQueue) + sizeof (gpointer) * (gsize) capacity);
+  queue = g_malloc0 (sizeof (TessQueue) + sizeof (gpointer) * (gsize)capacity);
   tess_mutex_init (&queue->mutex);
   tess_cond_init (&queue->not_full);
   tess_cond_init (&queue->not_empty);

@@ -35,9 +35,10 @@ tess_cmd_convert (TessCli *cli, int argc, char **argv)
   gboolean done;
   int code;
 
-  if (!tess_cli_parse (cli, &argc, &argv, NULL, "IN OUT",
-                       _ ("Writes the volume IN as OUT; the ending of OUT chooses the format. Values and geometry are kept."), 2, 2,
-                       &code))
+  if (!tess_cli_parse (
+          cli, &argc, &argv, NULL, "IN OUT",
+          _ ("Writes the volume IN as OUT; the ending of OUT chooses the format. Values and geometry are kept."), 2, 2,
+          &code))
     return code;
   format = tess_format_for_path (argv[2], &error); /* known before a long read */
   if (!format)
@@ -58,7 +59,8 @@ tess_cmd_convert (TessCli *cli, int argc, char **argv)
     g_autofree char *dims = tess_format_dims (tess_volume_dim (volume), 3);
     g_autofree char *name = g_filename_display_name (argv[2]);
 
-    printf (_ ("%s: %s voxels, %s, written as %s\n"), name, dims, tess_dtype_name (tess_volume_dtype (volume)), format->name);
+    printf (_ ("%s: %s voxels, %s, written as %s\n"), name, dims, tess_dtype_name (tess_volume_dtype (volume)),
+            format->name);
   }
   return 0;
 }

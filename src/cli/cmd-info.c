@@ -46,7 +46,8 @@ info_json (TessVolume *volume, const TessFormat *format, const TessStatistics *s
   }
   json_object_set_array_member (object, "affine", rows);
   json_object_set_string_member (object, "orientation", codes);
-  json_object_set_double_member (object, "min", statistics->min); /* NaN, when no value is a number, is written as null */
+  json_object_set_double_member (object, "min",
+                                 statistics->min); /* NaN, when no value is a number, is written as null */
   json_object_set_double_member (object, "max", statistics->max);
   json_object_set_double_member (object, "mean", statistics->mean);
   json_object_set_double_member (object, "std", statistics->std);
@@ -58,7 +59,8 @@ info_json (TessVolume *volume, const TessFormat *format, const TessStatistics *s
 }
 
 static void
-print_card (const char *path, TessVolume *volume, const TessFormat *format, const TessStatistics *statistics, GPtrArray *warnings)
+print_card (const char *path, TessVolume *volume, const TessFormat *format, const TessStatistics *statistics,
+            GPtrArray *warnings)
 {
   const TessAffine *affine = tess_volume_affine (volume);
   g_autofree char *dims = tess_format_dims (tess_volume_dim (volume), 3);
@@ -75,7 +77,8 @@ print_card (const char *path, TessVolume *volume, const TessFormat *format, cons
   for (int k = 0; k < 3; k++)
     s[k] = tess_format_number (spacing[k], 4);
   printf ("%s\n", name);
-  printf (_ ("  format       %s%s\n"), format->name, tess_volume_intent (volume) == TESS_INTENT_LABEL ? _ (", labels") : "");
+  printf (_ ("  format       %s%s\n"), format->name,
+          tess_volume_intent (volume) == TESS_INTENT_LABEL ? _ (", labels") : "");
   printf (_ ("  voxels       %s\n"), dims);
   if (n_channels > 1)
     printf (_ ("  channels     %" G_GINT64_FORMAT "\n"), n_channels);
@@ -97,7 +100,7 @@ print_card (const char *path, TessVolume *volume, const TessFormat *format, cons
   printf (_ ("  range        %s to %s\n"), min, max);
   printf (_ ("  mean, std    %s, %s\n"), mean, std);
   for (guint i = 0; i < warnings->len; i++)
-    printf (_ ("  note         %s\n"), (const char *) g_ptr_array_index (warnings, i));
+    printf (_ ("  note         %s\n"), (const char *)g_ptr_array_index (warnings, i));
   for (int k = 0; k < 3; k++)
     g_free (s[k]);
 }
@@ -110,11 +113,12 @@ all_warnings (TessVolume *volume, const TessStatistics *statistics)
   for (const char *const *warning = tess_volume_warnings (volume); *warning; warning++)
     g_ptr_array_add (all, g_strdup (*warning));
   if (statistics->n_not_finite > 0)
-    g_ptr_array_add (all, g_strdup_printf (g_dngettext (GETTEXT_PACKAGE,
-                                                        "%" G_GINT64_FORMAT " voxel is not a number (NaN or infinite).",
-                                                        "%" G_GINT64_FORMAT " voxels are not numbers (NaN or infinite).",
-                                                        (gulong) statistics->n_not_finite),
-                                           statistics->n_not_finite));
+    g_ptr_array_add (
+        all,
+        g_strdup_printf (g_dngettext (GETTEXT_PACKAGE, "%" G_GINT64_FORMAT " voxel is not a number (NaN or infinite).",
+                                      "%" G_GINT64_FORMAT " voxels are not numbers (NaN or infinite).",
+                                      (gulong)statistics->n_not_finite),
+                         statistics->n_not_finite));
   return all;
 }
 
@@ -130,10 +134,10 @@ tess_cmd_info (TessCli *cli, int argc, char **argv)
   gboolean done;
   int code;
 
-  if (!tess_cli_parse (cli, &argc, &argv, NULL, "FILE", _ ("Shows what a volume file holds: size, type, place in space, values."), 1,
-                       1, &code))
+  if (!tess_cli_parse (cli, &argc, &argv, NULL, "FILE",
+                       _ ("Shows what a volume file holds: size, type, place in space, values."), 1, 1, &code))
     return code;
-  tess_parallel_set_threads ((guint) cli->threads);
+  tess_parallel_set_threads ((guint)cli->threads);
   progress = tess_cli_progress (cli, _ ("Reading"));
   volume = tess_volume_load (argv[1], progress, &error);
   done = volume && tess_volume_statistics (volume, -1, progress, &statistics, &error);

@@ -19,7 +19,7 @@ print_result (TessCli *cli, const char *out, const TessPhantomOptions *options)
     json_object_set_int_member (object, "cases", options->n_cases);
     json_object_set_int_member (object, "test", options->n_test);
     json_object_set_array_member (object, "size", size);
-    json_object_set_int_member (object, "seed", (gint64) options->seed);
+    json_object_set_int_member (object, "seed", (gint64)options->seed);
     json_node_take_object (root, object);
     tess_cli_print_json (root);
   } else
@@ -34,16 +34,16 @@ tess_cmd_phantom (TessCli *cli, int argc, char **argv)
 {
   g_autofree char *out = NULL, *size = NULL;
   int n_cases = 0, n_test = 1, exit_code = 0;
-  TessPhantomOptions options = { .size = { 64, 64, 48 } };
+  TessPhantomOptions options = {.size = {64, 64, 48}};
   TessProgress *progress;
   GError *error = NULL;
   gboolean ok;
   const GOptionEntry entries[] = {
-    { "out", 'o', 0, G_OPTION_ARG_FILENAME, &out, N_ ("a new or empty folder"), "DIR" },
-    { "cases", 0, 0, G_OPTION_ARG_INT, &n_cases, N_ ("labelled scans to train on"), "N" },
-    { "test", 0, 0, G_OPTION_ARG_INT, &n_test, N_ ("held-out scans, in imagesTs and labelsTs (default 1)"), "N" },
-    { "size", 0, 0, G_OPTION_ARG_STRING, &size, N_ ("voxels, about (default 64,64,48)"), "X,Y,Z" },
-    { NULL },
+      {"out", 'o', 0, G_OPTION_ARG_FILENAME, &out, N_ ("a new or empty folder"), "DIR"},
+      {"cases", 0, 0, G_OPTION_ARG_INT, &n_cases, N_ ("labelled scans to train on"), "N"},
+      {"test", 0, 0, G_OPTION_ARG_INT, &n_test, N_ ("held-out scans, in imagesTs and labelsTs (default 1)"), "N"},
+      {"size", 0, 0, G_OPTION_ARG_STRING, &size, N_ ("voxels, about (default 64,64,48)"), "X,Y,Z"},
+      {NULL},
   };
 
   if (!tess_cli_parse (cli, &argc, &argv, entries, "--out DIR --cases N",
@@ -65,10 +65,10 @@ tess_cmd_phantom (TessCli *cli, int argc, char **argv)
   }
   if (size && !tess_cli_triple (size, "--size", 16, 1024, options.size, &error))
     return tess_cli_fail (error);
-  options.n_cases = (guint) n_cases;
-  options.n_test = (guint) n_test;
-  options.seed = cli->seed < 0 ? 0 : (guint64) cli->seed;
-  tess_parallel_set_threads ((guint) cli->threads);
+  options.n_cases = (guint)n_cases;
+  options.n_test = (guint)n_test;
+  options.seed = cli->seed < 0 ? 0 : (guint64)cli->seed;
+  tess_parallel_set_threads ((guint)cli->threads);
 
   progress = tess_cli_progress (cli, _ ("Making scans"));
   ok = tess_phantom_write (out, &options, progress, &error);

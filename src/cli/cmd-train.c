@@ -10,6 +10,7 @@
 
 #define POLL_MICROSECONDS 50000
 #define DRAW_MICROSECONDS 200000
+#define NOT_GIVEN (-HUGE_VAL)
 
 typedef struct {
   TessCli *cli;
@@ -105,27 +106,36 @@ draw_line (Display *d, const TessTrainStatus *s)
   fflush (stderr);
 }
 
+/* "0.7100 (liver 0.8100, tumour 0.6100)" */
+static char *
+dice_text (Display *d, const double *dice, guint n_labels)
+{
+  g_autofree char *mean = number (dice[0]);
+  GString *text = g_string_new (mean);
+
+  for (guint i = 1; i < n_labels && i <= 8 && n_labels > 2; i++) {
+    g_autofree char *one = number (dice[i]);
+    const char *name = d->plan && i < d->plan->n_labels ? d->plan->labels[i].name : "";
+
+    g_string_append_printf (text, "%s%s%s%s", i > 1 ? ", " : " (", name, *name ? " " : "", one);
+  }
+  if (n_labels > 2)
+    g_string_append (text, n_labels > 9 ? ", ...)" : ")");
+  return g_string_free (text, FALSE);
+}
+
 static void
 show_epoch (Display *d, const TessEpochRecord *r, const TessTrainStatus *s)
 {
-  g_autofree char *loss = number (r->train_loss), *val = number (r->val_loss), *mean = number (r->dice[0]);
-  g_autoptr (GString) classes = g_string_new (NULL);
+  g_autofree char *loss = number (r->train_loss), *val = number (r->val_loss), *dice = dice_text (d, r->dice, r->n_labels);
 
-  for (guint i = 1; i < r->n_labels && i <= 8 && r->n_labels > 2; i++) {
-    g_autofree char *dice = number (r->dice[i]);
-    const char *name = d->plan && i < d->plan->n_labels ? d->plan->labels[i].name : "";
-
-    g_string_append_printf (classes, "%s%s%s%s", i > 1 ? ", " : " (", name, *name ? " " : "", dice);
-  }
-  if (classes->len > 0)
-    g_string_append (classes, r->n_labels > 9 ? ", ...)" : ")");
   erase_line (d);
   if (s->n_epochs > 0)
     fprintf (stderr, _ ("epoch %" G_GINT64_FORMAT "/%" G_GINT64_FORMAT), r->epoch, s->n_epochs);
   else
     fprintf (stderr, _ ("epoch %" G_GINT64_FORMAT), r->epoch);
-  fprintf (stderr, _ (": loss %s, validation %s, Dice %s%s, rate %.3g, %.1f s, loader %.0f %%\n"), loss, val, mean,
-           classes->str, r->learning_rate, r->seconds, r->loader_share * 100.0);
+  fprintf (stderr, _ (": loss %s, validation %s, Dice %s, rate %.3g, %.1f s, loader %.0f %%\n"), loss, val, dice,
+           r->learning_rate, r->seconds, r->loader_share * 100.0);
 }
 
 static void
@@ -257,9 +267,9 @@ finish (Display *d, const TessTrainStatus *s)
   if (d->cli->json) {
     print_json (d, s, best);
   } else {
-    g_autofree char *time = tess_format_duration (s->elapsed), *dice = number (s->best_dice);
+    g_autofree char *time = tess_format_duration (s->elapsed), *dice = dice_text (d, s->dice, s->n_labels);
 
-    printf (_ ("trained %u epochs, %" G_GINT64_FORMAT " iterations, in %s; best mean Dice %s\n%s\n"), d->epochs_shown,
+    printf (_ ("trained %u epochs, %" G_GINT64_FORMAT " iterations, in %s; Dice of the last validation %s\n%s\n"), d->epochs_shown,
             s->total_iterations, time, dice, best);
   }
   return 0;
@@ -273,17 +283,17 @@ check_numbers (TessTrainOptions *o, GError **error)
 
   if (o->epochs != G_MININT64 && o->epochs <= 0)
     wrong = _ ("--epochs: give a whole number above 0");
-  else if (!isnan (o->minutes) && !(o->minutes > 0.0 && isfinite (o->minutes)))
+  else if (o->minutes != NOT_GIVEN && !(o->minutes > 0.0 && isfinite (o->minutes)))
     wrong = _ ("--minutes: give a number above 0");
-  else if (!isnan (o->val_fraction) && !(o->val_fraction > 0.0 && o->val_fraction < 1.0))
+  else if (o->val_fraction != NOT_GIVEN && !(o->val_fraction > 0.0 && o->val_fraction < 1.0))
     wrong = _ ("--val-fraction: give a number above 0 and below 1");
   if (wrong) {
     g_set_error_literal (error, TESS_ERROR, TESS_ERROR_USAGE, wrong);
     return FALSE;
   }
   o->epochs = MAX (o->epochs, 0);
-  o->minutes = isnan (o->minutes) ? 0.0 : o->minutes;
-  o->val_fraction = isnan (o->val_fraction) ? 0.0 : o->val_fraction;
+  o->minutes = MAX (o->minutes, 0.0);
+  o->val_fraction = MAX (o->val_fraction, 0.0);
   return TRUE;
 }
 
@@ -313,7 +323,7 @@ int
 tess_cmd_train (TessCli *cli, int argc, char **argv)
 {
   g_autofree char *dataset = NULL, *run = NULL, *plan_path = NULL, *fold = NULL, *cache = NULL;
-  TessTrainOptions options = { .epochs = G_MININT64, .minutes = NAN, .val_fraction = NAN }; /* not given */
+  TessTrainOptions options = { .epochs = G_MININT64, .minutes = NOT_GIVEN, .val_fraction = NOT_GIVEN };
   g_autoptr (TessPlan) plan = NULL;
   gboolean resume = FALSE;
   GError *error = NULL;

@@ -12,15 +12,16 @@ typedef struct {
 } Command;
 
 static const Command commands[] = {
-  { "info", tess_cmd_info, N_ ("show what a file holds") },
-  { "convert", tess_cmd_convert, N_ ("write a volume in another format, geometry and values kept") },
-  { "phantom", tess_cmd_phantom, N_ ("make a labelled data set of synthetic scans") },
-  { "plan", tess_cmd_plan, N_ ("look at a data set and decide how to train on it") },
-  { "patches", tess_cmd_patches, N_ ("cut a volume into patches and put it back") },
-  { "train", tess_cmd_train, N_ ("train a network on a data set") },
-  { "predict", tess_cmd_predict, N_ ("segment scans with a trained model") },
-  { "evaluate", tess_cmd_evaluate, N_ ("compare segmentations with their references") },
-  { "devices", tess_cmd_devices, N_ ("list what can compute here") },
+    {"info", tess_cmd_info, N_ ("show what a file holds")},
+    {"convert", tess_cmd_convert, N_ ("write a volume in another format, geometry and values kept")},
+    {"phantom", tess_cmd_phantom, N_ ("make a labelled data set of synthetic scans")},
+    {"plan", tess_cmd_plan, N_ ("look at a data set and decide how to train on it")},
+    {"patches", tess_cmd_patches, N_ ("cut a volume into patches and put it back")},
+    {"train", tess_cmd_train, N_ ("train a network on a data set")},
+    {"predict", tess_cmd_predict, N_ ("segment scans with a trained model")},
+    {"evaluate", tess_cmd_evaluate, N_ ("compare segmentations with their references")},
+    {"render", tess_cmd_render, N_ ("draw a scan as a picture, without a display")},
+    {"devices", tess_cmd_devices, N_ ("list what can compute here")},
 };
 
 static void
@@ -55,7 +56,7 @@ main (int argc, char **argv)
   }
   for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
     if (strcmp (argv[1], commands[i].name) == 0) {
-      TessCli cli = { .seed = -1 };
+      TessCli cli = {.seed = -1};
       int code = commands[i].run (&cli, argc - 1, argv + 1);
 
       g_free (cli.backend);

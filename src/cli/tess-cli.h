@@ -43,6 +43,7 @@ int tess_cmd_patches  (TessCli *cli, int argc, char **argv);
 int tess_cmd_train    (TessCli *cli, int argc, char **argv);
 int tess_cmd_predict  (TessCli *cli, int argc, char **argv);
 int tess_cmd_evaluate (TessCli *cli, int argc, char **argv);
+int tess_cmd_render   (TessCli *cli, int argc, char **argv);
 int tess_cmd_devices  (TessCli *cli, int argc, char **argv);
 
 G_END_DECLS

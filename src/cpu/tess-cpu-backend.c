@@ -11,14 +11,14 @@
 #include "tess-parallel.h"
 
 /* Buffers from here on come from mmap: already zero, and in pages of 2 MB where the system gives them. */
-#define MAPPED_FROM ((gsize) 1 << 20)
+#define MAPPED_FROM ((gsize)1 << 20)
 
 int
 tess_cpu_threads_enter (const TessDevice *device)
 {
   int before = omp_get_max_threads ();
 
-  omp_set_num_threads ((int) device->n_threads);
+  omp_set_num_threads ((int)device->n_threads);
   return before;
 }
 
@@ -69,13 +69,13 @@ read_name (char *name, gsize size)
 {
   g_strlcpy (name, _ ("processor"), size);
 #if defined(__x86_64__)
-  guint words[13] = { 0 };
+  guint words[13] = {0};
 
-  if (__get_cpuid_max (0x80000000u, NULL) < 0x80000004u)
+  if ((guint) __get_cpuid_max (0x80000000u, NULL) < 0x80000004u)
     return;
   for (guint i = 0; i < 3; i++)
     __get_cpuid (0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2], &words[4 * i + 3]);
-  g_strlcpy (name, g_strstrip ((char *) words), size);
+  g_strlcpy (name, g_strstrip ((char *)words), size);
 #endif
 }
 
@@ -109,7 +109,7 @@ cpu_n_devices (GError **error)
 static gboolean
 cpu_device_info (guint index, TessDeviceInfo *info, GError **error)
 {
-  static const char *const details[] = { "", "AVX2", "AVX-512", "AVX-512 BF16", "AMX BF16" };
+  static const char *const details[] = {"", "AVX2", "AVX-512", "AVX-512 BF16", "AMX BF16"};
   Isa isa = find_isa ();
   guint n_cores = tess_parallel_n_cores ();
 
@@ -144,6 +144,7 @@ cpu_close (TessDevice *device)
 static TessDevice *
 cpu_open (guint index, guint n_threads, GError **error)
 {
+  const TessCpuKernels *tables[TESS_CPU_MAX_ISAS];
   TessDeviceInfo info;
   const TessDnnl *dnnl;
   TessDevice *device;
@@ -155,7 +156,8 @@ cpu_open (guint index, guint n_threads, GError **error)
     return NULL;
   device = g_new0 (TessDevice, 1);
   device->dnnl = dnnl;
-  device->kernels = tess_cpu_kernels ();
+  tess_cpu_kernels_usable (tables);
+  device->kernels = tables[0];
   device->n_threads = n_threads > 0 ? MIN (n_threads, 1024) : tess_parallel_n_cores ();
   if (!tess_dnnl_check (dnnl->engine_create (&device->engine, dnnl_cpu, 0), "open the processor", error) ||
       !tess_dnnl_check (dnnl->stream_create (&device->stream, device->engine, dnnl_stream_default_flags),
@@ -276,23 +278,23 @@ const TessBackendIface *
 tess_cpu_backend (void)
 {
   static const TessBackendIface iface = {
-    .abi = TESS_BACKEND_ABI,
-    .flags = TESS_BACKEND_TRAINS,
-    .id = "cpu",
-    .name = "oneDNN",
-    .n_devices = cpu_n_devices,
-    .device_info = cpu_device_info,
-    .open = cpu_open,
-    .close = cpu_close,
-    .buffer_new = cpu_buffer_new,
-    .buffer_free = cpu_buffer_free,
-    .buffer_host = cpu_buffer_host,
-    .upload = cpu_upload,
-    .download = cpu_download,
-    .prepare = tess_cpu_program_prepare,
-    .bind = tess_cpu_program_bind,
-    .run = tess_cpu_program_run,
-    .program_free = tess_cpu_program_free,
+      .abi = TESS_BACKEND_ABI,
+      .flags = TESS_BACKEND_TRAINS,
+      .id = "cpu",
+      .name = "oneDNN",
+      .n_devices = cpu_n_devices,
+      .device_info = cpu_device_info,
+      .open = cpu_open,
+      .close = cpu_close,
+      .buffer_new = cpu_buffer_new,
+      .buffer_free = cpu_buffer_free,
+      .buffer_host = cpu_buffer_host,
+      .upload = cpu_upload,
+      .download = cpu_download,
+      .prepare = tess_cpu_program_prepare,
+      .bind = tess_cpu_program_bind,
+      .run = tess_cpu_program_run,
+      .program_free = tess_cpu_program_free,
   };
 
   return &iface;

@@ -7,11 +7,11 @@ typedef enum { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS } Pass;
 
 typedef struct {
   const TessDnnl *dnnl;
-  dnnl_engine_t   engine;
-  Pass            pass;      /* for oneDNN */
-  gboolean        transposed, flipped; /* a deconvolution; weights' channel axes the other way round in memory */
+  dnnl_engine_t engine;
+  Pass pass;                    /* for oneDNN */
+  gboolean transposed, flipped; /* a deconvolution; weights' channel axes the other way round in memory */
   dnnl_memory_desc_t x, w, y, w_plain, b;
-  dnnl_dims_t     stride, pad;
+  dnnl_dims_t stride, pad;
   dnnl_primitive_desc_t hint, main, reorder;
   dnnl_primitive_attr_t attr;
 } Making;
@@ -35,7 +35,7 @@ type_of (TessDType dtype)
 static gboolean
 describe_activation (Making *m, dnnl_memory_desc_t *md, const TessTensor *t, dnnl_data_type_t type, GError **error)
 {
-  const dnnl_dims_t dims = { t->dim[0], t->dim[4], t->dim[1], t->dim[2], t->dim[3] };
+  const dnnl_dims_t dims = {t->dim[0], t->dim[4], t->dim[1], t->dim[2], t->dim[3]};
 
   return tess_dnnl_check (m->dnnl->memory_desc_init_by_tag (md, 5, dims, type, dnnl_ndhwc), "describe an activation",
                           error);
@@ -47,10 +47,9 @@ static gboolean
 describe_weights (Making *m, const TessTensor *w, dnnl_data_type_t type, dnnl_data_type_t plain, GError **error)
 {
   gint64 first = w->dim[0], second = w->dim[1], plane = w->dim[3] * w->dim[4], kernel = w->dim[2] * plane;
-  const dnnl_dims_t dims = { m->flipped ? second : first, m->flipped ? first : second, w->dim[2], w->dim[3],
-                             w->dim[4] };
-  const dnnl_dims_t strides = { m->flipped ? kernel : second * kernel, m->flipped ? second * kernel : kernel,
-                                plane, w->dim[4], 1 };
+  const dnnl_dims_t dims = {m->flipped ? second : first, m->flipped ? first : second, w->dim[2], w->dim[3], w->dim[4]};
+  const dnnl_dims_t strides = {m->flipped ? kernel : second * kernel, m->flipped ? second * kernel : kernel, plane,
+                               w->dim[4], 1};
 
   return tess_dnnl_check (m->dnnl->memory_desc_init_by_tag (&m->w, 5, dims, type, dnnl_format_tag_any),
                           "describe weights", error) &&
@@ -78,8 +77,8 @@ init_desc (const Making *m, Pass pass, gboolean is_hint, dnnl_convolution_desc_t
         desc, m->transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct, &m->x, &w, &y, m->stride, m->pad,
         m->pad);
   return (m->transposed ? d->deconvolution_backward_weights_desc_init : d->convolution_backward_weights_desc_init) (
-      desc, m->transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct, &m->x, &w, NULL, &y, m->stride,
-      m->pad, m->pad);
+      desc, m->transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct, &m->x, &w, NULL, &y, m->stride, m->pad,
+      m->pad);
 }
 
 static gboolean
@@ -108,10 +107,11 @@ create_descs (Making *m, const TessOp *op, GError **error)
     return FALSE;
   d->primitive_desc_query (m->main, dnnl_query_impl_info_str, 0, &name);
   if (name == NULL || g_str_has_prefix (name, "ref") || g_str_has_suffix (name, ":ref")) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("op %s: oneDNN has only its slow reference code for this shape on this processor; use other feature "
-                    "counts, or --precision f32"),
-                 tess_op_name (op->kind));
+    g_set_error (
+        error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+        _ ("op %s: oneDNN has only its slow reference code for this shape on this processor; use other feature "
+           "counts, or --precision f32"),
+        tess_op_name (op->kind));
     return FALSE;
   }
   return TRUE;
@@ -131,9 +131,8 @@ create_primitives (Making *m, TessCpuConv *conv, GError **error)
   Pass pass = m->pass;
   const dnnl_memory_desc_t *w, *scratchpad;
 
-  w = d->primitive_desc_query_md (m->main, pass == BACKWARD_WEIGHTS ? dnnl_query_diff_weights_md
-                                                                     : dnnl_query_weights_md,
-                                  0);
+  w = d->primitive_desc_query_md (m->main,
+                                  pass == BACKWARD_WEIGHTS ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
   scratchpad = d->primitive_desc_query_md (m->main, dnnl_query_scratchpad_md, 0);
   conv->scratch_bytes = d->memory_desc_get_size (scratchpad);
   if (!tess_dnnl_check (d->primitive_create (&conv->main, m->main), "make a convolution", error) ||
@@ -146,15 +145,13 @@ create_primitives (Making *m, TessCpuConv *conv, GError **error)
     const dnnl_memory_desc_t *to = pass == BACKWARD_WEIGHTS ? &m->w_plain : w;
 
     conv->packed_bytes = d->memory_desc_get_size (w);
-    if (!tess_dnnl_check (
-            d->reorder_primitive_desc_create (&m->reorder, from, m->engine, to, m->engine, NULL), "pack weights",
-            error) ||
+    if (!tess_dnnl_check (d->reorder_primitive_desc_create (&m->reorder, from, m->engine, to, m->engine, NULL),
+                          "pack weights", error) ||
         !tess_dnnl_check (d->primitive_create (&conv->reorder, m->reorder), "pack weights", error) ||
         !create_memory (m, &conv->w_plain, &m->w_plain, error))
       return FALSE;
-    conv->reorder_args[0] =
-        (dnnl_exec_arg_t){ DNNL_ARG_FROM, pass == BACKWARD_WEIGHTS ? conv->w : conv->w_plain };
-    conv->reorder_args[1] = (dnnl_exec_arg_t){ DNNL_ARG_TO, pass == BACKWARD_WEIGHTS ? conv->w_plain : conv->w };
+    conv->reorder_args[0] = (dnnl_exec_arg_t){DNNL_ARG_FROM, pass == BACKWARD_WEIGHTS ? conv->w : conv->w_plain};
+    conv->reorder_args[1] = (dnnl_exec_arg_t){DNNL_ARG_TO, pass == BACKWARD_WEIGHTS ? conv->w_plain : conv->w};
   }
   return TRUE;
 }
@@ -164,13 +161,13 @@ set_args (TessCpuConv *conv, Pass pass)
 {
   dnnl_exec_arg_t *a = conv->main_args;
 
-  a[0] = (dnnl_exec_arg_t){ pass == BACKWARD_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, conv->x };
-  a[1] = (dnnl_exec_arg_t){ pass == BACKWARD_WEIGHTS ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, conv->w };
-  a[2] = (dnnl_exec_arg_t){ pass == FORWARD ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, conv->y };
-  a[3] = (dnnl_exec_arg_t){ DNNL_ARG_SCRATCHPAD, conv->scratchpad };
+  a[0] = (dnnl_exec_arg_t){pass == BACKWARD_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, conv->x};
+  a[1] = (dnnl_exec_arg_t){pass == BACKWARD_WEIGHTS ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, conv->w};
+  a[2] = (dnnl_exec_arg_t){pass == FORWARD ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, conv->y};
+  a[3] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, conv->scratchpad};
   conv->n_main_args = 4;
   if (conv->b != NULL)
-    a[conv->n_main_args++] = (dnnl_exec_arg_t){ DNNL_ARG_BIAS, conv->b };
+    a[conv->n_main_args++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, conv->b};
 }
 
 /* A kernel of one voxel at every voxel is one matrix for both directions, so all its passes but the weights' gradient
@@ -215,14 +212,18 @@ describe (Making *m, TessCpuConv *conv, const TessGraph *graph, const TessOp *op
     m->pad[i] = op->attr.conv.pad[i];
   }
   if (pass != BACKWARD_DATA && type != type_of (x->dtype))
-    conv->cast_bytes = (gsize) tess_tensor_n_elements (x) * tess_dtype_size (graph->act_dtype);
-  if (!describe_activation (m, &m->x, x, type, error) || !describe_activation (m, &m->y, y, type_of (y->dtype), error) ||
+    conv->cast_bytes = (gsize)tess_tensor_n_elements (x) * tess_dtype_size (graph->act_dtype);
+  /* A bias makes oneDNN's transposed convolution many times slower: it is added afterwards, to a float32 result so that
+   * a bfloat16 one is rounded only once. */
+  conv->adds_bias = pass == FORWARD && m->transposed && op->in[2] != TESS_NONE;
+  if (conv->adds_bias && y->dtype != TESS_DTYPE_F32)
+    conv->wide_bytes = (gsize)tess_tensor_n_elements (y) * sizeof (float);
+  if (!describe_activation (m, &m->x, x, type, error) ||
+      !describe_activation (m, &m->y, y, conv->adds_bias ? dnnl_f32 : type_of (y->dtype), error) ||
       !describe_weights (m, w, pass == BACKWARD_WEIGHTS ? dnnl_f32 : type, type_of (w->dtype), error))
     return FALSE;
-  /* A bias makes oneDNN's float32 transposed convolution several times slower: there it is added afterwards. */
-  conv->adds_bias = op->kind == TESS_OP_CONV_TRANSPOSE && m->transposed && type == dnnl_f32 && op->in[2] != TESS_NONE;
   if (pass == FORWARD && op->in[2] != TESS_NONE && !conv->adds_bias) {
-    const dnnl_dims_t dims = { y->dim[4] };
+    const dnnl_dims_t dims = {y->dim[4]};
 
     return tess_dnnl_check (m->dnnl->memory_desc_init_by_tag (&m->b, 1, dims, dnnl_f32, dnnl_a), "describe a bias",
                             error);
@@ -242,7 +243,7 @@ gboolean
 tess_cpu_conv_init (TessCpuConv *conv, TessDevice *device, const TessGraph *graph, const TessOp *op, GError **error)
 {
   const TessDnnl *d = device->dnnl;
-  Making m = { .dnnl = d, .engine = device->engine };
+  Making m = {.dnnl = d, .engine = device->engine};
   gboolean ok;
 
   m.transposed = op->kind == TESS_OP_CONV_TRANSPOSE || op->kind == TESS_OP_CONV_TRANSPOSE_BWD_DATA ||
@@ -269,7 +270,7 @@ void
 tess_cpu_conv_clear (TessCpuConv *conv, TessDevice *device)
 {
   const TessDnnl *d = device->dnnl;
-  dnnl_memory_t memories[] = { conv->x, conv->w, conv->y, conv->w_plain, conv->scratchpad, conv->b };
+  dnnl_memory_t memories[] = {conv->x, conv->w, conv->y, conv->w_plain, conv->scratchpad, conv->b};
 
   if (conv->main != NULL)
     d->primitive_destroy (conv->main);
@@ -296,9 +297,9 @@ tess_cpu_conv_bind (TessCpuConv *conv, TessDevice *device, void *x, void *w_plai
     dnnl_memory_t memory;
     void *data;
   } pairs[] = {
-    { conv->x, conv->swapped ? y : x }, { conv->w, conv->reorder != NULL ? packed : w_plain },
-    { conv->y, conv->swapped ? x : y }, { conv->w_plain, w_plain },
-    { conv->scratchpad, scratch }, { conv->b, b },
+      {conv->x, conv->swapped ? y : x}, {conv->w, conv->reorder != NULL ? packed : w_plain},
+      {conv->y, conv->swapped ? x : y}, {conv->w_plain, w_plain},
+      {conv->scratchpad, scratch},      {conv->b, b},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (pairs); i++)

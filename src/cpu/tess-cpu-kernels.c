@@ -6,22 +6,26 @@ extern const TessCpuKernels tess_cpu_kernels_avx2, tess_cpu_kernels_avx512;
 #endif
 
 /**
- * tess_cpu_kernels:
+ * tess_cpu_kernels_usable:
+ * @tables: room for TESS_CPU_MAX_ISAS tables
  *
- * Returns: (transfer none): the kernels for the widest instruction set this processor has.
+ * Returns: how many sets of kernels this processor can run, widest instruction set first.
  */
-const TessCpuKernels *
-tess_cpu_kernels (void)
+guint
+tess_cpu_kernels_usable (const TessCpuKernels **tables)
 {
+  guint n = 0;
+
 #ifdef TESS_CPU_X86
   __builtin_cpu_init ();
   if (__builtin_cpu_supports ("avx512f") && __builtin_cpu_supports ("avx512bw") &&
       __builtin_cpu_supports ("avx512dq") && __builtin_cpu_supports ("avx512vl"))
-    return &tess_cpu_kernels_avx512;
-  if (__builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma"))
-    return &tess_cpu_kernels_avx2;
+    tables[n++] = &tess_cpu_kernels_avx512;
+  if (__builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma") && __builtin_cpu_supports ("bmi2"))
+    tables[n++] = &tess_cpu_kernels_avx2;
 #endif
-  return &tess_cpu_kernels_base;
+  tables[n++] = &tess_cpu_kernels_base;
+  return n;
 }
 
 gsize
@@ -45,14 +49,14 @@ tess_cpu_loss_scratch (guint n_threads, gsize n, gsize voxels, guint n_classes)
 {
   gsize n_blocks = (voxels + TESS_CPU_LOSS_BLOCK - 1) / TESS_CPU_LOSS_BLOCK;
 
-  return n_threads * (gsize) n_classes * (64 + 2 * 16) * sizeof (float) +
-         n * n_blocks * (1 + 6 * (gsize) n_classes) * sizeof (double);
+  return n_threads * (gsize)n_classes * (64 + 2 * 16) * sizeof (float) +
+         n * n_blocks * (1 + 6 * (gsize)n_classes) * sizeof (double);
 }
 
 gsize
 tess_cpu_loss_sums (gsize n, guint n_classes)
 {
-  return n * 3 * (gsize) n_classes;
+  return n * 3 * (gsize)n_classes;
 }
 
 gsize

@@ -5,7 +5,7 @@
 G_BEGIN_DECLS
 
 /* The backend's own loops. The same sources are compiled once for every instruction set the processor may have and
- * chosen at run time (tess_cpu_kernels()). All tensors are NDHWC; float32, or bfloat16 where bf16 is TRUE.
+ * chosen at run time (tess_cpu_kernels_usable()). All tensors are NDHWC; float32, or bfloat16 where bf16 is TRUE.
  *
  * Results do not depend on the number of threads: work is cut into blocks of a size given by the shapes alone, each
  * block writes its own partial sums, and one thread adds them in block order in double. */
@@ -53,7 +53,8 @@ typedef struct {
   /* y {rows, a + b bytes} <-> a, b; backward with a or b NULL where nobody wants it */
   void   (*concat)        (guint n_threads, gsize rows, gsize a_bytes, gsize b_bytes, const void *a, const void *b, void *y);
   void   (*split)         (guint n_threads, gsize rows, gsize a_bytes, gsize b_bytes, const void *y, void *a, void *b);
-  void   (*add_bias)      (guint n_threads, gboolean bf16, gsize rows, gsize channels, const float *bias, void *y);
+  /* x may be y itself where y is float32 */
+  void   (*add_bias)      (guint n_threads, gboolean bf16, gsize rows, gsize channels, const float *bias, const float *x, void *y);
   void   (*column_sums)   (guint n_threads, gboolean bf16, gsize rows, gsize channels, const void *x, float *sums,
                            void *scratch); /* tess_cpu_columns_scratch () bytes */
   void   (*label_resize)  (guint n_threads, gsize n, const gint64 from[3], const gint64 to[3], const guint8 *x, guint8 *y);
@@ -63,7 +64,8 @@ typedef struct {
   void   (*sgd)           (const TessCpuSgd *a);
 } TessCpuKernels;
 
-const TessCpuKernels *tess_cpu_kernels (void);
+#define TESS_CPU_MAX_ISAS 3
+guint tess_cpu_kernels_usable (const TessCpuKernels **tables);
 
 /* Bytes of scratch; the same for every instruction set. */
 gsize tess_cpu_norm_scratch    (gsize n, gsize voxels, gsize channels);

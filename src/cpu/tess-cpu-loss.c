@@ -18,19 +18,19 @@ typedef struct {
   float *both, *predicted; /* {classes, LANES} */
   gint32 truth[CHUNK];     /* class, -1 beyond the end */
   gint32 best[CHUNK];
-  float  sum[CHUNK];       /* of exponentials, 1 beyond the end */
-  float  at_truth[CHUNK];  /* logit of the true class minus the largest */
+  float sum[CHUNK];      /* of exponentials, 1 beyond the end */
+  float at_truth[CHUNK]; /* logit of the true class minus the largest */
 } Chunk;
 
 static float *
 thread_space (const TessCpuLoss *a, gsize thread, Chunk *c)
 {
-  gsize size = (gsize) a->n_classes * (CHUNK + 2 * LANES);
+  gsize size = (gsize)a->n_classes * (CHUNK + 2 * LANES);
 
-  c->p = (float *) a->scratch + thread * size;
-  c->both = c->p + (gsize) a->n_classes * CHUNK;
-  c->predicted = c->both + (gsize) a->n_classes * LANES;
-  return (float *) a->scratch + (gsize) a->n_threads * size;
+  c->p = (float *)a->scratch + thread * size;
+  c->both = c->p + (gsize)a->n_classes * CHUNK;
+  c->predicted = c->both + (gsize)a->n_classes * LANES;
+  return (float *)a->scratch + (gsize)a->n_threads * size;
 }
 
 /* exp for x <= 0, relative error below 2e-7: 2^n e^r with |r| <= ln 2 / 2 and the Taylor polynomial of degree 7;
@@ -79,7 +79,7 @@ load_chunk (const TessCpuLoss *a, gsize first, gsize n, Chunk *c)
   for (gsize j = 0; j < CHUNK; j++) {
     guint label = j < n ? a->labels[first + j] : 0;
 
-    c->truth[j] = j >= n ? -1 : label < k_n ? (gint32) label : 0;
+    c->truth[j] = j >= n ? -1 : label < k_n ? (gint32)label : 0;
   }
   for (gsize j = 0; j < CHUNK; j++) {
     largest[j] = c->p[j];
@@ -91,14 +91,14 @@ load_chunk (const TessCpuLoss *a, gsize first, gsize n, Chunk *c)
     for (gsize j = 0; j < CHUNK; j++) {
       float v = c->p[k * CHUNK + j];
 
-      c->best[j] = v > largest[j] ? (gint32) k : c->best[j];
+      c->best[j] = v > largest[j] ? (gint32)k : c->best[j];
       largest[j] = v > largest[j] ? v : largest[j];
     }
   for (guint k = 0; k < k_n; k++)
     for (gsize j = 0; j < CHUNK; j++) {
       float d = c->p[k * CHUNK + j] - largest[j], e = exp_negative (d);
 
-      c->at_truth[j] += c->truth[j] == (gint32) k ? d : 0.0f;
+      c->at_truth[j] += c->truth[j] == (gint32)k ? d : 0.0f;
       c->p[k * CHUNK + j] = e;
       c->sum[j] += e;
     }
@@ -122,8 +122,8 @@ chunk_ce (const Chunk *c)
   }
   for (gsize j = 0; j < CHUNK; j += 8)
     for (gsize l = 0; l < 8; l++) {
-      product[l] *= (double) c->sum[j + l];
-      below[l] += (double) c->at_truth[j + l];
+      product[l] *= (double)c->sum[j + l];
+      below[l] += (double)c->at_truth[j + l];
     }
   for (gsize l = 0; l < 8; l++) {
     all *= product[l];
@@ -133,7 +133,7 @@ chunk_ce (const Chunk *c)
 }
 
 /* Per block: [0] cross-entropy; then per class both, predicted, truth (voxels), tp, fp, fn. */
-#define PART_SIZE(k_n) (1 + 6 * (gsize) (k_n))
+#define PART_SIZE(k_n) (1 + 6 * (gsize)(k_n))
 
 ALWAYS_INLINE void
 add_chunk (const TessCpuLoss *a, const Chunk *c, double *part)
@@ -149,10 +149,10 @@ add_chunk (const TessCpuLoss *a, const Chunk *c, double *part)
     for (gsize j = 0; j < CHUNK; j += LANES)
       for (gsize l = 0; l < LANES; l++) {
         predicted[l] += p[j + l];
-        both[l] += c->truth[j + l] == (gint32) k ? p[j + l] : 0.0f;
+        both[l] += c->truth[j + l] == (gint32)k ? p[j + l] : 0.0f;
       }
     for (gsize j = 0; j < CHUNK; j++) {
-      gint32 is = c->truth[j] == (gint32) k, says = (c->best[j] == (gint32) k) & (c->truth[j] >= 0);
+      gint32 is = c->truth[j] == (gint32)k, says = (c->best[j] == (gint32)k) & (c->truth[j] >= 0);
 
       truth += is;
       claimed += says;
@@ -171,15 +171,15 @@ sum_block (const TessCpuLoss *a, Chunk *c, gsize first, gsize n, double *part)
   guint k_n = a->n_classes;
 
   memset (part, 0, PART_SIZE (k_n) * sizeof *part);
-  memset (c->both, 0, 2 * (gsize) k_n * LANES * sizeof *c->both);
+  memset (c->both, 0, 2 * (gsize)k_n * LANES * sizeof *c->both);
   for (gsize i = 0; i < n; i += CHUNK) {
     load_chunk (a, first + i, MIN (CHUNK, n - i), c);
     add_chunk (a, c, part);
   }
   for (guint k = 0; k < k_n; k++)
     for (gsize l = 0; l < LANES; l++) {
-      part[1 + k] += (double) c->both[k * LANES + l];
-      part[1 + k_n + k] += (double) c->predicted[k * LANES + l];
+      part[1 + k] += (double)c->both[k * LANES + l];
+      part[1 + k_n + k] += (double)c->predicted[k * LANES + l];
     }
 }
 
@@ -189,16 +189,16 @@ finish (const TessCpuLoss *a, const double *parts, gsize n_blocks)
 {
   guint k_n = a->n_classes;
   gsize n_groups = a->batch_dice ? 1 : a->n, size = PART_SIZE (k_n);
-  double ce = 0, dice = 0, smooth = (double) a->smooth;
+  double ce = 0, dice = 0, smooth = (double)a->smooth;
 
   memset (a->sums, 0, n_groups * 3 * k_n * sizeof *a->sums);
-  memset (a->metrics, 0, (gsize) TESS_METRICS_SIZE (k_n) * sizeof *a->metrics);
+  memset (a->metrics, 0, (gsize)TESS_METRICS_SIZE (k_n) * sizeof *a->metrics);
   for (gsize i = 0; i < a->n * n_blocks; i++) {
     const double *part = parts + i * size;
     double *sums = a->sums + (a->batch_dice ? 0 : i / n_blocks) * 3 * k_n;
 
     ce += part[0];
-    for (gsize j = 0; j < 3 * (gsize) k_n; j++)
+    for (gsize j = 0; j < 3 * (gsize)k_n; j++)
       sums[j] += part[1 + j];
     for (guint k = 0; k < k_n; k++)
       for (guint m = 0; m < 3; m++)
@@ -210,16 +210,17 @@ finish (const TessCpuLoss *a, const double *parts, gsize n_blocks)
 
       dice -= (2 * sums[k] + smooth) / MAX (sums[k_n + k] + sums[2 * k_n + k] + smooth, 1e-8);
     }
-  a->metrics[1] = ce / (double) (a->n * a->voxels);
-  a->metrics[2] = dice / ((double) n_groups * (k_n - 1));
+  a->metrics[1] = ce / (double)(a->n * a->voxels);
+  a->metrics[2] = dice / ((double)n_groups * (k_n - 1));
   a->metrics[0] = a->metrics[1] + a->metrics[2];
 }
 
-void TESS_KERNEL (loss_forward) (const TessCpuLoss *a)
+void
+TESS_KERNEL (loss_forward) (const TessCpuLoss *a)
 {
   gsize n_blocks = (a->voxels + TESS_CPU_LOSS_BLOCK - 1) / TESS_CPU_LOSS_BLOCK;
   Chunk first;
-  double *parts = (double *) (gpointer) thread_space (a, 0, &first);
+  double *parts = (double *)(gpointer)thread_space (a, 0, &first);
 
   /* One item a thread: its share of the blocks, with its own space. */
 #pragma omp parallel for schedule(static, 1) num_threads(a->n_threads) if (a->n * a->voxels > SMALL)
@@ -244,7 +245,7 @@ dice_slopes (const TessCpuLoss *a, float *table)
 {
   guint k_n = a->n_classes;
   gsize n_groups = a->batch_dice ? 1 : a->n;
-  double smooth = (double) a->smooth, share = 1.0 / ((double) n_groups * (k_n - 1));
+  double smooth = (double)a->smooth, share = 1.0 / ((double)n_groups * (k_n - 1));
 
   for (gsize g = 0; g < n_groups; g++)
     for (guint k = 0; k < k_n; k++) {
@@ -252,8 +253,8 @@ dice_slopes (const TessCpuLoss *a, float *table)
       double below = sums[k_n + k] + sums[2 * k_n + k] + smooth, above = 2 * sums[k] + smooth;
       gboolean floored = !(below > 1e-8);
 
-      table[(g * k_n + k) * 2] = k == 0 || floored ? 0.0f : (float) (share * above / (below * below));
-      table[(g * k_n + k) * 2 + 1] = k == 0 ? 0.0f : (float) (share * 2 / (floored ? 1e-8 : below));
+      table[(g * k_n + k) * 2] = k == 0 || floored ? 0.0f : (float)(share * above / (below * below));
+      table[(g * k_n + k) * 2 + 1] = k == 0 ? 0.0f : (float)(share * 2 / (floored ? 1e-8 : below));
     }
 }
 
@@ -261,16 +262,16 @@ ALWAYS_INLINE void
 chunk_gradient (const TessCpuLoss *a, const Chunk *c, gsize first, gsize n, const float *table, gboolean bf16)
 {
   guint k_n = a->n_classes;
-  float weight = (float) a->weight, ce_weight = (float) (a->weight / (double) (a->n * a->voxels));
+  float weight = (float)a->weight, ce_weight = (float)(a->weight / (double)(a->n * a->voxels));
   float mean[CHUNK], gradient[CHUNK];
 
   memset (mean, 0, sizeof mean);
   for (guint k = 1; k < k_n; k++)
     for (gsize j = 0; j < CHUNK; j++)
-      mean[j] += c->p[k * CHUNK + j] * (table[2 * k] - (c->truth[j] == (gint32) k ? table[2 * k + 1] : 0.0f));
+      mean[j] += c->p[k * CHUNK + j] * (table[2 * k] - (c->truth[j] == (gint32)k ? table[2 * k + 1] : 0.0f));
   for (guint k = 0; k < k_n; k++) {
     for (gsize j = 0; j < CHUNK; j++) {
-      float p = c->p[k * CHUNK + j], is = c->truth[j] == (gint32) k ? 1.0f : 0.0f;
+      float p = c->p[k * CHUNK + j], is = c->truth[j] == (gint32)k ? 1.0f : 0.0f;
 
       gradient[j] = ce_weight * (p - is) + weight * p * (table[2 * k] - is * table[2 * k + 1] - mean[j]);
     }
@@ -279,7 +280,8 @@ chunk_gradient (const TessCpuLoss *a, const Chunk *c, gsize first, gsize n, cons
   }
 }
 
-void TESS_KERNEL (loss_backward) (const TessCpuLoss *a)
+void
+TESS_KERNEL (loss_backward) (const TessCpuLoss *a)
 {
   gsize n_blocks = (a->voxels + TESS_CPU_LOSS_BLOCK - 1) / TESS_CPU_LOSS_BLOCK;
   Chunk space;

@@ -4,7 +4,7 @@
 
 /* Instance normalisation + affine + leaky ReLU, forward and backward (Ulyanov et al. 2016).
  *
- * Each pass over memory is one loop over (sample, block) items. Moments are taken about a value of the block and then
+ * Each pass over memory is one loop over (sample, block) items. Moments are taken of x minus the channel's first voxel,
  * about the block's own mean while it lies in the first-level cache, and joined over the blocks in double (Chan,
  * Golub, LeVeque 1979), so that a large mean costs no precision. */
 
@@ -13,20 +13,20 @@ void TESS_KERNEL (norm_backward) (const TessCpuNorm *a);
 
 /* One sample's part of the scratch. Lanes: elements of a period. */
 typedef struct {
-  float  *first, *second; /* {n_blocks, period}: mean and M2, or sum of dz and of dz u */
-  double *sum, *sum2;     /* {period} */
-  float  *mean, *rstd, *gamma, *beta, *offset, *slope_u; /* {period}: what the last pass needs, repeated over lanes */
+  float *first, *second;                                /* {n_blocks, period}: mean and M2, or sum of dz and of dz u */
+  double *sum, *sum2;                                   /* {period} */
+  float *mean, *rstd, *gamma, *beta, *offset, *slope_u; /* {period}: what the last pass needs, repeated over lanes */
 } Space;
 
 static Space
 space_of (const TessCpuNorm *a, const TessCpuWalk *w, gsize sample)
 {
   gsize p = w->period, blocks = w->n_blocks * p;
-  float *base = (float *) a->scratch + sample * (2 * blocks + 10 * p);
-  Space s = { .first = base, .second = base + blocks };
+  float *base = (float *)a->scratch + sample * (2 * blocks + 10 * p);
+  Space s = {.first = base, .second = base + blocks};
 
   base += 2 * blocks;
-  s.sum = (double *) (gpointer) base;
+  s.sum = (double *)(gpointer)base;
   s.sum2 = s.sum + p;
   base += 4 * p;
   s.mean = base;
@@ -45,12 +45,13 @@ rows_of (const TessCpuWalk *w, gsize block)
 }
 
 ALWAYS_INLINE void
-block_moments (const void *x, gsize rows, gsize period, float *mean_out, float *m2_out, gboolean bf16)
+block_moments (const void *x, gsize rows, gsize period, const float *shifts, float *mean_out, float *m2_out,
+               gboolean bf16)
 {
-  float inverse = 1.0f / (float) rows;
+  float inverse = 1.0f / (float)rows;
 
   for (gsize v = 0; v < period; v += VL) {
-    VFloat shift = v_get (x, v, bf16), s0 = { 0 }, s1 = { 0 }, s2 = { 0 }, s3 = { 0 }, mean, d;
+    VFloat shift = v_load (shifts + v), s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0}, mean, d;
     gsize r = 0;
 
     for (; r + 4 <= rows; r += 4) {
@@ -61,20 +62,20 @@ block_moments (const void *x, gsize rows, gsize period, float *mean_out, float *
     }
     for (; r < rows; r++)
       s0 += v_get (x, r * period + v, bf16) - shift;
-    mean = shift + ((s0 + s1) + (s2 + s3)) * inverse;
-    s0 = s1 = s2 = s3 = (VFloat){ 0 };
+    mean = ((s0 + s1) + (s2 + s3)) * inverse;
+    s0 = s1 = s2 = s3 = (VFloat){0};
     for (r = 0; r + 4 <= rows; r += 4) {
-      d = v_get (x, r * period + v, bf16) - mean;
+      d = v_get (x, r * period + v, bf16) - shift - mean;
       s0 += d * d;
-      d = v_get (x, (r + 1) * period + v, bf16) - mean;
+      d = v_get (x, (r + 1) * period + v, bf16) - shift - mean;
       s1 += d * d;
-      d = v_get (x, (r + 2) * period + v, bf16) - mean;
+      d = v_get (x, (r + 2) * period + v, bf16) - shift - mean;
       s2 += d * d;
-      d = v_get (x, (r + 3) * period + v, bf16) - mean;
+      d = v_get (x, (r + 3) * period + v, bf16) - shift - mean;
       s3 += d * d;
     }
     for (; r < rows; r++) {
-      d = v_get (x, r * period + v, bf16) - mean;
+      d = v_get (x, r * period + v, bf16) - shift - mean;
       s0 += d * d;
     }
     v_store (mean_out + v, mean);
@@ -94,43 +95,43 @@ ALWAYS_INLINE void
 join_moments (const TessCpuNorm *a, const TessCpuWalk *w, const Space *s, gsize sample, gboolean bf16)
 {
   gsize p = w->period, c_n = a->channels, tail_first = (sample * a->voxels + w->n_periods * w->fold) * c_n;
-  double n = (double) a->voxels;
+  double n = (double)a->voxels;
 
   memset (s->sum, 0, p * sizeof *s->sum);
   memset (s->sum2, 0, p * sizeof *s->sum2);
   for (gsize b = 0; b < w->n_blocks; b++) {
-    double count = (double) rows_of (w, b);
+    double count = (double)rows_of (w, b);
 
     for (gsize i = 0; i < p; i++)
-      s->sum[i] += count * (double) s->first[b * p + i];
+      s->sum[i] += count * (double)s->first[b * p + i];
   }
   fold (s->sum, p, c_n);
   for (gsize i = 0; i < w->tail * c_n; i++)
-    s->sum[i % c_n] += (double) s_get (a->x, tail_first + i, bf16);
+    s->sum[i % c_n] += (double)s_get (a->x, tail_first + i, bf16) - (double)s->offset[i % c_n];
   for (gsize c = 0; c < c_n; c++)
     s->sum[c] /= n;
   for (gsize i = c_n; i < p; i++)
     s->sum[i] = s->sum[i % c_n];
   for (gsize b = 0; b < w->n_blocks; b++) {
-    double count = (double) rows_of (w, b);
+    double count = (double)rows_of (w, b);
 
     for (gsize i = 0; i < p; i++) {
-      double d = (double) s->first[b * p + i] - s->sum[i];
+      double d = (double)s->first[b * p + i] - s->sum[i];
 
-      s->sum2[i] += (double) s->second[b * p + i] + count * d * d;
+      s->sum2[i] += (double)s->second[b * p + i] + count * d * d;
     }
   }
   fold (s->sum2, p, c_n);
   for (gsize i = 0; i < w->tail * c_n; i++) {
-    double d = (double) s_get (a->x, tail_first + i, bf16) - s->sum[i % c_n];
+    double d = (double)s_get (a->x, tail_first + i, bf16) - (double)s->offset[i % c_n] - s->sum[i % c_n];
 
     s->sum2[i % c_n] += d * d;
   }
   for (gsize c = 0; c < c_n; c++) {
     float *stats = a->stats + (sample * c_n + c) * 2;
 
-    stats[0] = (float) s->sum[c];
-    stats[1] = (float) (1.0 / sqrt (s->sum2[c] / n + (double) a->eps));
+    stats[0] = (float)(s->sum[c] + (double)s->offset[c]);
+    stats[1] = (float)(1.0 / sqrt (s->sum2[c] / n + (double)a->eps));
   }
   for (gsize i = 0; i < p; i++) {
     const float *stats = a->stats + (sample * c_n + i % c_n) * 2;
@@ -162,11 +163,18 @@ forward (const TessCpuNorm *a, gboolean bf16)
 #pragma omp parallel num_threads(a->n_threads) if (a->n * sample_size > SMALL)
   {
 #pragma omp for schedule(static)
+    for (gsize sample = 0; sample < a->n; sample++) {
+      Space s = space_of (a, &w, sample);
+
+      for (gsize i = 0; i < p; i++)
+        s.offset[i] = s_get (a->x, sample * sample_size + i % a->channels, bf16);
+    }
+#pragma omp for schedule(static)
     for (gsize i = 0; i < n_items; i++) {
       gsize sample = i / w.n_blocks, b = i % w.n_blocks;
       Space s = space_of (a, &w, sample);
 
-      block_moments (s_at (a->x, sample * sample_size + b * w.per_block * p, bf16), rows_of (&w, b), p,
+      block_moments (s_at (a->x, sample * sample_size + b * w.per_block * p, bf16), rows_of (&w, b), p, s.offset,
                      s.first + b * p, s.second + b * p, bf16);
     }
 #pragma omp for schedule(static)
@@ -221,7 +229,7 @@ block_sums (const void *x, const void *dy, gsize rows, gsize period, const Space
             gboolean bf16)
 {
   for (gsize v = 0; v < period; v += VL) {
-    VFloat s0 = { 0 }, s1 = { 0 }, t0 = { 0 }, t1 = { 0 }, u, dz;
+    VFloat s0 = {0}, s1 = {0}, t0 = {0}, t1 = {0}, u, dz;
     gsize r = 0;
 
     for (; r + 2 <= rows; r += 2) {
@@ -262,27 +270,27 @@ ALWAYS_INLINE void
 join_sums (const TessCpuNorm *a, const TessCpuWalk *w, const Space *s, gsize sample, gboolean bf16)
 {
   gsize p = w->period, c_n = a->channels, tail_first = (sample * a->voxels + w->n_periods * w->fold) * c_n;
-  double n = (double) a->voxels;
+  double n = (double)a->voxels;
 
   memset (s->sum, 0, p * sizeof *s->sum);
   memset (s->sum2, 0, p * sizeof *s->sum2);
   for (gsize b = 0; b < w->n_blocks; b++)
     for (gsize i = 0; i < p; i++) {
-      s->sum[i] += (double) s->first[b * p + i];
-      s->sum2[i] += (double) s->second[b * p + i];
+      s->sum[i] += (double)s->first[b * p + i];
+      s->sum2[i] += (double)s->second[b * p + i];
     }
   fold (s->sum, p, c_n);
   fold (s->sum2, p, c_n);
   for (gsize i = 0; i < w->tail * c_n; i++) {
-    float u, dz = s_dz (s, i % c_n, s_get (a->x, tail_first + i, bf16), s_get (a->dy, tail_first + i, bf16), a->slope,
-                        &u);
+    float u,
+        dz = s_dz (s, i % c_n, s_get (a->x, tail_first + i, bf16), s_get (a->dy, tail_first + i, bf16), a->slope, &u);
 
-    s->sum[i % c_n] += (double) dz;
-    s->sum2[i % c_n] += (double) dz * (double) u;
+    s->sum[i % c_n] += (double)dz;
+    s->sum2[i % c_n] += (double)dz * (double)u;
   }
   for (gsize i = 0; i < p; i++) {
-    s->offset[i] = (float) (s->sum[i % c_n] / n);
-    s->slope_u[i] = (float) (s->sum2[i % c_n] / n);
+    s->offset[i] = (float)(s->sum[i % c_n] / n);
+    s->slope_u[i] = (float)(s->sum2[i % c_n] / n);
   }
 }
 
@@ -346,8 +354,8 @@ backward (const TessCpuNorm *a, gboolean bf16)
         gsize sample = i / w.n_blocks, b = i % w.n_blocks, at = sample * sample_size + b * w.per_block * p;
         Space s = space_of (a, &w, sample);
 
-        block_dx (s_at (a->x, at, bf16), s_at (a->dy, at, bf16), s_at_mut (a->dx, at, bf16), rows_of (&w, b) * p, p,
-                  &s, a->slope, bf16);
+        block_dx (s_at (a->x, at, bf16), s_at (a->dy, at, bf16), s_at_mut (a->dx, at, bf16), rows_of (&w, b) * p, p, &s,
+                  a->slope, bf16);
       }
     }
   }
@@ -362,12 +370,13 @@ backward (const TessCpuNorm *a, gboolean bf16)
       dbeta += s.sum[c];
       dgamma += s.sum2[c];
     }
-    a->dgamma[c] = (float) dgamma;
-    a->dbeta[c] = (float) dbeta;
+    a->dgamma[c] = (float)dgamma;
+    a->dbeta[c] = (float)dbeta;
   }
 }
 
-void TESS_KERNEL (norm_forward) (const TessCpuNorm *a)
+void
+TESS_KERNEL (norm_forward) (const TessCpuNorm *a)
 {
   if (a->bf16)
     forward (a, TRUE);
@@ -375,7 +384,8 @@ void TESS_KERNEL (norm_forward) (const TessCpuNorm *a)
     forward (a, FALSE);
 }
 
-void TESS_KERNEL (norm_backward) (const TessCpuNorm *a)
+void
+TESS_KERNEL (norm_backward) (const TessCpuNorm *a)
 {
   if (a->bf16)
     backward (a, TRUE);

@@ -35,7 +35,9 @@ typedef struct {
   dnnl_memory_t x, w, y, w_plain, scratchpad, b;
   dnnl_exec_arg_t  main_args[5], reorder_args[2];
   int      n_main_args;
-  gsize    packed_bytes, scratch_bytes, cast_bytes; /* cast: x as bf16 where the tensor is float32 */
+  gsize    packed_bytes, scratch_bytes;
+  gsize    cast_bytes; /* x as bf16, where the tensor is float32 */
+  gsize    wide_bytes; /* y as float32 until the bias is added, where the tensor is bf16 */
   gboolean adds_bias;      /* afterwards, by a kernel of ours */
   gboolean swapped;        /* computed as a forward convolution from y to x */
   gboolean writes_weights; /* BWD_WEIGHTS: main, then reorder; else reorder when weights change, then main */

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <time.h>
 
-#define ALIGN(bytes) (((bytes) + 255) & ~(gsize) 255)
+#define ALIGN(bytes) (((bytes) + 255) & ~(gsize)255)
 
 static gboolean
 is_conv (TessOpKind kind)
@@ -33,6 +33,19 @@ main_tensor (const TessOp *op)
   }
 }
 
+/* A convolution's part of the shared workspace: x as bf16; y as float32; what oneDNN and the bias' gradient need. */
+static guint8 *
+conv_wide (const TessCpuStep *step)
+{
+  return step->scratch + ALIGN (step->conv->cast_bytes);
+}
+
+static guint8 *
+conv_scratch (const TessCpuStep *step)
+{
+  return conv_wide (step) + ALIGN (step->conv->wide_bytes);
+}
+
 static gboolean
 prepare_conv (TessProgram *p, TessCpuStep *step, GError **error)
 {
@@ -44,9 +57,8 @@ prepare_conv (TessProgram *p, TessCpuStep *step, GError **error)
   step->keep_bytes = conv->packed_bytes;
   step->scratch_bytes = conv->scratch_bytes;
   if (conv->writes_weights && op->out[1] != TESS_NONE)
-    step->scratch_bytes =
-        MAX (step->scratch_bytes, tess_cpu_columns_scratch (step->n * step->voxels, step->channels));
-  step->scratch_bytes += ALIGN (conv->cast_bytes);
+    step->scratch_bytes = MAX (step->scratch_bytes, tess_cpu_columns_scratch (step->n * step->voxels, step->channels));
+  step->scratch_bytes += ALIGN (conv->cast_bytes) + ALIGN (conv->wide_bytes);
   return TRUE;
 }
 
@@ -76,9 +88,9 @@ prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
   if (op->kind != TESS_OP_SGD) {
     const TessTensor *t = tess_graph_tensor (p->graph, main_tensor (op));
 
-    step->n = (gsize) t->dim[0];
-    step->voxels = t->n_dims == 5 ? (gsize) (t->dim[1] * t->dim[2] * t->dim[3]) : 1;
-    step->channels = t->n_dims == 5 ? (gsize) t->dim[4] : 1;
+    step->n = (gsize)t->dim[0];
+    step->voxels = t->n_dims == 5 ? (gsize)(t->dim[1] * t->dim[2] * t->dim[3]) : 1;
+    step->channels = t->n_dims == 5 ? (gsize)t->dim[4] : 1;
     step->bf16 = t->dtype == TESS_DTYPE_BF16;
   }
   if (is_conv (op->kind))
@@ -90,12 +102,10 @@ prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
     return TRUE;
   case TESS_OP_DICE_CE:
     step->keep_bytes = tess_cpu_loss_sums (step->n, op->attr.loss.n_classes) * sizeof (double);
-    step->scratch_bytes =
-        tess_cpu_loss_scratch (p->device->n_threads, step->n, step->voxels, op->attr.loss.n_classes);
+    step->scratch_bytes = tess_cpu_loss_scratch (p->device->n_threads, step->n, step->voxels, op->attr.loss.n_classes);
     return TRUE;
   case TESS_OP_DICE_CE_BWD:
-    step->scratch_bytes =
-        tess_cpu_loss_scratch (p->device->n_threads, step->n, step->voxels, op->attr.loss.n_classes);
+    step->scratch_bytes = tess_cpu_loss_scratch (p->device->n_threads, step->n, step->voxels, op->attr.loss.n_classes);
     return prepare_loss_backward (p, step, error);
   case TESS_OP_GRAD_NORM:
     step->scratch_bytes = tess_cpu_squares_scratch (p->graph->arena_bytes[TESS_ARENA_GRAD] / sizeof (float));
@@ -128,8 +138,7 @@ lay_out (TessProgram *p, GError **error)
   total = ok ? ALIGN (p->scratch_bytes) : 0;
   for (guint i = 0; ok && i < p->n_steps; i++) {
     p->steps[i].keep_offset = total;
-    ok = p->steps[i].keep_bytes < G_MAXSIZE / 2 &&
-         g_size_checked_add (&total, total, ALIGN (p->steps[i].keep_bytes));
+    ok = p->steps[i].keep_bytes < G_MAXSIZE / 2 && g_size_checked_add (&total, total, ALIGN (p->steps[i].keep_bytes));
   }
   if (!ok) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
@@ -248,8 +257,8 @@ bind_conv (TessProgram *p, TessCpuStep *step, GError **error)
     w = step->out[0];
     y = step->in[1];
   }
-  return tess_cpu_conv_bind (conv, p->device, conv->cast_bytes > 0 ? step->scratch : x, w, b, y, step->keep,
-                             step->scratch + ALIGN (conv->cast_bytes), error);
+  return tess_cpu_conv_bind (conv, p->device, conv->cast_bytes > 0 ? step->scratch : x, w, b,
+                             conv->wide_bytes > 0 ? conv_wide (step) : y, step->keep, conv_scratch (step), error);
 }
 
 /**
@@ -317,9 +326,10 @@ run_conv (TessProgram *p, const TessCpuStep *step, GError **error)
       return FALSE;
     if (step->out[1] != NULL)
       k->column_sums (threads, step->bf16, step->n * step->voxels, step->channels, step->in[1], step->out[1],
-                      step->scratch + ALIGN (conv->cast_bytes));
+                      conv_scratch (step));
   } else if (conv->adds_bias) {
-    k->add_bias (threads, step->bf16, step->n * step->voxels, step->channels, step->in[2], step->out[0]);
+    k->add_bias (threads, step->bf16, step->n * step->voxels, step->channels, step->in[2],
+                 conv->wide_bytes > 0 ? (const float *)(gconstpointer)conv_wide (step) : step->out[0], step->out[0]);
   }
   return TRUE;
 }
@@ -329,18 +339,18 @@ run_norm (TessProgram *p, const TessCpuStep *step)
 {
   gboolean backward = step->op->kind == TESS_OP_NORM_ACT_BWD;
   TessCpuNorm a = {
-    .n_threads = p->device->n_threads,
-    .bf16 = step->bf16,
-    .n = step->n,
-    .voxels = step->voxels,
-    .channels = step->channels,
-    .x = step->in[0],
-    .gamma = step->in[1],
-    .beta = step->in[2],
-    .stats = backward ? step->in[3] : step->out[1],
-    .eps = step->op->attr.norm.eps,
-    .slope = step->op->attr.norm.slope,
-    .scratch = step->scratch,
+      .n_threads = p->device->n_threads,
+      .bf16 = step->bf16,
+      .n = step->n,
+      .voxels = step->voxels,
+      .channels = step->channels,
+      .x = step->in[0],
+      .gamma = step->in[1],
+      .beta = step->in[2],
+      .stats = backward ? step->in[3] : step->out[1],
+      .eps = step->op->attr.norm.eps,
+      .slope = step->op->attr.norm.slope,
+      .scratch = step->scratch,
   };
 
   if (backward) {
@@ -366,9 +376,9 @@ run_concat (TessProgram *p, const TessCpuStep *step)
   gsize both = step->channels * size, a_bytes, rows = step->n * step->voxels;
 
   if (parts[0] != TESS_NONE)
-    a_bytes = (gsize) tess_graph_tensor (p->graph, parts[0])->dim[4] * size;
+    a_bytes = (gsize)tess_graph_tensor (p->graph, parts[0])->dim[4] * size;
   else
-    a_bytes = both - (gsize) tess_graph_tensor (p->graph, parts[1])->dim[4] * size;
+    a_bytes = both - (gsize)tess_graph_tensor (p->graph, parts[1])->dim[4] * size;
   if (backward)
     k->split (p->device->n_threads, rows, a_bytes, both - a_bytes, step->in[0], step->out[0], step->out[1]);
   else
@@ -381,25 +391,25 @@ run_loss (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args)
   gboolean backward = step->op->kind == TESS_OP_DICE_CE_BWD;
   const TessLossAttr *attr = &step->op->attr.loss;
   TessCpuLoss a = {
-    .n_threads = p->device->n_threads,
-    .n = step->n,
-    .voxels = step->voxels,
-    .n_classes = attr->n_classes,
-    .batch_dice = attr->batch_dice,
-    .smooth = attr->smooth,
-    .weight = attr->head < TESS_MAX_HEADS ? args->head_weight[attr->head] : 0.0,
-    .logits = step->in[0],
-    .labels = step->in[1],
-    .scratch = step->scratch,
+      .n_threads = p->device->n_threads,
+      .n = step->n,
+      .voxels = step->voxels,
+      .n_classes = attr->n_classes,
+      .batch_dice = attr->batch_dice,
+      .smooth = attr->smooth,
+      .weight = attr->head < TESS_MAX_HEADS ? args->head_weight[attr->head] : 0.0,
+      .logits = step->in[0],
+      .labels = step->in[1],
+      .scratch = step->scratch,
   };
 
   if (backward) {
-    a.sums = (double *) (gpointer) p->steps[step->forward].keep;
+    a.sums = (double *)(gpointer)p->steps[step->forward].keep;
     a.dlogits = step->out[0];
     a.bf16_out = tess_graph_tensor (p->graph, step->op->out[0])->dtype == TESS_DTYPE_BF16;
     p->device->kernels->loss_backward (&a);
   } else {
-    a.sums = (double *) (gpointer) step->keep;
+    a.sums = (double *)(gpointer)step->keep;
     a.metrics = step->out[0];
     p->device->kernels->loss_forward (&a);
   }
@@ -418,17 +428,17 @@ run_label_resize (TessProgram *p, const TessCpuStep *step)
 static void
 run_sgd (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args)
 {
-  double norm = *(const double *) step->in[0];
+  double norm = *(const double *)step->in[0];
   TessCpuSgd a = {
-    .n_threads = p->device->n_threads,
-    .n = p->graph->arena_bytes[TESS_ARENA_PARAM] / sizeof (float),
-    .param = (float *) (gpointer) p->arena[TESS_ARENA_PARAM],
-    .momentum = (float *) (gpointer) p->arena[TESS_ARENA_MOMENTUM],
-    .grad = (const float *) (gconstpointer) p->arena[TESS_ARENA_GRAD],
-    .rate = args->learning_rate,
-    .momentum_factor = args->momentum,
-    .weight_decay = args->weight_decay,
-    .clip = args->clip_norm > 0 ? MIN (1.0, args->clip_norm / (norm + 1e-6)) : 1.0,
+      .n_threads = p->device->n_threads,
+      .n = p->graph->arena_bytes[TESS_ARENA_PARAM] / sizeof (float),
+      .param = (float *)(gpointer)p->arena[TESS_ARENA_PARAM],
+      .momentum = (float *)(gpointer)p->arena[TESS_ARENA_MOMENTUM],
+      .grad = (const float *)(gconstpointer)p->arena[TESS_ARENA_GRAD],
+      .rate = args->learning_rate,
+      .momentum_factor = args->momentum,
+      .weight_decay = args->weight_decay,
+      .clip = args->clip_norm > 0 ? MIN (1.0, args->clip_norm / (norm + 1e-6)) : 1.0,
   };
 
   p->device->kernels->sgd (&a);
@@ -471,10 +481,9 @@ run_step (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GEr
     run_loss (p, step, args);
     break;
   case TESS_OP_GRAD_NORM:
-    *(double *) step->out[0] =
-        sqrt (k->sum_squares (threads, p->graph->arena_bytes[TESS_ARENA_GRAD] / sizeof (float),
-                              (const float *) (gconstpointer) p->arena[TESS_ARENA_GRAD],
-                              (double *) (gpointer) step->scratch));
+    *(double *)step->out[0] = sqrt (k->sum_squares (threads, p->graph->arena_bytes[TESS_ARENA_GRAD] / sizeof (float),
+                                                    (const float *)(gconstpointer)p->arena[TESS_ARENA_GRAD],
+                                                    (double *)(gpointer)step->scratch));
     break;
   case TESS_OP_SGD:
     run_sgd (p, step, args);
@@ -491,7 +500,7 @@ now (void)
   struct timespec t;
 
   clock_gettime (CLOCK_MONOTONIC, &t);
-  return (double) t.tv_sec + 1e-9 * (double) t.tv_nsec;
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static gboolean
@@ -504,9 +513,8 @@ pack_weights (TessProgram *p, GError **error)
     if (conv == NULL || conv->writes_weights || conv->reorder == NULL)
       continue;
     before = now ();
-    if (!tess_dnnl_check (
-            p->device->dnnl->primitive_execute (conv->reorder, p->device->stream, 2, conv->reorder_args),
-            "pack weights", error))
+    if (!tess_dnnl_check (p->device->dnnl->primitive_execute (conv->reorder, p->device->stream, 2, conv->reorder_args),
+                          "pack weights", error))
       return FALSE;
     p->seconds[p->steps[i].op->kind] += now () - before;
   }

@@ -9,15 +9,15 @@
 static gboolean
 resolve (void *library, TessDnnl *table, GError **error)
 {
-#define TESS_DNNL_RESOLVE(name) \
-  { \
-    void *symbol = dlsym (library, "dnnl_" #name); \
-    if (symbol == NULL) { \
-      g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s: has no function %s; install oneDNN 2.6"), \
-                   LIBRARY, "dnnl_" #name); \
-      return FALSE; \
-    } \
-    memcpy (&table->name, &symbol, sizeof symbol); \
+#define TESS_DNNL_RESOLVE(name)                                                                                        \
+  {                                                                                                                    \
+    void *symbol = dlsym (library, "dnnl_" #name);                                                                     \
+    if (symbol == NULL) {                                                                                              \
+      g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s: has no function %s; install oneDNN 2.6"),        \
+                   LIBRARY, "dnnl_" #name);                                                                            \
+      return FALSE;                                                                                                    \
+    }                                                                                                                  \
+    memcpy (&table->name, &symbol, sizeof symbol);                                                                     \
   }
   TESS_DNNL_FUNCTIONS (TESS_DNNL_RESOLVE)
 #undef TESS_DNNL_RESOLVE
@@ -80,8 +80,7 @@ tess_dnnl_check (dnnl_status_t status, const char *doing, GError **error)
     g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("oneDNN has no code on this processor to %s"), doing);
     return FALSE;
   default:
-    g_set_error (error, TESS_ERROR, TESS_ERROR_DEVICE_LOST, _ ("oneDNN failed to %s (status %d)"), doing,
-                 (int) status);
+    g_set_error (error, TESS_ERROR, TESS_ERROR_DEVICE_LOST, _ ("oneDNN failed to %s (status %d)"), doing, (int)status);
     return FALSE;
   }
 }

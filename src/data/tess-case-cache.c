@@ -3,10 +3,10 @@
 #include "tess-thread.h"
 
 typedef struct {
-  TessCase *decoded;  /* NULL: not here */
-  gboolean  loading;  /* some thread is decoding it */
-  guint64   last_use; /* clock of the last get */
-  guint64   size;     /* bytes it took when it was decoded last; 0 = never was */
+  TessCase *decoded; /* NULL: not here */
+  gboolean loading;  /* some thread is decoding it */
+  guint64 last_use;  /* clock of the last get */
+  guint64 size;      /* bytes it took when it was decoded last; 0 = never was */
 } Entry;
 
 struct _TessCaseCache {
@@ -50,8 +50,8 @@ tess_case_cache_free (TessCaseCache *cache)
   g_free (cache);
 }
 
-/* Drops the least recently used cases nobody holds until `coming` more bytes fit, or none is left. A case only the cache
- * holds cannot gain a holder meanwhile: references to it are handed out under the mutex. */
+/* Drops the least recently used cases nobody holds until `coming` more bytes fit, or none is left. A case only the
+ * cache holds cannot gain a holder meanwhile: references to it are handed out under the mutex. */
 static void
 make_room (TessCaseCache *cache, guint64 coming)
 {
@@ -72,9 +72,9 @@ make_room (TessCaseCache *cache, guint64 coming)
   }
 }
 
-/* Decodes case `index` unless it is here; waits while another thread decodes it. When that fails there, this thread tries
- * itself and so has its own error. Room is made before decoding (by the size the case had, else by the largest seen),
- * so that a budget holds while cases come and go, and again after. */
+/* Decodes case `index` unless it is here; waits while another thread decodes it. When that fails there, this thread
+ * tries itself and so has its own error. Room is made before decoding (by the size the case had, else by the largest
+ * seen), so that a budget holds while cases come and go, and again after. */
 TessCase *
 tess_case_cache_get (TessCaseCache *cache, guint index, GError **error)
 {

@@ -7,8 +7,8 @@
 #include <string.h>
 
 /* The file: magic, key, then per channel four doubles and two int64, then the number of voxels of every class, then the
- * voxels of class 1, 2, ... as u64, then a SHA-256 over all before. Native byte order (the magic tells): it is a cache of
- * one machine, and whatever does not fit is computed again. */
+ * voxels of class 1, 2, ... as u64, then a SHA-256 over all before. Native byte order (the magic tells): it is a cache
+ * of one machine, and whatever does not fit is computed again. */
 static const guint64 magic = G_GUINT64_CONSTANT (0x3130434b53534554); /* "TESSKC01" on a little-endian machine */
 
 #define KEY_BYTES 71 /* "sha256:" and 64 digits */
@@ -25,22 +25,22 @@ tess_case_constants_key (const TessCase *c, const TessCaseFiles *files)
   for (guint i = 0; i < c->n_channels; i++) {
     const gint64 *dim = tess_volume_dim (c->images[i]);
 
-    g_string_append_printf (
-      text, "%" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %" G_GINT64_FORMAT " type %d %.17g %.17g\n", dim[0], dim[1],
-      dim[2], (int) tess_volume_dtype (c->images[i]), tess_volume_slope (c->images[i]),
-      tess_volume_intercept (c->images[i]));
+    g_string_append_printf (text,
+                            "%" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %" G_GINT64_FORMAT " type %d %.17g %.17g\n",
+                            dim[0], dim[1], dim[2], (int)tess_volume_dtype (c->images[i]),
+                            tess_volume_slope (c->images[i]), tess_volume_intercept (c->images[i]));
   }
   for (guint i = 0; i <= n_images; i++) {
     const char *path = i < n_images ? files->image_paths[i] : files->label_path;
     g_autofree char *name = path ? g_path_get_basename (path) : g_strdup ("none");
-    GStatBuf info = { 0 };
+    GStatBuf info = {0};
 
     if (path && g_stat (path, &info) != 0)
       info.st_size = -1;
-    g_string_append_printf (text, "%s %" G_GINT64_FORMAT " %" G_GINT64_FORMAT ".%09ld\n", name, (gint64) info.st_size,
-                            (gint64) info.st_mtim.tv_sec, (long) info.st_mtim.tv_nsec);
+    g_string_append_printf (text, "%s %" G_GINT64_FORMAT " %" G_GINT64_FORMAT ".%09ld\n", name, (gint64)info.st_size,
+                            (gint64)info.st_mtim.tv_sec, (long)info.st_mtim.tv_nsec);
   }
-  sum = g_compute_checksum_for_string (G_CHECKSUM_SHA256, text->str, (gssize) text->len);
+  sum = g_compute_checksum_for_string (G_CHECKSUM_SHA256, text->str, (gssize)text->len);
   return g_strconcat ("sha256:", sum, NULL);
 }
 
@@ -58,7 +58,7 @@ checksum (const void *data, gsize n, guint8 sum[SUM_BYTES])
   g_autoptr (GChecksum) sha = g_checksum_new (G_CHECKSUM_SHA256);
   gsize n_sum = SUM_BYTES;
 
-  g_checksum_update (sha, data, (gssize) n);
+  g_checksum_update (sha, data, (gssize)n);
   g_checksum_get_digest (sha, sum, &n_sum);
 }
 
@@ -71,21 +71,21 @@ tess_case_constants_write (const TessCase *c, const char *directory, const char 
 
   if (!tess_make_directory (directory, error))
     return FALSE;
-  g_byte_array_append (bytes, (const guint8 *) &magic, sizeof magic);
-  g_byte_array_append (bytes, (const guint8 *) key, KEY_BYTES);
+  g_byte_array_append (bytes, (const guint8 *)&magic, sizeof magic);
+  g_byte_array_append (bytes, (const guint8 *)key, KEY_BYTES);
   for (guint i = 0; i < c->n_channels; i++) {
     const TessStatistics *s = &c->statistics[i];
-    const double values[4] = { s->min, s->max, s->mean, s->std };
-    const gint64 counts[2] = { s->n_finite, s->n_not_finite };
+    const double values[4] = {s->min, s->max, s->mean, s->std};
+    const gint64 counts[2] = {s->n_finite, s->n_not_finite};
 
-    g_byte_array_append (bytes, (const guint8 *) values, sizeof values);
-    g_byte_array_append (bytes, (const guint8 *) counts, sizeof counts);
+    g_byte_array_append (bytes, (const guint8 *)values, sizeof values);
+    g_byte_array_append (bytes, (const guint8 *)counts, sizeof counts);
   }
   if (c->label)
-    g_byte_array_append (bytes, (const guint8 *) c->class_count, (guint) (c->n_labels * sizeof (guint32)));
+    g_byte_array_append (bytes, (const guint8 *)c->class_count, (guint)(c->n_labels * sizeof (guint32)));
   for (guint l = 1; c->label && l < c->n_labels; l++)
     if (c->class_count[l])
-      g_byte_array_append (bytes, (const guint8 *) c->class_voxels[l], (guint) (c->class_count[l] * sizeof (guint64)));
+      g_byte_array_append (bytes, (const guint8 *)c->class_voxels[l], (guint)(c->class_count[l] * sizeof (guint64)));
   checksum (bytes->data, bytes->len, sum);
   g_byte_array_append (bytes, sum, SUM_BYTES);
   return tess_file_set_contents (path, bytes->data, bytes->len, error);
@@ -94,7 +94,7 @@ tess_case_constants_write (const TessCase *c, const char *directory, const char 
 static gboolean
 take (const char **at, const char *end, void *to, gsize n)
 {
-  if ((gsize) (end - *at) < n)
+  if ((gsize)(end - *at) < n)
     return FALSE;
   memcpy (to, *at, n);
   *at += n;
@@ -112,7 +112,7 @@ read_statistics (const TessCase *c, const char **at, const char *end, TessStatis
         n[0] > tess_volume_n_voxels (c->images[i]) || n[1] != tess_volume_n_voxels (c->images[i]) - n[0] ||
         (n[0] > 0 && !(isfinite (v[2]) && isfinite (v[3]) && v[0] <= v[1] && v[3] >= 0.0)))
       return FALSE;
-    statistics[i] = (TessStatistics) { v[0], v[1], v[2], v[3], n[0], n[1] };
+    statistics[i] = (TessStatistics){v[0], v[1], v[2], v[3], n[0], n[1]};
   }
   return TRUE;
 }
@@ -122,12 +122,12 @@ static gboolean
 read_class (const TessCase *c, guint class, guint32 count, const char **at, const char *end, guint64 **voxels)
 {
   const guint8 *labels = tess_volume_data (c->label);
-  guint64 n_voxels = (guint64) tess_volume_n_voxels (c->label);
+  guint64 n_voxels = (guint64)tess_volume_n_voxels (c->label);
   guint64 *list;
 
   if (count == 0)
     return TRUE;
-  if (count > TESS_CASE_MAX_CLASS_VOXELS || (gsize) (end - *at) < count * sizeof *list)
+  if (count > TESS_CASE_MAX_CLASS_VOXELS || (gsize)(end - *at) < count * sizeof *list)
     return FALSE;
   list = *voxels = g_new (guint64, count);
   take (at, end, list, count * sizeof *list);
@@ -152,7 +152,7 @@ tess_case_constants_read (TessCase *c, const char *directory, const char *key)
   const char *at, *end;
   gboolean ok;
 
-  if (g_stat (path, &info) != 0 || (guint64) info.st_size > most || !g_file_get_contents (path, &contents, &n, NULL) ||
+  if (g_stat (path, &info) != 0 || (guint64)info.st_size > most || !g_file_get_contents (path, &contents, &n, NULL) ||
       n < sizeof magic + KEY_BYTES + SUM_BYTES)
     return FALSE;
   at = contents;

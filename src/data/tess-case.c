@@ -46,16 +46,16 @@ static void
 index_classes (TessCase *c)
 {
   const guint8 *labels = tess_volume_data (c->label);
-  gsize n = (gsize) tess_volume_n_voxels (c->label);
-  guint64 total[256] = { 0 }, rank[256] = { 0 }, next[256] = { 0 };
-  guint32 filled[256] = { 0 };
+  gsize n = (gsize)tess_volume_n_voxels (c->label);
+  guint64 total[256] = {0}, rank[256] = {0}, next[256] = {0};
+  guint32 filled[256] = {0};
 
   for (gsize i = 0; i < n; i++)
     total[labels[i]]++;
   c->class_count = g_new0 (guint32, c->n_labels);
   c->class_voxels = g_new0 (guint64 *, c->n_labels);
   for (guint l = 1; l < c->n_labels; l++) {
-    c->class_count[l] = (guint32) MIN (total[l], TESS_CASE_MAX_CLASS_VOXELS);
+    c->class_count[l] = (guint32)MIN (total[l], TESS_CASE_MAX_CLASS_VOXELS);
     c->class_voxels[l] = c->class_count[l] ? g_new (guint64, c->class_count[l]) : NULL;
   }
   for (gsize i = 0; i < n; i++) {
@@ -84,9 +84,9 @@ count_bytes (TessCase *c)
 {
   c->bytes = sizeof *c;
   for (guint i = 0; i < c->n_channels; i++)
-    c->bytes += (gsize) tess_volume_n_voxels (c->images[i]) * tess_dtype_size (tess_volume_dtype (c->images[i]));
+    c->bytes += (gsize)tess_volume_n_voxels (c->images[i]) * tess_dtype_size (tess_volume_dtype (c->images[i]));
   if (c->label)
-    c->bytes += (gsize) tess_volume_n_voxels (c->label);
+    c->bytes += (gsize)tess_volume_n_voxels (c->label);
   for (guint l = 0; c->class_count && l < c->n_labels; l++)
     c->bytes += c->class_count[l] * sizeof (guint64);
 }

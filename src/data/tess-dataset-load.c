@@ -17,7 +17,7 @@ grid_tolerance_mm (const TessGrid *grid)
   tess_affine_spacing (&grid->affine, spacing);
   smallest = MIN (spacing[0], MIN (spacing[1], spacing[2]));
   for (int a = 0; a < 3; a++)
-    extent = MAX (extent, spacing[a] * (double) grid->dim[a]);
+    extent = MAX (extent, spacing[a] * (double)grid->dim[a]);
   return MAX (1e-3, MAX (0.01 * smallest, 1e-5 * extent));
 }
 
@@ -45,8 +45,8 @@ tess_same_grid_check (const TessGrid *a, const char *path_a, const TessGrid *b, 
 }
 
 /* Loads the channels of one scan. paths: NULL-terminated files, together exactly n_channels channels (a 4-D file counts
- * as all of its own). images: room for n_channels; on success each holds a new reference to a one-channel volume, all on
- * one grid; on failure nothing is left in it. */
+ * as all of its own). images: room for n_channels; on success each holds a new reference to a one-channel volume, all
+ * on one grid; on failure nothing is left in it. */
 gboolean
 tess_load_images (char *const *paths, guint n_channels, TessProgress *progress, TessVolume **images, GError **error)
 {
@@ -62,11 +62,12 @@ tess_load_images (char *const *paths, guint n_channels, TessProgress *progress, 
 
     if (!tess_progress_check (progress, error) || !(volume = tess_volume_load (paths[i], NULL, error)))
       goto failed;
-    n_here = (guint) MIN (tess_volume_n_channels (volume), TESS_MAX_CHANNELS + 1);
+    n_here = (guint)MIN (tess_volume_n_channels (volume), TESS_MAX_CHANNELS + 1);
     if (n + n_here > n_channels || (i + 1 == n_files && n + n_here < n_channels)) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                   n_files == 1 ? _ ("%s: has %u channels where %u are needed; give one file a channel, or one with all")
-                                : _ ("%s: brings the scan to %u channels where %u are needed; give one file a channel"),
+                   n_files == 1
+                       ? _ ("%s: has %u channels where %u are needed; give one file a channel, or one with all")
+                       : _ ("%s: brings the scan to %u channels where %u are needed; give one file a channel"),
                    paths[i], n + n_here, n_channels);
       goto failed;
     }
@@ -102,15 +103,15 @@ check_rows (gsize begin, gsize end, gpointer user_data)
   ValueCheck *check = user_data;
   const gint64 *dim = tess_volume_dim (check->label);
   g_autofree float *row = g_new (float, dim[0]);
-  float limit = (float) check->n_labels;
+  float limit = (float)check->n_labels;
 
   for (gsize r = begin; r < end; r++) {
-    tess_volume_row_f32 (check->label, 0, (gint64) r % dim[1], (gint64) r / dim[1], 0, dim[0], row);
+    tess_volume_row_f32 (check->label, 0, (gint64)r % dim[1], (gint64)r / dim[1], 0, dim[0], row);
     for (gint64 x = 0; x < dim[0]; x++) {
       if (row[x] >= 0.0f && row[x] < limit && row[x] == floorf (row[x]))
         continue;
       tess_mutex_lock (&check->mutex);
-      check->bad = MIN (check->bad, (gint64) r * dim[0] + x);
+      check->bad = MIN (check->bad, (gint64)r * dim[0] + x);
       tess_mutex_unlock (&check->mutex);
       return;
     }
@@ -121,7 +122,7 @@ gboolean
 tess_label_values_check (const TessVolume *label, const char *path, guint n_labels, GError **error)
 {
   const gint64 *dim = tess_volume_dim (label);
-  ValueCheck check = { .label = label, .n_labels = n_labels, .bad = G_MAXINT64 };
+  ValueCheck check = {.label = label, .n_labels = n_labels, .bad = G_MAXINT64};
   gint64 x, y, z;
 
   if (tess_volume_n_channels (label) != 1) {
@@ -131,7 +132,7 @@ tess_label_values_check (const TessVolume *label, const char *path, guint n_labe
     return FALSE;
   }
   tess_mutex_init (&check.mutex);
-  tess_parallel_for ((gsize) (dim[1] * dim[2]), 1024, check_rows, &check);
+  tess_parallel_for ((gsize)(dim[1] * dim[2]), 1024, check_rows, &check);
   tess_mutex_clear (&check.mutex);
   if (check.bad == G_MAXINT64)
     return TRUE;
@@ -158,9 +159,9 @@ narrow_rows (gsize begin, gsize end, gpointer user_data)
   g_autofree gint32 *row = g_new (gint32, dim[0]);
 
   for (gsize r = begin; r < end; r++) {
-    tess_volume_row_i32 (narrow->from, 0, (gint64) r % dim[1], (gint64) r / dim[1], 0, dim[0], row);
+    tess_volume_row_i32 (narrow->from, 0, (gint64)r % dim[1], (gint64)r / dim[1], 0, dim[0], row);
     for (gint64 x = 0; x < dim[0]; x++)
-      narrow->to[r * (gsize) dim[0] + (gsize) x] = (guint8) row[x];
+      narrow->to[r * (gsize)dim[0] + (gsize)x] = (guint8)row[x];
   }
 }
 
@@ -177,8 +178,8 @@ tess_label_as_u8 (TessVolume *label, GError **error)
   narrow = tess_volume_new (TESS_DTYPE_U8, dim, 1, tess_volume_affine (label), error);
   if (!narrow)
     return NULL;
-  job = (Narrow) { .from = label, .to = tess_volume_data_mut (narrow) };
-  tess_parallel_for ((gsize) (dim[1] * dim[2]), 1024, narrow_rows, &job);
+  job = (Narrow){.from = label, .to = tess_volume_data_mut (narrow)};
+  tess_parallel_for ((gsize)(dim[1] * dim[2]), 1024, narrow_rows, &job);
   tess_volume_set_intent (narrow, TESS_INTENT_LABEL);
   if (tess_volume_peek_labels (label))
     tess_volume_set_labels (narrow, tess_volume_peek_labels (label));

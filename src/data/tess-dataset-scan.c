@@ -33,7 +33,7 @@ found_free (gpointer data)
 static void
 member_clear (gpointer data)
 {
-  g_free (((Member *) data)->path);
+  g_free (((Member *)data)->path);
 }
 
 static void
@@ -49,19 +49,19 @@ draft_free (gpointer data)
 static int
 compare_found (gconstpointer a, gconstpointer b)
 {
-  return strcmp ((*(Found *const *) a)->path, (*(Found *const *) b)->path);
+  return strcmp ((*(Found *const *)a)->path, (*(Found *const *)b)->path);
 }
 
 static int
 compare_drafts (gconstpointer a, gconstpointer b)
 {
-  return strcmp ((*(Draft *const *) a)->id, (*(Draft *const *) b)->id);
+  return strcmp ((*(Draft *const *)a)->id, (*(Draft *const *)b)->id);
 }
 
 static int
 compare_members (gconstpointer a, gconstpointer b)
 {
-  return ((const Member *) a)->channel - ((const Member *) b)->channel;
+  return ((const Member *)a)->channel - ((const Member *)b)->channel;
 }
 
 static gboolean
@@ -80,8 +80,8 @@ is_pair_half (const char *name)
   return g_str_has_suffix (name, ".img") || g_str_has_suffix (name, ".img.gz");
 }
 
-/* Every file of `folder` some format reads, sorted by name. Hidden files (macOS leaves ._NAME beside NAME) and folders are
- * passed over, and endings other than `ending` when at least one file has that. */
+/* Every file of `folder` some format reads, sorted by name. Hidden files (macOS leaves ._NAME beside NAME) and folders
+ * are passed over, and endings other than `ending` when at least one file has that. */
 static GPtrArray *
 list_folder (const char *folder, const char *ending, GError **error)
 {
@@ -149,7 +149,7 @@ group_images (GPtrArray *images, GHashTable *labels)
 
   for (guint i = 0; i < images->len; i++) {
     Found *found = g_ptr_array_index (images, i);
-    Member member = { .path = g_strdup (found->path), .channel = -1 };
+    Member member = {.path = g_strdup (found->path), .channel = -1};
     gsize length = strlen (found->stem);
     g_autofree char *id = NULL;
     Draft *draft;
@@ -170,14 +170,14 @@ group_images (GPtrArray *images, GHashTable *labels)
   }
   g_ptr_array_sort (drafts, compare_drafts);
   for (guint i = 0; i < drafts->len; i++)
-    g_array_sort (((Draft *) g_ptr_array_index (drafts, i))->members, compare_members);
+    g_array_sort (((Draft *)g_ptr_array_index (drafts, i))->members, compare_members);
   return drafts;
 }
 
 static gboolean
 check_draft (const Draft *draft, guint expected, GError **error)
 {
-  const Member *members = (const Member *) (void *) draft->members->data;
+  const Member *members = (const Member *)(void *)draft->members->data;
   guint n = draft->members->len;
 
   for (guint i = 1; i < n; i++)
@@ -188,7 +188,7 @@ check_draft (const Draft *draft, guint expected, GError **error)
       return FALSE;
     }
   for (guint i = 0; i < MAX (n, expected); i++) {
-    if (i < n && (members[i].channel == (int) i || members[i].channel < 0))
+    if (i < n && (members[i].channel == (int)i || members[i].channel < 0))
       continue;
     if (i >= n && n == 1 && members[0].channel < 0)
       break;
@@ -198,9 +198,10 @@ check_draft (const Draft *draft, guint expected, GError **error)
     return FALSE;
   }
   if (n > expected) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                 _ ("%s: is channel %u of scan %s, but dataset.json names only %u; remove the file or name the channel"),
-                 members[n - 1].path, n - 1, draft->id, expected);
+    g_set_error (
+        error, TESS_ERROR, TESS_ERROR_MISMATCH,
+        _ ("%s: is channel %u of scan %s, but dataset.json names only %u; remove the file or name the channel"),
+        members[n - 1].path, n - 1, draft->id, expected);
     return FALSE;
   }
   return TRUE;
@@ -318,7 +319,7 @@ tess_dataset_scan (TessDataset *dataset, const char *file_ending, guint *n_files
   }
   drafts = group_images (images, by_stem);
   for (guint i = 0; i < drafts->len; i++)
-    most = MAX (most, ((Draft *) g_ptr_array_index (drafts, i))->members->len);
+    most = MAX (most, ((Draft *)g_ptr_array_index (drafts, i))->members->len);
   /* One file a scan everywhere: it may hold all the channels, so their number is checked when it is read. */
   expected = most > 1 && dataset->n_channels > 0 ? dataset->n_channels : most;
   for (guint i = 0; i < drafts->len; i++)

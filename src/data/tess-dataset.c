@@ -44,11 +44,12 @@ tess_dataset_case (const TessDataset *dataset, guint i)
   return g_ptr_array_index (dataset->cases, i);
 }
 
-/* names[0..n-1] with every place filled; the entry at `index` is taken from `name`. FALSE when taken or out of range. */
+/* names[0..n-1] with every place filled; the entry at `index` is taken from `name`. FALSE when taken or out of range.
+ */
 static gboolean
 fill_name (char **names, guint n, gint64 index, const char *name)
 {
-  if (index < 0 || index >= (gint64) n || names[index])
+  if (index < 0 || index >= (gint64)n || names[index])
     return FALSE;
   names[index] = g_strdup (name);
   return TRUE;
@@ -81,8 +82,8 @@ parse_channels (TessDataset *dataset, JsonObject *root, const char *path, GError
         !g_ascii_string_to_signed (number, 10, 0, G_MAXINT32, &index, NULL) ||
         !fill_name (dataset->channel_names, dataset->n_channels, index, json_node_get_string (node))) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                   _ ("%s: \"%s\" has the entry \"%s\"; number the channels \"0\", \"1\", ... and name each once"), path,
-                   key, number);
+                   _ ("%s: \"%s\" has the entry \"%s\"; number the channels \"0\", \"1\", ... and name each once"),
+                   path, key, number);
       /* Half-filled names must not look complete to g_strfreev. */
       for (guint i = 0; i < dataset->n_channels; i++)
         if (!dataset->channel_names[i])
@@ -110,10 +111,11 @@ parse_label (const char *path, const char *key, JsonNode *node, gint64 *value, c
   if (list)
     node = json_array_get_element (list, 0);
   if (g_ascii_strcasecmp (key, "ignore") == 0) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("%s: has an \"ignore\" label, which this program does not train with; annotate these voxels or take "
-                    "the label out"),
-                 path);
+    g_set_error (
+        error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+        _ ("%s: has an \"ignore\" label, which this program does not train with; annotate these voxels or take "
+           "the label out"),
+        path);
     return FALSE;
   }
   if (JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_INT64) {
@@ -158,11 +160,11 @@ parse_labels (TessDataset *dataset, JsonObject *root, const char *path, GError *
       return FALSE;
     }
     if (names->len <= value)
-      g_ptr_array_set_size (names, (int) value + 1);
+      g_ptr_array_set_size (names, (int)value + 1);
     if (names->pdata[value]) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
                    _ ("%s: labels \"%s\" and \"%s\" have the same value; give each its own"), path,
-                   (char *) names->pdata[value], name);
+                   (char *)names->pdata[value], name);
       return FALSE;
     }
     names->pdata[value] = g_strdup (name);
@@ -181,7 +183,7 @@ parse_labels (TessDataset *dataset, JsonObject *root, const char *path, GError *
   }
   dataset->n_labels = names->len;
   g_ptr_array_add (names, NULL);
-  dataset->label_names = (char **) g_ptr_array_steal (names, NULL);
+  dataset->label_names = (char **)g_ptr_array_steal (names, NULL);
   return TRUE;
 }
 
@@ -189,7 +191,7 @@ parse_labels (TessDataset *dataset, JsonObject *root, const char *path, GError *
 static gboolean
 discover_labels (TessDataset *dataset, TessProgress *progress, GError **error)
 {
-  const char *seen_in[TESS_MAX_LABELS] = { NULL };
+  const char *seen_in[TESS_MAX_LABELS] = {NULL};
 
   for (guint i = 0; i < dataset->cases->len; i++) {
     const char *path = tess_dataset_case (dataset, i)->label_path;
@@ -204,7 +206,7 @@ discover_labels (TessDataset *dataset, TessProgress *progress, GError **error)
     for (guint v = 0; v < values->len; v++) {
       gint64 value = g_array_index (values, gint64, v);
 
-      dataset->n_labels = MAX (dataset->n_labels, (guint) value + 1);
+      dataset->n_labels = MAX (dataset->n_labels, (guint)value + 1);
       if (!seen_in[value])
         seen_in[value] = path;
     }
@@ -247,7 +249,7 @@ discover_channels (TessDataset *dataset, guint n_files, GError **error)
                    tess_volume_n_channels (image), TESS_MAX_CHANNELS);
       return FALSE;
     }
-    dataset->n_channels = (guint) tess_volume_n_channels (image);
+    dataset->n_channels = (guint)tess_volume_n_channels (image);
   }
   dataset->channel_names = g_new0 (char *, dataset->n_channels + 1);
   for (guint i = 0; i < dataset->n_channels; i++)
@@ -275,8 +277,8 @@ tess_dataset_open (const char *directory, TessProgress *progress, GError **error
   if (!g_file_test (dataset->directory, G_FILE_TEST_IS_DIR)) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_IO,
                  g_file_test (dataset->directory, G_FILE_TEST_EXISTS)
-                   ? _ ("%s: is not a folder; give the folder that holds imagesTr and labelsTr")
-                   : _ ("%s: there is no such folder; give the folder that holds imagesTr and labelsTr"),
+                     ? _ ("%s: is not a folder; give the folder that holds imagesTr and labelsTr")
+                     : _ ("%s: there is no such folder; give the folder that holds imagesTr and labelsTr"),
                  directory);
     return NULL;
   }
@@ -303,7 +305,7 @@ tess_dataset_open (const char *directory, TessProgress *progress, GError **error
 static void
 identity_add (GChecksum *sum, const char *text)
 {
-  g_checksum_update (sum, (const guchar *) text, (gssize) strlen (text) + 1); /* the 0 keeps "ab","c" from "a","bc" */
+  g_checksum_update (sum, (const guchar *)text, (gssize)strlen (text) + 1); /* the 0 keeps "ab","c" from "a","bc" */
 }
 
 char *

@@ -7,10 +7,10 @@
 
 #include <math.h>
 
-const char *const tess_phantom_label_names[TESS_PHANTOM_N_LABELS] = { "background", "organ", "vessel", "gland" };
+const char *const tess_phantom_label_names[TESS_PHANTOM_N_LABELS] = {"background", "organ", "vessel", "gland"};
 
 /* Millimetres of the field of view at any number of voxels. */
-static const double field_of_view[3] = { 320.0, 320.0, 300.0 };
+static const double field_of_view[3] = {320.0, 320.0, 300.0};
 
 #define N_LOOPS 7 /* unlabelled blobs of about the labelled structures' brightness */
 #define NOISE_HU 20.0f
@@ -40,7 +40,7 @@ typedef struct {
 
   gint64 dim[3];
   double spacing[3], mean_spacing;
-  double pose[3][3], shift[3]; /* scan mm -> body mm */
+  double pose[3][3], shift[3];                      /* scan mm -> body mm */
   double wave[3][3], wave_phase[3], wave_height[3]; /* the warp that makes shapes irregular */
   double bias[3], texture[3][3], texture_phase[3];
 
@@ -66,9 +66,9 @@ rotation (Phantom *p, double degrees, double m[3][3])
   double limit = degrees * G_PI / 180.0;
   double a = uniform (p, -limit, limit), b = uniform (p, -limit, limit), c = uniform (p, -limit, limit);
   double sa = sin (a), ca = cos (a), sb = sin (b), cb = cos (b), sc = sin (c), cc = cos (c);
-  const double r[3][3] = { { cc * cb, cc * sb * sa - sc * ca, cc * sb * ca + sc * sa },
-                           { sc * cb, sc * sb * sa + cc * ca, sc * sb * ca - cc * sa },
-                           { -sb, cb * sa, cb * ca } };
+  const double r[3][3] = {{cc * cb, cc * sb * sa - sc * ca, cc * sb * ca + sc * sa},
+                          {sc * cb, sc * sb * sa + cc * ca, sc * sb * ca - cc * sa},
+                          {-sb, cb * sa, cb * ca}};
 
   memcpy (m, r, sizeof r);
 }
@@ -77,7 +77,7 @@ static Ellipsoid
 ellipsoid (Phantom *p, double x, double y, double z, double wander, double rx, double ry, double rz, double vary)
 {
   Ellipsoid e;
-  const double centre[3] = { x, y, z }, radius[3] = { rx, ry, rz };
+  const double centre[3] = {x, y, z}, radius[3] = {rx, ry, rz};
   double size = uniform (p, 1.0 - vary, 1.0 + vary);
 
   for (int a = 0; a < 3; a++) {
@@ -143,8 +143,8 @@ static void
 draw_scan (Phantom *p, const gint64 size[3])
 {
   for (int a = 0; a < 3; a++) {
-    p->dim[a] = MAX ((gint64) rint ((double) size[a] * uniform (p, 0.92, 1.08)), 8);
-    p->spacing[a] = field_of_view[a] / (double) size[a] * uniform (p, 0.97, 1.03);
+    p->dim[a] = MAX ((gint64)rint ((double)size[a] * uniform (p, 0.92, 1.08)), 8);
+    p->spacing[a] = field_of_view[a] / (double)size[a] * uniform (p, 0.97, 1.03);
     p->mean_spacing += p->spacing[a] / 3.0;
     p->shift[a] = uniform (p, -9.0, 9.0);
     p->bias[a] = uniform (p, -14.0, 14.0);
@@ -199,7 +199,7 @@ paint (const Phantom *p, double distance, double hu, PhantomLabel label, double 
     return;
   *value += cover * (hu - *value);
   if (distance < 0.0)
-    *painted = (guint8) label;
+    *painted = (guint8)label;
 }
 
 /* Voxel at scan position s (mm) without noise. */
@@ -217,7 +217,7 @@ material (const Phantom *p, const double s[3], guint8 *label)
     return value;
   for (int a = 0; a < 3; a++) {
     warped[a] = q[a] + p->wave_height[a] *
-                         sin (p->wave[a][0] * q[0] + p->wave[a][1] * q[1] + p->wave[a][2] * q[2] + p->wave_phase[a]);
+                           sin (p->wave[a][0] * q[0] + p->wave[a][1] * q[1] + p->wave[a][2] * q[2] + p->wave_phase[a]);
     lumps += sin (p->texture[a][0] * q[0] + p->texture[a][1] * q[1] + p->texture[a][2] * q[2] + p->texture_phase[a]);
   }
   paint (p, body + p->fat_mm, p->muscle_hu, LABEL_NONE, &value, label);
@@ -243,20 +243,20 @@ fill_slices (gsize begin, gsize end, gpointer user_data)
 
   for (gsize z = begin; z < end; z++)
     for (gint64 i = 0; i < n; i++) {
-      const gint64 voxel[3] = { i % p->dim[0], i / p->dim[0], (gint64) z };
-      TessPhilox4 r = tess_philox (p->seed, p->index, 1, NOISE_STREAM + (guint32) z, (guint32) i);
+      const gint64 voxel[3] = {i % p->dim[0], i / p->dim[0], (gint64)z};
+      TessPhilox4 r = tess_philox (p->seed, p->index, 1, NOISE_STREAM + (guint32)z, (guint32)i);
       /* Box and Muller (1958); the 1 - u keeps the logarithm finite. */
       float noise = NOISE_HU * sqrtf (-2.0f * logf (1.0f - tess_philox_unit (r.v[0]))) *
-                    cosf (2.0f * (float) G_PI * tess_philox_unit (r.v[1]));
+                    cosf (2.0f * (float)G_PI * tess_philox_unit (r.v[1]));
       double s[3], drift = 0.0, value;
-      gsize at = z * (gsize) n + (gsize) i;
+      gsize at = z * (gsize)n + (gsize)i;
 
       for (int a = 0; a < 3; a++) {
-        s[a] = ((double) voxel[a] - (double) (p->dim[a] - 1) / 2.0) * p->spacing[a];
+        s[a] = ((double)voxel[a] - (double)(p->dim[a] - 1) / 2.0) * p->spacing[a];
         drift += p->bias[a] * sin (G_PI * s[a] / field_of_view[a]);
       }
-      value = material (p, s, &p->label[at]) + drift + (double) noise;
-      p->image[at] = (gint16) CLAMP (rint (value), -1024.0, 3071.0);
+      value = material (p, s, &p->label[at]) + drift + (double)noise;
+      p->image[at] = (gint16)CLAMP (rint (value), -1024.0, 3071.0);
     }
 }
 
@@ -264,7 +264,7 @@ gboolean
 tess_phantom_make (guint64 seed, guint32 index, const gint64 size[3], TessVolume **image, TessVolume **label,
                    GError **error)
 {
-  Phantom p = { .seed = seed, .index = index };
+  Phantom p = {.seed = seed, .index = index};
   g_autoptr (TessVolume) scan = NULL, map = NULL;
   g_autoptr (TessLabelTable) table = NULL;
   TessAffine affine;
@@ -277,7 +277,7 @@ tess_phantom_make (guint64 seed, guint32 index, const gint64 size[3], TessVolume
     affine.m[i][3] = uniform (&p, -40.0, 40.0);
     for (int j = 0; j < 3; j++) {
       affine.m[i][j] = oblique[i][j] * p.spacing[j];
-      affine.m[i][3] -= affine.m[i][j] * (double) (p.dim[j] - 1) / 2.0;
+      affine.m[i][3] -= affine.m[i][j] * (double)(p.dim[j] - 1) / 2.0;
     }
   }
   if (!(scan = tess_volume_new (TESS_DTYPE_I16, p.dim, 1, &affine, error)) ||
@@ -285,7 +285,7 @@ tess_phantom_make (guint64 seed, guint32 index, const gint64 size[3], TessVolume
     return FALSE;
   p.image = tess_volume_data_mut (scan);
   p.label = tess_volume_data_mut (map);
-  tess_parallel_for ((gsize) p.dim[2], 1, fill_slices, &p);
+  tess_parallel_for ((gsize)p.dim[2], 1, fill_slices, &p);
 
   table = tess_label_table_new ();
   for (guint l = 0; l < TESS_PHANTOM_N_LABELS; l++)
@@ -316,9 +316,8 @@ write_json (const char *directory, const TessPhantomOptions *options, GError **e
 {
   g_autofree char *path = g_build_filename (directory, "dataset.json", NULL);
   g_autofree char *name = g_path_get_basename (directory);
-  g_autofree char *description = g_strdup_printf ("Synthetic torso scans made by Tessera with seed %" G_GUINT64_FORMAT
-                                                  "; no patient",
-                                                  options->seed);
+  g_autofree char *description = g_strdup_printf (
+      "Synthetic torso scans made by Tessera with seed %" G_GUINT64_FORMAT "; no patient", options->seed);
   g_autoptr (JsonNode) node = json_node_new (JSON_NODE_OBJECT);
   JsonObject *root = json_object_new (), *channels = json_object_new (), *labels = json_object_new ();
 
@@ -338,7 +337,7 @@ write_json (const char *directory, const TessPhantomOptions *options, GError **e
 static gboolean
 make_folders (const char *directory, gboolean with_test, GError **error)
 {
-  const char *const folders[] = { "imagesTr", "labelsTr", "imagesTs", "labelsTs" };
+  const char *const folders[] = {"imagesTr", "labelsTr", "imagesTs", "labelsTs"};
   g_autoptr (GDir) dir = g_dir_open (directory, 0, NULL);
 
   if ((dir && g_dir_read_name (dir)) || (!dir && g_file_test (directory, G_FILE_TEST_EXISTS))) {

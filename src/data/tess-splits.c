@@ -63,7 +63,7 @@ mt_up_to (Mt19937 *mt, guint32 max)
 static int
 compare_indices (gconstpointer a, gconstpointer b)
 {
-  guint ia = *(const guint *) a, ib = *(const guint *) b;
+  guint ia = *(const guint *)a, ib = *(const guint *)b;
 
   return ia < ib ? -1 : ia > ib;
 }
@@ -72,7 +72,7 @@ compare_indices (gconstpointer a, gconstpointer b)
 static void
 fill_split (TessSplit *split, const guint8 *in_val, guint n)
 {
-  *split = (TessSplit) { .train = g_new (guint, n), .val = g_new (guint, n) };
+  *split = (TessSplit){.train = g_new (guint, n), .val = g_new (guint, n)};
   for (guint i = 0; i < n; i++)
     if (in_val[i])
       split->val[split->n_val++] = i;
@@ -183,15 +183,15 @@ fold_from_file (const TessDataset *dataset, const char *path, int fold, TessSpli
                  path);
     return FALSE;
   }
-  if ((guint) fold >= json_array_get_length (folds))
+  if ((guint)fold >= json_array_get_length (folds))
     return bad_fold (path, fold, json_array_get_length (folds), error);
-  node = json_array_get_element (folds, (guint) fold);
+  node = json_array_get_element (folds, (guint)fold);
   if (!JSON_NODE_HOLDS_OBJECT (node)) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
                  _ ("%s: fold %d is not an object; write {\"train\": [...], \"val\": [...]}"), path, fold);
     return FALSE;
   }
-  *split = (TessSplit) { 0 };
+  *split = (TessSplit){0};
   if (read_ids (dataset, json_node_get_object (node), path, "train", &split->train, &split->n_train, error) &&
       read_ids (dataset, json_node_get_object (node), path, "val", &split->val, &split->n_val, error))
     return TRUE;
@@ -208,7 +208,7 @@ tess_split_fold (const TessDataset *dataset, int fold, TessSplit *split, GError 
   g_autofree char *path = NULL;
 
   if (fold == -1) {
-    *split = (TessSplit) { .n_train = n, .n_val = n, .train = g_new (guint, n), .val = g_new (guint, n) };
+    *split = (TessSplit){.n_train = n, .n_val = n, .train = g_new (guint, n), .val = g_new (guint, n)};
     for (guint i = 0; i < n; i++)
       split->train[i] = split->val[i] = i;
     return TRUE;
@@ -220,9 +220,9 @@ tess_split_fold (const TessDataset *dataset, int fold, TessSplit *split, GError 
     return fold_from_file (dataset, path, fold, split, error);
   if (!need_two_cases (dataset, error))
     return FALSE;
-  if ((guint) fold >= n_folds)
+  if ((guint)fold >= n_folds)
     return bad_fold (dataset->directory, fold, n_folds, error);
-  k_fold (n, n_folds, (guint) fold, split);
+  k_fold (n, n_folds, (guint)fold, split);
   return TRUE;
 }
 
@@ -241,7 +241,7 @@ tess_split_fraction (const TessDataset *dataset, double fraction, guint64 seed, 
   }
   if (!need_two_cases (dataset, error))
     return FALSE;
-  n_val = CLAMP ((guint) floor (fraction * n + 0.5), 1, n - 1);
+  n_val = CLAMP ((guint)floor (fraction * n + 0.5), 1, n - 1);
   order = g_new (guint, n);
   in_val = g_new0 (guint8, n);
   for (guint i = 0; i < n; i++)

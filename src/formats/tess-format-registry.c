@@ -4,7 +4,7 @@
 #include <errno.h>
 
 static const TessFormat *const formats[] = {
-  &tess_format_nifti,
+    &tess_format_nifti,
 };
 
 guint
@@ -33,8 +33,8 @@ tess_format_for_path (const char *path, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS (formats); i++)
     g_string_append_printf (readable, "%s%s (%s)", i ? ", " : "", formats[i]->name, formats[i]->endings);
   name = g_filename_display_name (path);
-  g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s: no file format with this ending is known; use %s"), name,
-               readable->str);
+  g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s: no file format with this ending is known; use %s"),
+               name, readable->str);
   return NULL;
 }
 
@@ -75,8 +75,8 @@ tess_volume_save (TessVolume *volume, const char *path, TessProgress *progress, 
   if (!format->save) {
     g_autofree char *name = g_filename_display_name (path);
 
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s: %s files can be read but not written; choose another ending"),
-                 name, format->name);
+    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+                 _ ("%s: %s files can be read but not written; choose another ending"), name, format->name);
     return FALSE;
   }
   return format->save (volume, path, progress, error);

@@ -57,11 +57,11 @@ qform (const nifti_2_header *h, const double size[3])
   double s = 2.0 / (a * a + b * b + c * c + d * d);
   double qfac = h->pixdim[0] == -1.0 ? -1.0 : 1.0;
   double r[3][3] = {
-    { 1.0 - s * (c * c + d * d), s * (b * c - a * d), s * (b * d + a * c) },
-    { s * (b * c + a * d), 1.0 - s * (b * b + d * d), s * (c * d - a * b) },
-    { s * (b * d - a * c), s * (c * d + a * b), 1.0 - s * (b * b + c * c) },
+      {1.0 - s * (c * c + d * d), s * (b * c - a * d), s * (b * d + a * c)},
+      {s * (b * c + a * d), 1.0 - s * (b * b + d * d), s * (c * d - a * b)},
+      {s * (b * d - a * c), s * (c * d + a * b), 1.0 - s * (b * b + c * c)},
   };
-  double offset[3] = { h->qoffset_x, h->qoffset_y, h->qoffset_z };
+  double offset[3] = {h->qoffset_x, h->qoffset_y, h->qoffset_z};
   TessAffine m;
 
   for (int i = 0; i < 3; i++) {
@@ -79,7 +79,7 @@ plain_affine (const nifti_2_header *h, const double size[3])
   TessAffine a = tess_affine_identity ();
 
   for (int k = 0; k < 3; k++) {
-    double n = k < h->dim[0] ? (double) h->dim[k + 1] : 1.0;
+    double n = k < h->dim[0] ? (double)h->dim[k + 1] : 1.0;
     double step = (k < h->dim[0] ? size[k] : 1.0) * (k == 0 ? -1.0 : 1.0);
 
     a.m[k][k] = step;
@@ -108,13 +108,14 @@ static void
 warn_about_forms (const TessNiftiHeader *header, const TessAffine *s, const TessAffine *q, GPtrArray *warnings)
 {
   const nifti_2_header *h = &header->h;
-  TessGrid a = { .affine = *s }, b = { .affine = *q };
+  TessGrid a = {.affine = *s}, b = {.affine = *q};
   double spacing[3];
 
   for (int k = 0; k < 3; k++)
     a.dim[k] = b.dim[k] = k < h->dim[0] ? h->dim[k + 1] : 1;
   tess_affine_spacing (s, spacing);
-  if (is_orthogonal (s, 1e-3) && tess_grid_corner_offset (&a, &b) > 0.1 * MIN (MIN (spacing[0], spacing[1]), spacing[2]))
+  if (is_orthogonal (s, 1e-3) &&
+      tess_grid_corner_offset (&a, &b) > 0.1 * MIN (MIN (spacing[0], spacing[1]), spacing[2]))
     warn (warnings, _ ("The file's two positions in space (qform and sform) disagree; the sform is used."));
 }
 
@@ -164,8 +165,10 @@ tess_nifti_header_set_affine (TessNiftiHeader *header, const TessAffine *affine)
 {
   nifti_2_header *h = &header->h;
   double spacing[3], size[3], qfac;
-  nifti_dmat44 m = { .m = { { 0 }, { 0 }, { 0 }, { 0, 0, 0, 1 } } };
-  gint32 code = code_is_set (h->sform_code) ? h->sform_code : code_is_set (h->qform_code) ? h->qform_code : NIFTI_XFORM_SCANNER_ANAT;
+  nifti_dmat44 m = {.m = {{0}, {0}, {0}, {0, 0, 0, 1}}};
+  gint32 code = code_is_set (h->sform_code)   ? h->sform_code
+                : code_is_set (h->qform_code) ? h->qform_code
+                                              : NIFTI_XFORM_SCANNER_ANAT;
 
   for (int k = 0; k < 4; k++) {
     h->srow_x[k] = affine->m[0][k];
@@ -181,5 +184,7 @@ tess_nifti_header_set_affine (TessNiftiHeader *header, const TessAffine *affine)
   h->pixdim[0] = qfac;
   for (int k = 0; k < 3; k++)
     h->pixdim[k + 1] = spacing[k];
-  h->qform_code = !is_orthogonal (affine, 1e-5) ? NIFTI_XFORM_UNKNOWN : code_is_set (h->qform_code) ? h->qform_code : code;
+  h->qform_code = !is_orthogonal (affine, 1e-5) ? NIFTI_XFORM_UNKNOWN
+                  : code_is_set (h->qform_code) ? h->qform_code
+                                                : code;
 }

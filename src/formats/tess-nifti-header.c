@@ -3,13 +3,12 @@
 #include <math.h>
 #include <stdarg.h>
 
-#define MAX_EXTENSIONS ((gsize) 64 << 20)
+#define MAX_EXTENSIONS ((gsize)64 << 20)
 
 G_STATIC_ASSERT (sizeof (nifti_1_header) == TESS_NIFTI1_SIZE);
 G_STATIC_ASSERT (sizeof (nifti_2_header) == TESS_NIFTI2_SIZE);
 
-static gboolean
-fail (GError **error, TessError code, const char *path, const char *format, ...) G_GNUC_PRINTF (4, 5);
+static gboolean fail (GError **error, TessError code, const char *path, const char *format, ...) G_GNUC_PRINTF (4, 5);
 
 static gboolean
 fail (GError **error, TessError code, const char *path, const char *format, ...)
@@ -46,7 +45,7 @@ widen (const nifti_1_header *a, nifti_2_header *b)
   b->intent_p1 = a->intent_p1;
   b->intent_p2 = a->intent_p2;
   b->intent_p3 = a->intent_p3;
-  b->vox_offset = isfinite (a->vox_offset) && fabsf (a->vox_offset) < 0x1p62f ? (gint64) a->vox_offset : -1;
+  b->vox_offset = isfinite (a->vox_offset) && fabsf (a->vox_offset) < 0x1p62f ? (gint64)a->vox_offset : -1;
   b->scl_slope = a->scl_slope;
   b->scl_inter = a->scl_inter;
   b->cal_max = a->cal_max;
@@ -70,8 +69,8 @@ widen (const nifti_1_header *a, nifti_2_header *b)
     b->srow_y[i] = a->srow_y[i];
     b->srow_z[i] = a->srow_z[i];
   }
-  b->slice_code = (guint8) a->slice_code;
-  b->xyzt_units = (guint8) a->xyzt_units;
+  b->slice_code = (guint8)a->slice_code;
+  b->xyzt_units = (guint8)a->xyzt_units;
   b->intent_code = a->intent_code;
   memcpy (b->intent_name, a->intent_name, sizeof b->intent_name);
   b->dim_info = a->dim_info;
@@ -80,7 +79,7 @@ widen (const nifti_1_header *a, nifti_2_header *b)
 static short
 to_short (gint64 value)
 {
-  return (short) CLAMP (value, G_MINSHORT, G_MAXSHORT);
+  return (short)CLAMP (value, G_MINSHORT, G_MAXSHORT);
 }
 
 /* Only for headers whose dims fit. */
@@ -93,39 +92,39 @@ narrow (const nifti_2_header *a, nifti_1_header *b)
   b->dim_info = a->dim_info;
   for (int i = 0; i < 8; i++) {
     b->dim[i] = to_short (a->dim[i]);
-    b->pixdim[i] = (float) a->pixdim[i];
+    b->pixdim[i] = (float)a->pixdim[i];
   }
-  b->intent_p1 = (float) a->intent_p1;
-  b->intent_p2 = (float) a->intent_p2;
-  b->intent_p3 = (float) a->intent_p3;
+  b->intent_p1 = (float)a->intent_p1;
+  b->intent_p2 = (float)a->intent_p2;
+  b->intent_p3 = (float)a->intent_p3;
   b->intent_code = to_short (a->intent_code);
   b->datatype = a->datatype;
   b->bitpix = a->bitpix;
   b->slice_start = to_short (a->slice_start);
   b->slice_end = to_short (a->slice_end);
-  b->vox_offset = (float) a->vox_offset;
-  b->scl_slope = (float) a->scl_slope;
-  b->scl_inter = (float) a->scl_inter;
-  b->slice_code = (char) a->slice_code;
-  b->xyzt_units = (char) a->xyzt_units;
-  b->cal_max = (float) a->cal_max;
-  b->cal_min = (float) a->cal_min;
-  b->slice_duration = (float) a->slice_duration;
-  b->toffset = (float) a->toffset;
+  b->vox_offset = (float)a->vox_offset;
+  b->scl_slope = (float)a->scl_slope;
+  b->scl_inter = (float)a->scl_inter;
+  b->slice_code = (char)a->slice_code;
+  b->xyzt_units = (char)a->xyzt_units;
+  b->cal_max = (float)a->cal_max;
+  b->cal_min = (float)a->cal_min;
+  b->slice_duration = (float)a->slice_duration;
+  b->toffset = (float)a->toffset;
   memcpy (b->descrip, a->descrip, sizeof b->descrip);
   memcpy (b->aux_file, a->aux_file, sizeof b->aux_file);
   b->qform_code = to_short (a->qform_code);
   b->sform_code = to_short (a->sform_code);
-  b->quatern_b = (float) a->quatern_b;
-  b->quatern_c = (float) a->quatern_c;
-  b->quatern_d = (float) a->quatern_d;
-  b->qoffset_x = (float) a->qoffset_x;
-  b->qoffset_y = (float) a->qoffset_y;
-  b->qoffset_z = (float) a->qoffset_z;
+  b->quatern_b = (float)a->quatern_b;
+  b->quatern_c = (float)a->quatern_c;
+  b->quatern_d = (float)a->quatern_d;
+  b->qoffset_x = (float)a->qoffset_x;
+  b->qoffset_y = (float)a->qoffset_y;
+  b->qoffset_z = (float)a->qoffset_z;
   for (int i = 0; i < 4; i++) {
-    b->srow_x[i] = (float) a->srow_x[i];
-    b->srow_y[i] = (float) a->srow_y[i];
-    b->srow_z[i] = (float) a->srow_z[i];
+    b->srow_x[i] = (float)a->srow_x[i];
+    b->srow_y[i] = (float)a->srow_y[i];
+    b->srow_z[i] = (float)a->srow_z[i];
   }
   memcpy (b->intent_name, a->intent_name, sizeof b->intent_name);
 }
@@ -162,7 +161,7 @@ read_fixed (TessNiftiHeader *header, TessStream *stream, GError **error)
   size = raw.size;
   header->swapped = size != TESS_NIFTI1_SIZE && size != TESS_NIFTI2_SIZE;
   if (header->swapped)
-    size = (gint32) GUINT32_SWAP_LE_BE ((guint32) size);
+    size = (gint32)GUINT32_SWAP_LE_BE ((guint32)size);
   if (size != TESS_NIFTI1_SIZE && size != TESS_NIFTI2_SIZE)
     return not_nifti (error, path, _ ("it does not start with a NIfTI header"));
   if (got < TESS_NIFTI1_SIZE)
@@ -183,9 +182,11 @@ read_fixed (TessNiftiHeader *header, TessStream *stream, GError **error)
     header->single = FALSE;
   else
     return not_nifti (error, path,
-                      header->version == 1 ? _ ("an Analyze 7.5 header without NIfTI's mark") : _ ("NIfTI-2's mark is missing"));
+                      header->version == 1 ? _ ("an Analyze 7.5 header without NIfTI's mark")
+                                           : _ ("NIfTI-2's mark is missing"));
   if (header->version == 2 && memcmp (magic + 4, "\r\n\032\n", 4) != 0 && memcmp (magic + 4, "\0\0\0", 4) != 0)
-    return fail (error, TESS_ERROR_FORMAT, path, _ ("damaged by a transfer that changed its line ends; copy it again in binary mode"));
+    return fail (error, TESS_ERROR_FORMAT, path,
+                 _ ("damaged by a transfer that changed its line ends; copy it again in binary mode"));
   if (header->version == 1) {
     if (header->swapped)
       nifti_swap_as_nifti1 (&raw.one);
@@ -242,12 +243,12 @@ read_extensions (TessNiftiHeader *header, TessStream *stream, gsize room, GPtrAr
       return FALSE;
     if (got == 0)
       break;
-    g_byte_array_append (data, piece, (guint) got);
+    g_byte_array_append (data, piece, (guint)got);
   }
   good = check_extensions (data->data, data->len, header->swapped);
   if (good < data->len && data->len - good >= 16 && header->single)
     warn (warnings, _ ("A header extension is damaged; it will not be kept when the volume is written."));
-  g_byte_array_set_size (data, (guint) good);
+  g_byte_array_set_size (data, (guint)good);
   if (good == 0)
     g_clear_pointer (&header->extensions, g_byte_array_unref);
   return TRUE;
@@ -263,7 +264,7 @@ gboolean
 tess_nifti_header_read (TessNiftiHeader *header, TessStream *stream, GPtrArray *warnings, GError **error)
 {
   const char *path = tess_stream_peek_path (stream);
-  guint8 flag[4] = { 0 };
+  guint8 flag[4] = {0};
   gint64 fixed;
   gssize got;
 
@@ -272,7 +273,8 @@ tess_nifti_header_read (TessNiftiHeader *header, TessStream *stream, GPtrArray *
     return FALSE;
   fixed = (header->version == 1 ? TESS_NIFTI1_SIZE : TESS_NIFTI2_SIZE) + 4;
   if (header->h.vox_offset < 0)
-    return fail (error, TESS_ERROR_FORMAT, path, _ ("its header gives no possible place for the voxels; the file is damaged, copy it again"));
+    return fail (error, TESS_ERROR_FORMAT, path,
+                 _ ("its header gives no possible place for the voxels; the file is damaged, copy it again"));
   got = tess_stream_read (stream, flag, 4, error);
   if (got < 0)
     return FALSE;
@@ -283,18 +285,19 @@ tess_nifti_header_read (TessNiftiHeader *header, TessStream *stream, GPtrArray *
   }
   if (header->h.vox_offset == 0) /* left out by some writers */
     header->h.vox_offset = fixed;
-  if (header->h.vox_offset < fixed || (guint64) header->h.vox_offset > tess_stream_max_size (stream))
+  if (header->h.vox_offset < fixed || (guint64)header->h.vox_offset > tess_stream_max_size (stream))
     return fail (error, TESS_ERROR_FORMAT, path,
-                 _ ("its header places the voxels at byte %" G_GINT64_FORMAT ", which cannot be; the file is damaged or incomplete, copy it again"),
-                 (gint64) header->h.vox_offset);
+                 _ ("its header places the voxels at byte %" G_GINT64_FORMAT
+                    ", which cannot be; the file is damaged or incomplete, copy it again"),
+                 (gint64)header->h.vox_offset);
   if (got < 4)
     return fail (error, TESS_ERROR_FORMAT, path, _ ("the file ends too early; it is incomplete, copy it again"));
-  if (flag[0] && (guint64) (header->h.vox_offset - fixed) <= MAX_EXTENSIONS) {
-    gsize room = (gsize) (header->h.vox_offset - fixed);
+  if (flag[0] && (guint64)(header->h.vox_offset - fixed) <= MAX_EXTENSIONS) {
+    gsize room = (gsize)(header->h.vox_offset - fixed);
 
     return read_extensions (header, stream, room, warnings, error);
   }
-  return tess_stream_skip (stream, (guint64) (header->h.vox_offset - fixed), error);
+  return tess_stream_skip (stream, (guint64)(header->h.vox_offset - fixed), error);
 }
 
 void
@@ -310,8 +313,8 @@ tess_nifti_header_to_bytes (const TessNiftiHeader *header)
   GByteArray *bytes = g_byte_array_new ();
   gint32 version = header->version;
 
-  g_byte_array_append (bytes, (const guint8 *) &version, sizeof version);
-  g_byte_array_append (bytes, (const guint8 *) &header->h, sizeof header->h);
+  g_byte_array_append (bytes, (const guint8 *)&version, sizeof version);
+  g_byte_array_append (bytes, (const guint8 *)&header->h, sizeof header->h);
   if (header->extensions)
     g_byte_array_append (bytes, header->extensions->data, header->extensions->len);
   return g_byte_array_free_to_bytes (bytes);
@@ -332,7 +335,7 @@ tess_nifti_header_from_bytes (TessNiftiHeader *header, GBytes *bytes)
   header->version = version;
   if (n > fixed) {
     header->extensions = g_byte_array_new ();
-    g_byte_array_append (header->extensions, data + fixed, (guint) (n - fixed));
+    g_byte_array_append (header->extensions, data + fixed, (guint)(n - fixed));
   }
   return TRUE;
 }
@@ -341,20 +344,20 @@ GByteArray *
 tess_nifti_header_serialise (const TessNiftiHeader *header)
 {
   GByteArray *out = g_byte_array_new ();
-  guint8 flag[4] = { header->extensions ? 1 : 0, 0, 0, 0 };
+  guint8 flag[4] = {header->extensions ? 1 : 0, 0, 0, 0};
 
   if (header->version == 1) {
     nifti_1_header one;
 
     narrow (&header->h, &one);
     memcpy (one.magic, header->single ? "n+1" : "ni1", 4);
-    g_byte_array_append (out, (const guint8 *) &one, sizeof one);
+    g_byte_array_append (out, (const guint8 *)&one, sizeof one);
   } else {
     nifti_2_header two = header->h;
 
     two.sizeof_hdr = TESS_NIFTI2_SIZE;
     memcpy (two.magic, header->single ? "n+2\0\r\n\032\n" : "ni2\0\r\n\032\n", 8);
-    g_byte_array_append (out, (const guint8 *) &two, sizeof two);
+    g_byte_array_append (out, (const guint8 *)&two, sizeof two);
   }
   g_byte_array_append (out, flag, 4);
   if (header->extensions)
@@ -364,13 +367,16 @@ tess_nifti_header_serialise (const TessNiftiHeader *header)
 
 /* Axes 4 to 7 together are the channels, the fourth fastest. */
 gboolean
-tess_nifti_header_dims (const TessNiftiHeader *header, const char *path, gint64 dim[3], gint64 *n_channels, GError **error)
+tess_nifti_header_dims (const TessNiftiHeader *header, const char *path, gint64 dim[3], gint64 *n_channels,
+                        GError **error)
 {
   gint64 n_dims = header->h.dim[0];
 
   if (n_dims < 1 || n_dims > 7)
     return fail (error, TESS_ERROR_FORMAT, path,
-                 _ ("its header claims %" G_GINT64_FORMAT " dimensions, 1 to 7 are possible; the file is damaged, copy it again"), n_dims);
+                 _ ("its header claims %" G_GINT64_FORMAT
+                    " dimensions, 1 to 7 are possible; the file is damaged, copy it again"),
+                 n_dims);
   dim[0] = dim[1] = dim[2] = *n_channels = 1;
   for (gint64 i = 1; i <= n_dims; i++) {
     gint64 size = header->h.dim[i];
@@ -378,11 +384,13 @@ tess_nifti_header_dims (const TessNiftiHeader *header, const char *path, gint64 
     if (size < 1)
       return fail (error, TESS_ERROR_FORMAT, path,
                    _ ("its header claims a size of %" G_GINT64_FORMAT " along dimension %" G_GINT64_FORMAT
-                      "; the file is damaged, copy it again"), size, i);
+                      "; the file is damaged, copy it again"),
+                   size, i);
     if (i <= 3)
       dim[i - 1] = size;
     else if (__builtin_mul_overflow (*n_channels, size, n_channels))
-      return fail (error, TESS_ERROR_FORMAT, path, _ ("its header claims impossibly many channels; the file is damaged, copy it again"));
+      return fail (error, TESS_ERROR_FORMAT, path,
+                   _ ("its header claims impossibly many channels; the file is damaged, copy it again"));
   }
   return TRUE;
 }
@@ -391,9 +399,9 @@ static const struct {
   int datatype;
   TessDType dtype;
 } datatypes[] = {
-  { DT_UINT8, TESS_DTYPE_U8 },   { DT_INT8, TESS_DTYPE_I8 },     { DT_UINT16, TESS_DTYPE_U16 },   { DT_INT16, TESS_DTYPE_I16 },
-  { DT_UINT32, TESS_DTYPE_U32 }, { DT_INT32, TESS_DTYPE_I32 },   { DT_UINT64, TESS_DTYPE_U64 },   { DT_INT64, TESS_DTYPE_I64 },
-  { DT_FLOAT32, TESS_DTYPE_F32 }, { DT_FLOAT64, TESS_DTYPE_F64 },
+    {DT_UINT8, TESS_DTYPE_U8},    {DT_INT8, TESS_DTYPE_I8},     {DT_UINT16, TESS_DTYPE_U16}, {DT_INT16, TESS_DTYPE_I16},
+    {DT_UINT32, TESS_DTYPE_U32},  {DT_INT32, TESS_DTYPE_I32},   {DT_UINT64, TESS_DTYPE_U64}, {DT_INT64, TESS_DTYPE_I64},
+    {DT_FLOAT32, TESS_DTYPE_F32}, {DT_FLOAT64, TESS_DTYPE_F64},
 };
 
 int
@@ -407,7 +415,8 @@ tess_nifti_datatype (TessDType dtype)
 
 /* @stored_size: bytes of a voxel in the file; 16 for float128, which becomes float64. */
 gboolean
-tess_nifti_header_dtype (const TessNiftiHeader *header, const char *path, TessDType *dtype, gsize *stored_size, GError **error)
+tess_nifti_header_dtype (const TessNiftiHeader *header, const char *path, TessDType *dtype, gsize *stored_size,
+                         GError **error)
 {
   for (guint i = 0; i < G_N_ELEMENTS (datatypes); i++)
     if (datatypes[i].datatype == header->h.datatype) {
@@ -432,7 +441,8 @@ tess_nifti_header_dtype (const TessNiftiHeader *header, const char *path, TessDT
   case DT_BINARY:
     return fail (error, TESS_ERROR_UNSUPPORTED, path, _ ("holds single bits; convert it to bytes (uint8) first"));
   default:
-    return fail (error, TESS_ERROR_FORMAT, path, _ ("its header names an unknown type of voxels (%d); the file is damaged, copy it again"),
+    return fail (error, TESS_ERROR_FORMAT, path,
+                 _ ("its header names an unknown type of voxels (%d); the file is damaged, copy it again"),
                  header->h.datatype);
   }
 }

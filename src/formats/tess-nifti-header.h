@@ -15,31 +15,33 @@ G_BEGIN_DECLS
 /* A header of either version in native byte order: NIfTI-2's fields hold everything NIfTI-1's can. */
 typedef struct {
   nifti_2_header h;
-  gint version;       /* 1 or 2, as it was in the file */
-  gboolean single;    /* magic says header and voxels are in one file */
-  gboolean swapped;   /* the file has the other byte order */
+  gint version;           /* 1 or 2, as it was in the file */
+  gboolean single;        /* magic says header and voxels are in one file */
+  gboolean swapped;       /* the file has the other byte order */
   GByteArray *extensions; /* sizes and codes in native byte order, contents as they are; NULL when none */
 } TessNiftiHeader;
 
-gboolean tess_nifti_header_read  (TessNiftiHeader *header, TessStream *stream, GPtrArray *warnings, GError **error);
+gboolean tess_nifti_header_read (TessNiftiHeader *header, TessStream *stream, GPtrArray *warnings, GError **error);
 gboolean tess_nifti_header_from_bytes (TessNiftiHeader *header, GBytes *bytes);
-GBytes  *tess_nifti_header_to_bytes   (const TessNiftiHeader *header);
-void     tess_nifti_header_clear (TessNiftiHeader *header);
+GBytes *tess_nifti_header_to_bytes (const TessNiftiHeader *header);
+void tess_nifti_header_clear (TessNiftiHeader *header);
 
 /* The first bytes of a file (348 or 540 of them and the extension flag and extensions), ready to be written. */
 GByteArray *tess_nifti_header_serialise (const TessNiftiHeader *header);
 
 /* What the fields mean. `path` is for messages; warnings may be NULL. */
-gboolean tess_nifti_header_dims   (const TessNiftiHeader *header, const char *path, gint64 dim[3], gint64 *n_channels, GError **error);
-gboolean tess_nifti_header_dtype  (const TessNiftiHeader *header, const char *path, TessDType *dtype, gsize *stored_size, GError **error);
+gboolean tess_nifti_header_dims (const TessNiftiHeader *header, const char *path, gint64 dim[3], gint64 *n_channels,
+                                 GError **error);
+gboolean tess_nifti_header_dtype (const TessNiftiHeader *header, const char *path, TessDType *dtype, gsize *stored_size,
+                                  GError **error);
 gboolean tess_nifti_header_affine (const TessNiftiHeader *header, TessAffine *affine, GPtrArray *warnings);
-void     tess_nifti_header_set_affine (TessNiftiHeader *header, const TessAffine *affine);
-void     tess_nifti_header_scaling (const TessNiftiHeader *header, double *slope, double *intercept, GPtrArray *warnings);
-int      tess_nifti_datatype (TessDType dtype); /* of a type NIfTI has; 0 otherwise */
+void tess_nifti_header_set_affine (TessNiftiHeader *header, const TessAffine *affine);
+void tess_nifti_header_scaling (const TessNiftiHeader *header, double *slope, double *intercept, GPtrArray *warnings);
+int tess_nifti_datatype (TessDType dtype); /* of a type NIfTI has; 0 otherwise */
 
 /* "a/b.img.gz" -> "a/b.hdr" or whatever the other half is called there; a path of neither kind gives NULL. */
 gboolean tess_nifti_is_pair (const char *path);
-char    *tess_nifti_pair_half (const char *path, gboolean image);
+char *tess_nifti_pair_half (const char *path, gboolean image);
 
 gboolean tess_nifti_save (TessVolume *volume, const char *path, TessProgress *progress, GError **error);
 

@@ -4,21 +4,21 @@
 #include <math.h>
 #include <string.h>
 
-#define PIECE ((gsize) 4 << 20)
+#define PIECE ((gsize)4 << 20)
 
 /* NIfTI-1 counts axes in 16 bits and keeps geometry and scaling as float32. */
 static gboolean
 needs_nifti2 (const nifti_2_header *h, TessVolume *volume)
 {
   TessAffine rounded = *tess_volume_affine (volume);
-  float slope = (float) h->scl_slope, intercept = (float) h->scl_inter;
+  float slope = (float)h->scl_slope, intercept = (float)h->scl_inter;
 
   for (int i = 1; i < 8; i++)
     if (h->dim[i] > G_MAXINT16)
       return TRUE;
   for (int r = 0; r < 3; r++)
     for (int k = 0; k < 4; k++)
-      rounded.m[r][k] = (float) rounded.m[r][k];
+      rounded.m[r][k] = (float)rounded.m[r][k];
   return slope == 0.0f || !isfinite (slope) || !isfinite (intercept) || !tess_affine_is_valid (&rounded);
 }
 
@@ -28,7 +28,7 @@ prepare_header (TessNiftiHeader *header, TessVolume *volume, TessDType dtype)
 {
   GBytes *source = tess_volume_peek_source_header (volume, "nifti");
   const gint64 *dim = tess_volume_dim (volume);
-  gint64 channels = tess_volume_n_channels (volume), old_dim[3] = { 0 }, old_channels = 0;
+  gint64 channels = tess_volume_n_channels (volume), old_dim[3] = {0}, old_channels = 0;
   nifti_2_header *h = &header->h;
   gboolean same_grid = FALSE;
   TessAffine old;
@@ -62,8 +62,8 @@ prepare_header (TessNiftiHeader *header, TessVolume *volume, TessDType dtype)
   } else if (tess_volume_intent (volume) == TESS_INTENT_IMAGE && h->intent_code == TESS_NIFTI_INTENT_LABEL) {
     h->intent_code = 0;
   }
-  h->datatype = (gint16) tess_nifti_datatype (dtype);
-  h->bitpix = (gint16) (8 * tess_dtype_size (dtype));
+  h->datatype = (gint16)tess_nifti_datatype (dtype);
+  h->bitpix = (gint16)(8 * tess_dtype_size (dtype));
   h->scl_slope = tess_volume_slope (volume);
   h->scl_inter = tess_volume_intercept (volume);
   header->version = needs_nifti2 (h, volume) ? 2 : 1;
@@ -92,11 +92,11 @@ write_voxels (TessVolume *volume, TessAtomicFile *file, TessProgress *progress, 
     if (!tess_progress_check (progress, error))
       return FALSE;
     if (half)
-      widen_halfs ((const guint16 *) (const void *) (data + done), piece / 2, dtype == TESS_DTYPE_BF16, wide);
-    if (!tess_atomic_file_write (file, half ? (const void *) wide : data + done, half ? 2 * piece : piece, error))
+      widen_halfs ((const guint16 *)(const void *)(data + done), piece / 2, dtype == TESS_DTYPE_BF16, wide);
+    if (!tess_atomic_file_write (file, half ? (const void *)wide : data + done, half ? 2 * piece : piece, error))
       return FALSE;
     done += piece;
-    tess_progress_set (progress, (double) done / (double) n);
+    tess_progress_set (progress, (double)done / (double)n);
   }
   return TRUE;
 }
@@ -115,8 +115,8 @@ save_pair (TessVolume *volume, GByteArray *bytes, const char *path, TessProgress
   gsize n = strlen (path), ending = ends_in_gz (path) ? 7 : 4;
   gboolean capital = g_ascii_isupper (path[n - ending + 1]);
   const char *gz = path + n - ending + 4; /* "" or ".gz", as it was written */
-  g_autofree char *header_path = g_strdup_printf ("%.*s%s%s", (int) (n - ending), path, capital ? ".HDR" : ".hdr", gz);
-  g_autofree char *image_path = g_strdup_printf ("%.*s%s%s", (int) (n - ending), path, capital ? ".IMG" : ".img", gz);
+  g_autofree char *header_path = g_strdup_printf ("%.*s%s%s", (int)(n - ending), path, capital ? ".HDR" : ".hdr", gz);
+  g_autofree char *image_path = g_strdup_printf ("%.*s%s%s", (int)(n - ending), path, capital ? ".IMG" : ".img", gz);
   g_autoptr (TessAtomicFile) header_file = tess_atomic_file_new (header_path, ending == 7, error);
   g_autoptr (TessAtomicFile) image_file = header_file ? tess_atomic_file_new (image_path, ending == 7, error) : NULL;
 
@@ -147,7 +147,7 @@ tess_nifti_save (TessVolume *volume, const char *path, TessProgress *progress, G
   header.single = !pair;
   header.h.vox_offset = pair ? 0
                              : (header.version == 1 ? TESS_NIFTI1_SIZE : TESS_NIFTI2_SIZE) + 4 +
-                                   (header.extensions ? (gint64) header.extensions->len : 0);
+                                   (header.extensions ? (gint64)header.extensions->len : 0);
   bytes = tess_nifti_header_serialise (&header);
   tess_nifti_header_clear (&header);
   if (pair) {

@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#define PIECE ((gsize) 4 << 20) /* a multiple of every voxel size; between two pieces a cancel is noticed */
+#define PIECE ((gsize)4 << 20) /* a multiple of every voxel size; between two pieces a cancel is noticed */
 
-static const char *const endings[] = { ".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img" };
+static const char *const endings[] = {".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img"};
 
 /* Length of the name without its NIfTI ending, or 0 when it has none. */
 static gsize
@@ -58,7 +58,7 @@ tess_nifti_pair_half (const char *path, gboolean image)
   gboolean capital = g_ascii_isupper (path[n + 1]), gzip = strlen (path + n) > 4;
   const char *ending = image ? (capital ? ".IMG" : ".img") : (capital ? ".HDR" : ".hdr");
   const char *packed = capital ? ".GZ" : ".gz";
-  g_autofree char *plain = g_strdup_printf ("%.*s%s", (int) n, path, ending);
+  g_autofree char *plain = g_strdup_printf ("%.*s%s", (int)n, path, ending);
   g_autofree char *compressed = g_strconcat (plain, packed, NULL);
 
   if (gzip)
@@ -117,7 +117,7 @@ quads_to_doubles (const guint8 *in, gsize n, guint8 *out)
     double value;
 
     memcpy (&quad, in + 16 * i, 16);
-    value = (double) quad;
+    value = (double)quad;
     memcpy (out + 8 * i, &value, 8);
   }
 }
@@ -125,7 +125,8 @@ quads_to_doubles (const guint8 *in, gsize n, guint8 *out)
 /* Fills the volume from the stream, which stands on the first voxel, and reads on to the end of the file, so that a
  * compressed file's checksum has been compared. */
 static gboolean
-read_voxels (TessVolume *volume, TessStream *stream, gsize stored_size, gboolean swapped, TessProgress *progress, GError **error)
+read_voxels (TessVolume *volume, TessStream *stream, gsize stored_size, gboolean swapped, TessProgress *progress,
+             GError **error)
 {
   gsize size = tess_dtype_size (tess_volume_dtype (volume));
   gsize left = tess_volume_n_bytes (volume) / size * stored_size; /* bytes in the file */
@@ -145,7 +146,7 @@ read_voxels (TessVolume *volume, TessStream *stream, gsize stored_size, gboolean
       quads_to_doubles (in, piece / 16, out);
     out += piece / stored_size * size;
     left -= piece;
-    tess_progress_set (progress, (double) tess_stream_file_read (stream) / (double) tess_stream_file_size (stream));
+    tess_progress_set (progress, (double)tess_stream_file_read (stream) / (double)tess_stream_file_size (stream));
   }
   if (!tess_stream_is_gzip (stream))
     return TRUE;
@@ -158,14 +159,15 @@ read_voxels (TessVolume *volume, TessStream *stream, gsize stored_size, gboolean
 }
 
 static gboolean
-fits_file (TessStream *stream, guint64 offset, const gint64 dim[3], gint64 n_channels, gsize stored_size, GError **error)
+fits_file (TessStream *stream, guint64 offset, const gint64 dim[3], gint64 n_channels, gsize stored_size,
+           GError **error)
 {
   guint64 need = stored_size, most = tess_stream_max_size (stream);
   gboolean overflow = FALSE;
 
   for (int k = 0; k < 3; k++)
-    overflow |= __builtin_mul_overflow (need, (guint64) dim[k], &need);
-  overflow |= __builtin_mul_overflow (need, (guint64) n_channels, &need) || __builtin_add_overflow (need, offset, &need);
+    overflow |= __builtin_mul_overflow (need, (guint64)dim[k], &need);
+  overflow |= __builtin_mul_overflow (need, (guint64)n_channels, &need) || __builtin_add_overflow (need, offset, &need);
   if (overflow || need > most) {
     g_autofree char *name = g_filename_display_name (tess_stream_peek_path (stream));
 
@@ -186,17 +188,18 @@ add_warnings (TessVolume *volume, const TessNiftiHeader *header, gsize stored_si
   for (guint i = 0; i < warnings->len; i++)
     tess_volume_add_warning (volume, g_ptr_array_index (warnings, i));
   if (units == NIFTI_UNITS_METER || units == NIFTI_UNITS_MICRON)
-    tess_volume_add_warning (volume, units == NIFTI_UNITS_METER
-                                         ? _ ("The header gives lengths in metres; they are read as millimetres.")
-                                         : _ ("The header gives lengths in micrometres; they are read as millimetres."));
+    tess_volume_add_warning (volume,
+                             units == NIFTI_UNITS_METER
+                                 ? _ ("The header gives lengths in metres; they are read as millimetres.")
+                                 : _ ("The header gives lengths in micrometres; they are read as millimetres."));
   if (stored_size == 16)
     tess_volume_add_warning (volume, _ ("Stored as float128, read as float64."));
 }
 
 /* @stream stands on the first voxel of the file that holds them. */
 static TessVolume *
-load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, GPtrArray *warnings, TessProgress *progress,
-             GError **error)
+load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, GPtrArray *warnings,
+             TessProgress *progress, GError **error)
 {
   const char *path = tess_stream_peek_path (stream);
   g_autoptr (TessVolume) volume = NULL;
@@ -214,7 +217,8 @@ load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, 
   if (!tess_nifti_header_affine (header, &affine, warnings)) {
     g_autofree char *name = g_filename_display_name (path);
 
-    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: its header gives no usable voxel size; correct the header"), name);
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                 _ ("%s: its header gives no usable voxel size; correct the header"), name);
     return NULL;
   }
   tess_nifti_header_scaling (header, &slope, &intercept, warnings);
@@ -250,7 +254,7 @@ nifti_load (const char *path, TessProgress *progress, GError **error)
   g_autofree char *header_path = pair ? tess_nifti_pair_half (path, FALSE) : g_strdup (path);
   g_autoptr (TessStream) stream = tess_stream_open (header_path, error);
   g_autoptr (GPtrArray) warnings = g_ptr_array_new_with_free_func (g_free);
-  TessNiftiHeader header = { 0 };
+  TessNiftiHeader header = {0};
   TessVolume *volume = NULL;
 
   if (!stream)
@@ -262,33 +266,35 @@ nifti_load (const char *path, TessProgress *progress, GError **error)
 
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
                  pair ? _ ("%s: its header says that the voxels are in the same file; rename it to .nii")
-                      : _ ("%s: its header says that the voxels are in an .img file; rename it to .hdr and put the .img beside it"),
+                      : _ ("%s: its header says that the voxels are in an .img file; rename it to .hdr and put the "
+                           ".img beside it"),
                  name);
   } else if (pair) {
     g_autofree char *image_path = tess_nifti_pair_half (path, TRUE);
     g_autoptr (TessStream) image = tess_stream_open (image_path, error);
-    guint64 offset = (guint64) header.h.vox_offset;
+    guint64 offset = (guint64)header.h.vox_offset;
 
     if (image && offset <= tess_stream_max_size (image) ? tess_stream_skip (image, offset, error) : FALSE)
       volume = load_voxels (&header, image, offset, warnings, progress, error);
     else if (image && error && !*error) {
       g_autofree char *name = g_filename_display_name (image_path);
 
-      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: the file ends too early; it is incomplete, copy it again"), name);
+      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                   _ ("%s: the file ends too early; it is incomplete, copy it again"), name);
     }
   } else {
-    volume = load_voxels (&header, stream, (guint64) header.h.vox_offset, warnings, progress, error);
+    volume = load_voxels (&header, stream, (guint64)header.h.vox_offset, warnings, progress, error);
   }
   tess_nifti_header_clear (&header);
   return volume;
 }
 
 const TessFormat tess_format_nifti = {
-  .id = "nifti",
-  .name = "NIfTI",
-  .endings = ".nii .nii.gz .hdr .img",
-  .matches = nifti_matches,
-  .load = nifti_load,
-  .save = tess_nifti_save,
-  .stem = nifti_stem,
+    .id = "nifti",
+    .name = "NIfTI",
+    .endings = ".nii .nii.gz .hdr .img",
+    .matches = nifti_matches,
+    .load = nifti_load,
+    .save = tess_nifti_save,
+    .stem = nifti_stem,
 };

@@ -11,13 +11,13 @@ tess_affine_identity (void)
 TessAffine
 tess_affine_scale (double sx, double sy, double sz)
 {
-  return (TessAffine) { { { sx, 0, 0, 0 }, { 0, sy, 0, 0 }, { 0, 0, sz, 0 } } };
+  return (TessAffine){{{sx, 0, 0, 0}, {0, sy, 0, 0}, {0, 0, sz, 0}}};
 }
 
 TessAffine
 tess_affine_translate (double tx, double ty, double tz)
 {
-  return (TessAffine) { { { 1, 0, 0, tx }, { 0, 1, 0, ty }, { 0, 0, 1, tz } } };
+  return (TessAffine){{{1, 0, 0, tx}, {0, 1, 0, ty}, {0, 0, 1, tz}}};
 }
 
 /* First @b, then @a. */
@@ -161,9 +161,9 @@ nearest_rotation (const TessAffine *a, double r[3][3])
 void
 tess_affine_orientation (const TessAffine *a, char codes[4])
 {
-  static const char letters[3][2] = { { 'L', 'R' }, { 'P', 'A' }, { 'I', 'S' } };
+  static const char letters[3][2] = {{'L', 'R'}, {'P', 'A'}, {'I', 'S'}};
   double r[3][3], best[3];
-  gboolean done[3] = { FALSE, FALSE, FALSE }, taken[3] = { FALSE, FALSE, FALSE };
+  gboolean done[3] = {FALSE, FALSE, FALSE}, taken[3] = {FALSE, FALSE, FALSE};
 
   nearest_rotation (a, r);
   for (int k = 0; k < 3; k++)
@@ -189,8 +189,10 @@ tess_affine_orientation (const TessAffine *a, char codes[4])
  * tess_grid_respace:
  * @spacing: mm, each > 0
  *
- * round (dim * old / new) voxels an axis (half to even, as Python's round), at least one, each of exactly @spacing.
- * The outer corner of voxel (0,0,0), index -0.5, stays where it is; the far corner moves by at most half a new voxel.
+ * round (dim * old / new) voxels an axis (half to even, as Python's round), each of exactly @spacing. The outer corner
+ * of voxel (0,0,0), index -0.5, stays where it is; the far corner moves by at most half a new voxel. An axis thinner
+ * than half a new voxel gets one voxel with its centre on the middle of the axis: at the corner, the centre could
+ * lie outside the scan.
  */
 TessGrid
 tess_grid_respace (const TessGrid *grid, const double spacing[3])
@@ -200,12 +202,14 @@ tess_grid_respace (const TessGrid *grid, const double spacing[3])
 
   tess_affine_spacing (&grid->affine, old);
   for (int k = 0; k < 3; k++) {
-    double factor = spacing[k] / old[k];
+    double factor = spacing[k] / old[k], n = rint ((double)grid->dim[k] / factor);
+    double first =
+        n < 1.0 ? 0.5 * (double)(grid->dim[k] - 1) : 0.5 * factor - 0.5; /* centre of the first voxel, old index */
 
-    out.dim[k] = (gint64) CLAMP (rint ((double) grid->dim[k] / factor), 1.0, 0x1p40);
+    out.dim[k] = (gint64)CLAMP (n, 1.0, 0x1p40);
     for (int r = 0; r < 3; r++) {
       out.affine.m[r][k] = grid->affine.m[r][k] * factor;
-      out.affine.m[r][3] += 0.5 * (out.affine.m[r][k] - grid->affine.m[r][k]);
+      out.affine.m[r][3] += first * grid->affine.m[r][k];
     }
   }
   return out;
@@ -221,8 +225,8 @@ tess_grid_corner_offset (const TessGrid *a, const TessGrid *b)
     double pa[3], pb[3], distance;
 
     for (int k = 0; k < 3; k++) {
-      pa[k] = (corner >> k & 1) ? (double) a->dim[k] - 0.5 : -0.5;
-      pb[k] = (corner >> k & 1) ? (double) b->dim[k] - 0.5 : -0.5;
+      pa[k] = (corner >> k & 1) ? (double)a->dim[k] - 0.5 : -0.5;
+      pb[k] = (corner >> k & 1) ? (double)b->dim[k] - 0.5 : -0.5;
     }
     tess_affine_apply (&a->affine, pa, pa);
     tess_affine_apply (&b->affine, pb, pb);

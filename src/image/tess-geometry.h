@@ -37,7 +37,8 @@ gboolean   tess_affine_equal       (const TessAffine *a, const TessAffine *b, do
 void       tess_affine_orientation (const TessAffine *a, char codes[4]);
 
 /* The grid that covers the same field of view at another spacing: round (dim*old/new) voxels an axis, at least 1,
- * and the same outer corner (voxel edges, not centres, coincide). */
+ * and the same outer corner (voxel edges, not centres, coincide); an axis thinner than half a new voxel: one voxel
+ * around its middle. */
 TessGrid   tess_grid_respace       (const TessGrid *grid, const double spacing[3]);
 gboolean   tess_grid_equal         (const TessGrid *a, const TessGrid *b, double tolerance_mm); /* dims and all 8 corners */
 double     tess_grid_corner_offset (const TessGrid *a, const TessGrid *b); /* largest distance of corresponding corners, mm */

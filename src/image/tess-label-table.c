@@ -48,14 +48,14 @@ tess_label_table_unref (TessLabelTable *table)
 static void
 distinct_colour (guint i, guint8 rgba[4])
 {
-  double hue = fmod (0.0 + (double) i * 0.618033988749895, 1.0) * 6.0;
+  double hue = fmod (0.0 + (double)i * 0.618033988749895, 1.0) * 6.0;
   double value = (i / 8) % 2 ? 0.72 : 0.96, saturation = (i / 16) % 2 ? 0.5 : 0.78;
 
   for (int c = 0; c < 3; c++) {
     double k = fmod ((c == 0 ? 5.0 : c == 1 ? 3.0 : 1.0) + hue, 6.0);
     double level = value - value * saturation * CLAMP (MIN (k, 4.0 - k), 0.0, 1.0);
 
-    rgba[c] = (guint8) (level * 255.0 + 0.5);
+    rgba[c] = (guint8)(level * 255.0 + 0.5);
   }
   rgba[3] = 255;
 }
@@ -85,7 +85,7 @@ tess_label_table_add (TessLabelTable *table, gint64 value, const char *name, con
   guint at = lower_bound (table, value);
   TessLabel *label;
 
-  if (at < table->labels->len && ((TessLabel *) g_ptr_array_index (table->labels, at))->value == value) {
+  if (at < table->labels->len && ((TessLabel *)g_ptr_array_index (table->labels, at))->value == value) {
     label = g_ptr_array_index (table->labels, at);
     g_free (label->name);
   } else {
@@ -93,7 +93,7 @@ tess_label_table_add (TessLabelTable *table, gint64 value, const char *name, con
     label->value = value;
     if (!rgba && value != 0)
       distinct_colour (table->labels->len - (tess_label_table_find (table, 0) ? 1 : 0), label->rgba);
-    g_ptr_array_insert (table->labels, (gint) at, label);
+    g_ptr_array_insert (table->labels, (gint)at, label);
   }
   label->name = g_strdup (name ? name : "");
   if (rgba)

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdatomic.h>
 
-#define BLOCK ((gsize) 16384) /* fixed: results do not depend on the number of threads */
+#define BLOCK ((gsize)16384) /* fixed: results do not depend on the number of threads */
 #define MAX_LABELS 65536
 
 /* Of one block: count, mean and sum of squared deviations of the finite values. */
@@ -24,7 +24,7 @@ typedef struct {
 static Part
 summarise (const double *values, gsize n)
 {
-  Part part = { .min = INFINITY, .max = -INFINITY };
+  Part part = {.min = INFINITY, .max = -INFINITY};
   double sum = 0.0;
 
   for (gsize i = 0; i < n; i++) {
@@ -37,15 +37,15 @@ summarise (const double *values, gsize n)
     part.max = MAX (part.max, v);
     sum += v;
   }
-  part.n_not_finite = (gint64) n - part.n;
+  part.n_not_finite = (gint64)n - part.n;
   if (part.n == 0)
     return part;
-  part.mean = sum / (double) part.n;
+  part.mean = sum / (double)part.n;
   if (!isfinite (part.mean)) { /* the sum left a double's range */
     part.mean = 0.0;
     for (gsize i = 0; i < n; i++)
       if (isfinite (values[i]))
-        part.mean += values[i] / (double) part.n;
+        part.mean += values[i] / (double)part.n;
   }
   for (gsize i = 0; i < n; i++)
     if (isfinite (values[i]))
@@ -67,7 +67,7 @@ statistics_range (gsize begin, gsize end, gpointer user_data)
     job->parts[b] = summarise (values, n);
     done = atomic_fetch_add_explicit (&job->done, 1, memory_order_relaxed) + 1;
     if (begin == 0 && b % 64 == 0) /* one thread reports */
-      tess_progress_set (job->progress, (double) done / (double) job->n_blocks);
+      tess_progress_set (job->progress, (double)done / (double)job->n_blocks);
   }
 }
 
@@ -79,16 +79,17 @@ statistics_range (gsize begin, gsize end, gpointer user_data)
  * order with the formula of Chan, Golub and LeVeque (1979). Without any finite value all four are NaN.
  */
 gboolean
-tess_volume_statistics (const TessVolume *volume, gint64 channel, TessProgress *progress, TessStatistics *out, GError **error)
+tess_volume_statistics (const TessVolume *volume, gint64 channel, TessProgress *progress, TessStatistics *out,
+                        GError **error)
 {
-  gsize n_voxels = (gsize) tess_volume_n_voxels (volume);
-  Job job = { .volume = volume, .progress = progress };
+  gsize n_voxels = (gsize)tess_volume_n_voxels (volume);
+  Job job = {.volume = volume, .progress = progress};
   g_autofree Part *parts = NULL;
   double mean = 0.0, m2 = 0.0;
 
   g_return_val_if_fail (channel >= -1 && channel < tess_volume_n_channels (volume), FALSE);
-  job.first = channel < 0 ? 0 : (gsize) channel * n_voxels;
-  job.n = channel < 0 ? n_voxels * (gsize) tess_volume_n_channels (volume) : n_voxels;
+  job.first = channel < 0 ? 0 : (gsize)channel * n_voxels;
+  job.n = channel < 0 ? n_voxels * (gsize)tess_volume_n_channels (volume) : n_voxels;
   job.n_blocks = (job.n + BLOCK - 1) / BLOCK;
   job.parts = parts = g_new (Part, job.n_blocks);
   atomic_init (&job.done, 0);
@@ -96,10 +97,10 @@ tess_volume_statistics (const TessVolume *volume, gint64 channel, TessProgress *
   if (!tess_progress_check (progress, error))
     return FALSE;
 
-  *out = (TessStatistics) { .min = INFINITY, .max = -INFINITY };
+  *out = (TessStatistics){.min = INFINITY, .max = -INFINITY};
   for (gsize b = 0; b < job.n_blocks; b++) {
     const Part *part = &parts[b];
-    double n = (double) out->n_finite, k = (double) part->n;
+    double n = (double)out->n_finite, k = (double)part->n;
 
     out->n_not_finite += part->n_not_finite;
     if (part->n == 0)
@@ -115,14 +116,14 @@ tess_volume_statistics (const TessVolume *volume, gint64 channel, TessProgress *
     return TRUE;
   }
   out->mean = mean;
-  out->std = sqrt (m2 / (double) out->n_finite);
+  out->std = sqrt (m2 / (double)out->n_finite);
   return TRUE;
 }
 
 static int
 compare_int64 (gconstpointer a, gconstpointer b)
 {
-  gint64 x = *(const gint64 *) a, y = *(const gint64 *) b;
+  gint64 x = *(const gint64 *)a, y = *(const gint64 *)b;
 
   return (x > y) - (x < y);
 }
@@ -142,7 +143,7 @@ count_block (GHashTable *table, const double *values, gsize n, double *bad)
       *bad = value;
       return FALSE;
     }
-    key = (gint64) value;
+    key = (gint64)value;
     count = g_hash_table_lookup (table, &key);
     if (!count) {
       gint64 *pair = g_new (gint64, 2); /* the key, and the count behind it */
@@ -152,7 +153,7 @@ count_block (GHashTable *table, const double *values, gsize n, double *bad)
       g_hash_table_insert (table, pair, pair + 1);
       count = pair + 1;
     }
-    *count += (gint64) run;
+    *count += (gint64)run;
     i += run;
   }
   return TRUE;
@@ -163,7 +164,7 @@ tess_volume_label_counts (const TessVolume *volume, GArray **values, GArray **co
 {
   g_autoptr (GHashTable) table = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   g_autofree double *buffer = g_new (double, BLOCK);
-  gsize n = (gsize) (tess_volume_n_voxels (volume) * tess_volume_n_channels (volume));
+  gsize n = (gsize)(tess_volume_n_voxels (volume) * tess_volume_n_channels (volume));
   GHashTableIter iter;
   gpointer key;
   double bad = 0.0;
@@ -207,7 +208,7 @@ select_nth (float *values, gsize n, gsize k)
     float pivot;
 
     random = random * 1664525u + 1013904223u; /* a fixed sequence; no input meets its worst case by accident */
-    pivot = values[lo + (gsize) (((guint64) random * (guint64) (hi - lo + 1)) >> 32)];
+    pivot = values[lo + (gsize)(((guint64)random * (guint64)(hi - lo + 1)) >> 32)];
     for (;;) {
       while (values[i] < pivot)
         i++;
@@ -251,15 +252,15 @@ tess_percentile (float *values, gsize n, double q)
       values[valid++] = values[i];
   if (valid == 0 || isnan (q))
     return NAN;
-  position = CLAMP (q, 0.0, 100.0) / 100.0 * (double) (valid - 1);
-  k = MIN ((gsize) position, valid - 1);
-  fraction = position - (double) k;
+  position = CLAMP (q, 0.0, 100.0) / 100.0 * (double)(valid - 1);
+  k = MIN ((gsize)position, valid - 1);
+  fraction = position - (double)k;
   select_nth (values, valid, k);
   low = values[k];
   if (fraction <= 0.0 || k + 1 >= valid)
     return low;
   high = INFINITY;
   for (gsize i = k + 1; i < valid; i++)
-    high = MIN (high, (double) values[i]);
+    high = MIN (high, (double)values[i]);
   return low + (high - low) * fraction;
 }

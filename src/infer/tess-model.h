@@ -17,6 +17,7 @@ typedef struct {
 
 TessModel *tess_model_load (const char *path, GError **error); /* plan validated; every parameter present with its shape */
 void       tess_model_free (TessModel *model);
+/* The parameters and, with momentum, the optimiser's state besides (checkpoints only). */
 gboolean   tess_model_copy_params (TessModel *model, TessSession *session, gboolean momentum, GError **error);
 /* state_json NULL: no optimiser state. Atomic. */
 gboolean   tess_model_save (const char *path, const TessPlan *plan, TessSession *session, const char *provenance_json,

@@ -120,13 +120,15 @@ declare_conv (Build *b, const char *prefix, gboolean transposed, gint64 in, gint
   return layer;
 }
 
+/* The encoder's stages are PyTorch Sequentials of one block, hence the ".0" inside; the decoder's are the blocks. */
 static GArray *
-declare_stage (Build *b, const char *coder, guint stage, gint64 n_convs, gint64 in, gint64 out, const gint64 kernel[3])
+declare_stage (Build *b, const char *stages, guint stage, const char *inside, gint64 n_convs, gint64 in, gint64 out,
+               const gint64 kernel[3])
 {
   GArray *layers = g_array_new (FALSE, FALSE, sizeof (Layer));
 
   for (gint64 i = 0; i < n_convs; i++) {
-    g_autofree char *prefix = g_strdup_printf ("%s.stages.%u.convs.%d", coder, stage, (int)i);
+    g_autofree char *prefix = g_strdup_printf ("%s.%u%s.convs.%d", stages, stage, inside, (int)i);
     g_autofree char *conv = g_strconcat (prefix, ".conv", NULL);
     g_autofree char *gamma = g_strconcat (prefix, ".norm.weight", NULL);
     g_autofree char *beta = g_strconcat (prefix, ".norm.bias", NULL);
@@ -149,13 +151,13 @@ declare_params (Build *b)
 
   for (guint s = 0; s < spec->n_stages; s++)
     b->encoder[s] =
-        declare_stage (b, "encoder", s, spec->convs_encoder[s],
+        declare_stage (b, "encoder.stages", s, ".0", spec->convs_encoder[s],
                        s == 0 ? (gint64)spec->n_channels : spec->features[s - 1], spec->features[s], spec->kernel[s]);
   for (guint u = 0; u < n_up; u++) {
     guint s = n_up - 1 - u;
 
-    b->decoder[u] = declare_stage (b, "decoder", u, spec->convs_decoder[u], 2 * spec->features[s], spec->features[s],
-                                   spec->kernel[s]);
+    b->decoder[u] = declare_stage (b, "decoder.stages", u, "", spec->convs_decoder[u], 2 * spec->features[s],
+                                   spec->features[s], spec->kernel[s]);
   }
   for (guint u = 0; u < n_up; u++) {
     guint s = n_up - 1 - u;

@@ -5,14 +5,21 @@
 #include <float.h>
 #include <math.h>
 
-/* A label that competes at a voxel with the one that came first there. Chained, most recent first. */
-typedef struct {
-  guint64 bits;
-  double weight;
-  guint32 next; /* index into the pool, 0 = end */
-} Rival;
+/* The labels that compete at a voxel with the one that came first there lie side by side: a head, then its class's
+ * capacity of rivals. */
+typedef union {
+  struct {
+    guint64 seen; /* a bit of every rival's hash: most labels that are not here need no look at the rivals */
+    guint32 n, size_class;
+  } head;
+  struct {
+    guint64 bits;
+    double weight;
+  } rival;
+} Unit;
 
-#define RIVALS_FIRST_SIZE 4096u
+#define POOL_FIRST_SIZE 65536u
+#define N_SIZE_CLASSES 40u
 
 struct _TessReconstruction {
   TessDType dtype;
@@ -26,11 +33,12 @@ struct _TessReconstruction {
   guint8 *first;      /* value of the first patch there; the result once a voxel is settled */
   double *weight;     /* mean: of all patches; vote: of those that say `first`; 0 = nothing yet */
   double *difference; /* mean: sum of weight * (value - first) */
-  guint32 *rivals;    /* vote: head of the chain */
-  Rival *pool;
-  guint32 pool_size, pool_used, pool_free; /* pool_free: head of the chain of unused entries */
-  guint64 next_patch;                      /* patches come in order: G_MAXUINT64 once they did not */
-  gint64 settled_z;                        /* planes below have no rivals left */
+  guint32 *rivals;    /* vote: where its rivals are in the pool, 0 = none */
+  Unit *pool;
+  guint64 pool_size, pool_used;
+  guint32 unused[N_SIZE_CLASSES]; /* blocks given back, chained through head.n */
+  guint64 next_patch;             /* patches come in order: G_MAXUINT64 once they did not */
+  gint64 settled_z;               /* planes below have no rivals left */
   gboolean failed;
 };
 
@@ -310,46 +318,95 @@ bits_less (TessDType dtype, guint64 a, guint64 b)
   }
 }
 
-/* An unused entry's index, 0 when there is no memory for one. Entry 0 is never used. */
+/* 2 4 6 8 12 16 24 32 48 ... */
 static guint32
-rival_new (TessReconstruction *r)
+capacity (guint32 size_class)
 {
-  guint32 i = r->pool_free;
+  return size_class < 2 ? 2 * (size_class + 1) : (size_class % 2 ? 4u : 3u) << (size_class / 2);
+}
 
-  if (i != 0) {
-    r->pool_free = r->pool[i].next;
-    return i;
-  }
-  if (r->pool_used == r->pool_size) {
-    guint32 size = r->pool_size ? (guint32)MIN ((guint64)r->pool_size * 2, G_MAXUINT32) : RIVALS_FIRST_SIZE;
-    Rival *pool = size > r->pool_size ? g_try_renew (Rival, r->pool, size) : NULL;
+/* An empty block, 0 when there is no memory for one. Unit 0 is never used. */
+static guint32
+block_new (TessReconstruction *r, guint32 size_class)
+{
+  guint64 units = (guint64)capacity (size_class) + 1;
+  guint32 at = r->unused[size_class];
 
-    if (!pool)
-      return 0;
-    r->pool = pool;
-    r->pool_size = size;
-    r->pool_used = MAX (r->pool_used, 1);
+  if (at != 0)
+    r->unused[size_class] = r->pool[at].head.n;
+  else {
+    if (r->pool_size == 0 || r->pool_size - r->pool_used < units) {
+      guint64 size = MIN (MAX (r->pool_size * 3 / 2, POOL_FIRST_SIZE + units), G_MAXUINT32);
+      Unit *pool = size - r->pool_used >= units ? g_try_renew (Unit, r->pool, size) : NULL;
+
+      if (!pool)
+        return 0;
+      r->pool = pool;
+      r->pool_size = size;
+      r->pool_used = MAX (r->pool_used, 1);
+    }
+    at = (guint32)r->pool_used;
+    r->pool_used += units;
   }
-  return r->pool_used++;
+  r->pool[at].head.seen = 0;
+  r->pool[at].head.n = 0;
+  r->pool[at].head.size_class = size_class;
+  return at;
+}
+
+static void
+block_free (TessReconstruction *r, guint32 at)
+{
+  guint32 size_class = r->pool[at].head.size_class;
+
+  r->pool[at].head.n = r->unused[size_class];
+  r->unused[size_class] = at;
+}
+
+/* Room for one more rival at voxel i. */
+static guint32
+block_with_room (TessReconstruction *r, guint64 i)
+{
+  guint32 at = r->rivals[i], larger, size_class;
+
+  if (at == 0)
+    return r->rivals[i] = block_new (r, 0);
+  size_class = r->pool[at].head.size_class;
+  if (r->pool[at].head.n < capacity (size_class))
+    return at;
+  larger = size_class + 1 < N_SIZE_CLASSES ? block_new (r, size_class + 1) : 0;
+  if (larger == 0)
+    return 0;
+  memcpy (&r->pool[larger + 1], &r->pool[at + 1], r->pool[at].head.n * sizeof (Unit));
+  r->pool[larger].head.n = r->pool[at].head.n;
+  r->pool[larger].head.seen = r->pool[at].head.seen;
+  block_free (r, at);
+  return r->rivals[i] = larger;
 }
 
 static void
 vote_rival (TessReconstruction *r, guint64 i, guint64 bits, double weight)
 {
-  guint32 k = r->rivals[i];
+  guint64 hash = G_GUINT64_CONSTANT (1) << ((bits * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 58);
+  guint32 at = r->rivals[i];
+  Unit *head;
 
-  for (; k != 0; k = r->pool[k].next)
-    if (r->pool[k].bits == bits) {
-      r->pool[k].weight += weight;
-      return;
-    }
-  k = rival_new (r);
-  if (k == 0) {
+  if (at != 0 && (r->pool[at].head.seen & hash) != 0)
+    for (guint32 k = at + 1; k <= at + r->pool[at].head.n; k++)
+      if (r->pool[k].rival.bits == bits) {
+        r->pool[k].rival.weight += weight;
+        return;
+      }
+  at = block_with_room (r, i);
+  if (at == 0) {
     r->failed = TRUE;
     return;
   }
-  r->pool[k] = (Rival){bits, weight, r->rivals[i]};
-  r->rivals[i] = k;
+  head = &r->pool[at];
+  head->head.seen |= hash;
+  head->head.n++;
+  head[head->head.n].rival.bits = bits;
+  head[head->head.n].rival.weight = weight;
 }
 
 static void
@@ -369,25 +426,24 @@ vote_row (TessReconstruction *r, guint64 at, const guint8 *patch, const float *w
   }
 }
 
-/* The heaviest label of voxel i becomes `first`, of equally heavy ones the lowest; its rivals are free again. */
+/* The heaviest label of voxel i becomes `first`, of equally heavy ones the lowest; its rivals' memory is free again. */
 static void
 vote_settle (TessReconstruction *r, guint64 i)
 {
+  guint32 block = r->rivals[i];
   guint8 *at = r->first + i * r->item;
   guint64 best = bits_at (at, r->item);
   double weight = r->weight[i];
 
-  for (guint32 k = r->rivals[i], next; k != 0; k = next) {
-    Rival *rival = &r->pool[k];
+  for (guint32 k = block + 1; k <= block + r->pool[block].head.n; k++) {
+    guint64 bits = r->pool[k].rival.bits;
 
-    if (rival->weight > weight || (rival->weight == weight && bits_less (r->dtype, rival->bits, best))) {
-      best = rival->bits;
-      weight = rival->weight;
+    if (r->pool[k].rival.weight > weight || (r->pool[k].rival.weight == weight && bits_less (r->dtype, bits, best))) {
+      best = bits;
+      weight = r->pool[k].rival.weight;
     }
-    next = rival->next;
-    rival->next = r->pool_free;
-    r->pool_free = k;
   }
+  block_free (r, block);
   r->rivals[i] = 0;
   memcpy (at, &best, r->item);
 }

@@ -10,7 +10,6 @@
 #define MAX_DEPTH 8u
 #define DEPTH_BYTES (G_GUINT64_CONSTANT (512) << 20) /* of batches drawn ahead, unless even MIN_DEPTH takes more */
 #define LOADER_NICE 10
-#define CASES_AHEAD 2 /* decoded beyond the rotating pool, so that a case that enters it is there */
 
 typedef struct {
   TessBatch batch;
@@ -291,7 +290,7 @@ tess_loader_new (const TessLoaderOptions *options, GError **error)
 {
   TessLoader *loader = g_new0 (TessLoader, 1);
   const TessPlan *plan = options->plan;
-  guint pool = tess_schedule_pool (options->schedule);
+  guint pool = tess_schedule_pool (options->schedule), ahead = MAX (options->cases_ahead, 1);
   int nice = CLAMP (LOADER_NICE - getpriority (PRIO_PROCESS, 0), 0, LOADER_NICE); /* threads inherit it */
 
   tess_mutex_init (&loader->mutex);
@@ -308,14 +307,14 @@ tess_loader_new (const TessLoaderOptions *options, GError **error)
   loader->n_channels = plan->n_channels;
   loader->held = g_new0 (TessCase *, options->n_cases);
   loader->uses = g_new0 (guint, options->n_cases);
-  loader->max_held = pool + CASES_AHEAD;
+  loader->max_held = pool + ahead;
   if (!take_buffers (loader, error)) {
     tess_loader_free (loader);
     return NULL;
   }
   loader->max_lead = 2 * loader->batch * loader->depth;
   if (plan->training.pool_cases > 0) /* far enough to hold the whole window and to see who enters next */
-    loader->max_lead += 2 * (gint64) pool + CASES_AHEAD * plan->training.pool_patches;
+    loader->max_lead += 2 * (gint64) pool + ahead * plan->training.pool_patches;
   cursor_set (loader, &loader->claim, &options->start);
   loader->ahead = loader->claim;
 

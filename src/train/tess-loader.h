@@ -23,12 +23,13 @@ typedef struct {
 } TessBatch;
 
 /* Takes the schedule; borrows the cache. n_cases: of the data set. n_workers: 0 = chosen from n_threads, what the
- * trainer computes with. n_epochs: where the stream ends, 0 = never. validation_iterations: of the plan, or 0. */
+ * trainer computes with. cases_ahead: decoded beyond a rotating pool, so that a case that enters it is there; at least
+ * 1. n_epochs: where the stream ends, 0 = never. validation_iterations: of the plan, or 0. */
 typedef struct {
   const TessPlan *plan;
   TessSchedule   *schedule;
   TessCaseCache  *cache;
-  guint           n_cases, n_workers, n_threads;
+  guint           n_cases, n_workers, n_threads, cases_ahead;
   gint64          n_epochs, validation_iterations;
   TessBatchPosition start;
 } TessLoaderOptions;

@@ -5,7 +5,8 @@
 
 #include <math.h>
 
-#define POOL_SLACK 3 /* cases that may be decoded besides the pool: two ahead of it, one of the validation */
+#define CASES_AHEAD 2              /* decoded ahead of the rotating pool, where the budget allows */
+#define POOL_SLACK (CASES_AHEAD + 1) /* besides the pool: these and one of the validation; the planner's rule, too */
 
 static char *
 canonical_dir (const char *path)
@@ -261,7 +262,8 @@ fit_pool (TessTraining *t, const TessCase *c)
   if (!o->plan)
     return; /* tess_auto_plan has known it */
   fit = (gint64) MIN (budget / bytes, G_MAXINT32);
-  t->plan->training.pool_cases = fit >= (gint64) t->dataset->cases->len ? 0 : CLAMP (fit - POOL_SLACK, 1, n_train);
+  t->plan->training.pool_cases =
+    fit >= (gint64) t->dataset->cases->len ? 0 : CLAMP (MAX (fit - POOL_SLACK, MIN (fit, 2)), 1, n_train);
 }
 
 static gboolean
@@ -286,6 +288,12 @@ open_files (TessTraining *t, gboolean begun, GError **error)
   g_array_unref (t->trainer->history);
   t->trainer->history = history;
   t->trainer->n_resumed = history->len;
+  if (history->len > 0) {
+    const TessEpochRecord *last = &g_array_index (history, TessEpochRecord, history->len - 1);
+
+    memcpy (t->trainer->status.dice, last->dice, last->n_labels * sizeof (double));
+    t->trainer->status.val_loss = last->val_loss;
+  }
   tess_mutex_unlock (&t->trainer->mutex);
 
   t->cache = tess_case_cache_new (t->dataset, cases, budget);
@@ -293,6 +301,8 @@ open_files (TessTraining *t, gboolean begun, GError **error)
   if (!shown)
     return FALSE;
   fit_pool (t, shown);
+  t->cases_ahead = (guint) CLAMP ((gint64) MIN (budget / MAX (shown->bytes, 1), G_MAXINT32) - t->plan->training.pool_cases - 1,
+                                  1, CASES_AHEAD);
   /* plan.json comes last: where it is, the run can be resumed. */
   if (!begun && (!tess_run_folder_save_dataset (t->run, t->dataset, &t->run_dataset, error) ||
                  !tess_plan_save (t->plan, plan, error)))
@@ -312,6 +322,7 @@ open_loader (TessTraining *t, GError **error)
     .schedule = tess_schedule_new (t->plan, split->train, split->n_train, split->val, split->n_val),
     .cache = t->cache,
     .n_cases = t->dataset->cases->len,
+    .cases_ahead = t->cases_ahead,
     .n_threads = t->options->n_threads,
     .n_epochs = t->state.n_epochs,
     .validation_iterations = split->n_val > 0 ? t->plan->training.validation_iterations : 0,

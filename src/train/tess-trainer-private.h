@@ -59,6 +59,7 @@ typedef struct {
   gint64 *counts;       /* [n_classes][3]: tp, fp, fn */
 
   TessCaseCache *cache;
+  guint cases_ahead;
   TessLoader *loader;
   TessLiveView *view;
 

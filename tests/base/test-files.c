@@ -27,7 +27,7 @@ make_bytes (gsize n, guint32 seed)
 
   for (gsize i = 0; i < n; i++) {
     seed = seed * 1664525u + 1013904223u;
-    data[i] = (guint8) ((seed >> 24) & 0x1f);
+    data[i] = (guint8)((seed >> 24) & 0x1f);
   }
   return g_bytes_new_take (data, n);
 }
@@ -44,10 +44,11 @@ run_converter (GConverter *converter, const guint8 *data, gsize n)
     gsize in = 0, got = 0;
     g_autoptr (GError) error = NULL;
 
-    result = g_converter_convert (converter, data + used, n - used, piece, 1 << 16, G_CONVERTER_INPUT_AT_END, &in, &got, &error);
+    result = g_converter_convert (converter, data + used, n - used, piece, 1 << 16, G_CONVERTER_INPUT_AT_END, &in, &got,
+                                  &error);
     g_assert_no_error (error);
     used += in;
-    g_byte_array_append (out, piece, (guint) got);
+    g_byte_array_append (out, piece, (guint)got);
   } while (result != G_CONVERTER_FINISHED);
   return out;
 }
@@ -65,7 +66,7 @@ put (const char *path, const void *data, gsize n)
 {
   g_autoptr (GError) error = NULL;
 
-  g_file_set_contents (path, data, (gssize) n, &error);
+  g_file_set_contents (path, data, (gssize)n, &error);
   g_assert_no_error (error);
 }
 
@@ -83,7 +84,7 @@ slurp (const char *path, gsize step, GError **error)
   do {
     got = tess_stream_read (stream, piece, step, error);
     if (got > 0)
-      g_byte_array_append (all, piece, (guint) got);
+      g_byte_array_append (all, piece, (guint)got);
   } while (got > 0);
   if (got < 0)
     return NULL;
@@ -103,7 +104,7 @@ test_plain (void)
 {
   g_autofree char *path = in_folder ("plain");
   g_autoptr (GBytes) bytes = make_bytes (3 << 20, 1);
-  static const gsize steps[] = { 1000, 1 << 16, (1 << 20) + 7, 4 << 20 };
+  static const gsize steps[] = {1000, 1 << 16, (1 << 20) + 7, 4 << 20};
   guint8 piece[100];
   gsize n;
   const guint8 *data = g_bytes_get_data (bytes, &n);
@@ -131,7 +132,7 @@ test_gzip (void)
 {
   g_autofree char *path = in_folder ("packed");
   g_autoptr (GBytes) bytes = make_bytes ((2 << 20) + 333, 2);
-  static const gsize steps[] = { 997, 1 << 16, 8 << 20 };
+  static const gsize steps[] = {997, 1 << 16, 8 << 20};
   gsize n;
   const guint8 *data = g_bytes_get_data (bytes, &n);
 
@@ -158,15 +159,15 @@ test_members (void)
   guint32 seed = 9;
 
   for (int i = 0; i < 300; i++) {
-    gsize n = (gsize) (i * 37 % 4000);
+    gsize n = (gsize)(i * 37 % 4000);
     g_autoptr (GBytes) bytes = make_bytes (n, seed++);
-    const guint8 *data = n ? g_bytes_get_data (bytes, NULL) : (const guint8 *) "";
+    const guint8 *data = n ? g_bytes_get_data (bytes, NULL) : (const guint8 *)"";
     g_autoptr (GByteArray) packed = zlib_gzip (data, n, i % 10);
 
-    g_byte_array_append (plain, data, (guint) n);
+    g_byte_array_append (plain, data, (guint)n);
     g_byte_array_append (file, packed->data, packed->len);
   }
-  g_byte_array_append (file, (const guint8 *) "\0\0\0\0\0\0\0", 7); /* padding */
+  g_byte_array_append (file, (const guint8 *)"\0\0\0\0\0\0\0", 7); /* padding */
   put (path, file->data, file->len);
   for (gsize step = 1; step < 100000; step = step * 9 + 1) {
     g_autoptr (GError) error = NULL;
@@ -189,7 +190,7 @@ test_member_at_buffer_end (void)
 
   for (int offset = -30; offset <= 12; offset++) {
     /* The first member ends `offset` bytes behind the end of the first buffer; the name in its header pads it. */
-    gsize pad = (gsize) ((1 << 20) + offset) - first->len;
+    gsize pad = (gsize)((1 << 20) + offset) - first->len;
     g_autofree guint8 *name = g_malloc0 (pad);
     g_autoptr (GByteArray) file = g_byte_array_new (), got = NULL;
     g_autoptr (GError) error = NULL;
@@ -197,7 +198,7 @@ test_member_at_buffer_end (void)
     memset (name, 'n', pad - 1);
     g_byte_array_append (file, first->data, 10);
     file->data[3] |= 8; /* FNAME */
-    g_byte_array_append (file, name, (guint) pad);
+    g_byte_array_append (file, name, (guint)pad);
     g_byte_array_append (file, first->data + 10, first->len - 10);
     g_assert_cmpuint (file->len, ==, (1 << 20) + offset);
     g_byte_array_append (file, second->data, second->len);
@@ -312,7 +313,7 @@ test_atomic (void)
 static void
 test_atomic_large (void)
 {
-  static const gsize steps[] = { 1, 4093, 1 << 20, 5 << 20 };
+  static const gsize steps[] = {1, 4093, 1 << 20, 5 << 20};
   g_autofree char *path = in_folder ("large");
   g_autoptr (GBytes) bytes = make_bytes (3 << 20, 8);
   const guint8 *data = g_bytes_get_data (bytes, NULL);
@@ -334,7 +335,7 @@ test_atomic_large (void)
         g_autoptr (GZlibDecompressor) d = g_zlib_decompressor_new (G_ZLIB_COMPRESSOR_FORMAT_GZIP);
 
         g_assert_cmpuint (size, <, n);
-        back = run_converter (G_CONVERTER (d), (const guint8 *) raw, size);
+        back = run_converter (G_CONVERTER (d), (const guint8 *)raw, size);
         assert_same (back, data, n);
       } else {
         g_assert_cmpmem (raw, size, data, n);

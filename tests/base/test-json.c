@@ -32,10 +32,12 @@ test_getters (void)
 {
   g_autoptr (JsonNode) node = NULL;
   g_autoptr (GError) error = NULL;
-  JsonObject *o = parse_object ("{\"s\": \"x\", \"i\": 7, \"w\": 3.0, \"d\": 2.5, \"b\": true, \"o\": {}, \"a\": [1, 2.5], \"n\": null, \"big\": 1e300}", &node);
+  JsonObject *o = parse_object ("{\"s\": \"x\", \"i\": 7, \"w\": 3.0, \"d\": 2.5, \"b\": true, \"o\": {}, \"a\": [1, "
+                                "2.5], \"n\": null, \"big\": 1e300}",
+                                &node);
   const char *s = NULL;
-  gint64 i = -1, is[2] = { 0 };
-  double d = -1, ds[2] = { 0 };
+  gint64 i = -1, is[2] = {0};
+  double d = -1, ds[2] = {0};
   gboolean b = FALSE;
   JsonObject *child = NULL;
   JsonArray *array = NULL;
@@ -69,21 +71,22 @@ test_getters (void)
   g_assert_true (tess_json_int_opt (o, "f.json", "n", 0, 9, &i, &error) && i == 5);
   g_assert_true (tess_json_int_opt (o, "f.json", "i", 0, 9, &i, &error) && i == 7);
   assert_fails (tess_json_int_opt (o, "f.json", "s", 0, 9, &i, &error), &error, "\"s\" is not");
-  g_assert_true (tess_json_string_opt (o, "f.json", "n", &s, &error) && tess_json_double_opt (o, "f.json", "n", &d, &error) &&
-                 tess_json_bool_opt (o, "f.json", "n", &b, &error) && tess_json_object_opt (o, "f.json", "n", &child, &error) &&
-                 tess_json_array_opt (o, "f.json", "n", &array, &error));
+  g_assert_true (
+      tess_json_string_opt (o, "f.json", "n", &s, &error) && tess_json_double_opt (o, "f.json", "n", &d, &error) &&
+      tess_json_bool_opt (o, "f.json", "n", &b, &error) && tess_json_object_opt (o, "f.json", "n", &child, &error) &&
+      tess_json_array_opt (o, "f.json", "n", &array, &error));
 }
 
 static void
 test_refuses (void)
 {
-  static const char *const bad[] = { "", "   ", "{", "[1,", "{\"a\": 1", "nonsense", "{\"a\": \"\xff\"}", "{]" };
+  static const char *const bad[] = {"", "   ", "{", "[1,", "{\"a\": 1", "nonsense", "{\"a\": \"\xff\"}", "{]"};
   g_autoptr (GError) error = NULL;
   g_autoptr (GString) deep = g_string_new (NULL);
   g_autoptr (JsonNode) array = NULL;
   JsonObject *object;
   char *large;
-  gsize n = ((gsize) 64 << 20) + 1;
+  gsize n = ((gsize)64 << 20) + 1;
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
     assert_fails (tess_json_parse (bad[i], -1, "f.json", &error) != NULL, &error, "not JSON");
@@ -106,7 +109,7 @@ test_refuses (void)
   assert_fails (tess_json_root (array, "f.json", &object, &error), &error, "object");
   large = g_malloc (n);
   memset (large, ' ', n);
-  assert_fails (tess_json_parse (large, (gssize) n, "f.json", &error) != NULL, &error, "64 MB");
+  assert_fails (tess_json_parse (large, (gssize)n, "f.json", &error) != NULL, &error, "64 MB");
   g_free (large);
   assert_fails (tess_json_parse ("{\"a\": 1}\0x", 10, "f.json", &error) != NULL, &error, "not JSON");
 }
@@ -114,7 +117,7 @@ test_refuses (void)
 static void
 test_text (void)
 {
-  static const double values[] = { 0.1, 1.0 / 3.0, 1e300, -0.0, 5e-324, 123456789.0, 0.30000000000000004, 1e22 };
+  static const double values[] = {0.1, 1.0 / 3.0, 1e300, -0.0, 5e-324, 123456789.0, 0.30000000000000004, 1e22};
   g_autoptr (JsonNode) node = json_node_new (JSON_NODE_OBJECT), again = NULL;
   g_autoptr (GError) error = NULL;
   g_autofree char *text = NULL, *pretty = NULL;
@@ -152,7 +155,8 @@ static void
 test_file (void)
 {
   g_autofree char *folder = g_dir_make_tmp ("tess-json-XXXXXX", NULL);
-  g_autofree char *path = g_build_filename (folder, "a.json", NULL), *missing = g_build_filename (folder, "b.json", NULL);
+  g_autofree char *path = g_build_filename (folder, "a.json", NULL),
+                  *missing = g_build_filename (folder, "b.json", NULL);
   g_autoptr (JsonNode) node = tess_json_parse ("\xef\xbb\xbf{\"a\": [1, [2, 3]]}", -1, "x", NULL), again = NULL;
   g_autoptr (GError) error = NULL;
 

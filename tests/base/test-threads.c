@@ -31,14 +31,14 @@ test_for (void)
     for (guint threads = 1; threads <= 5; threads++)
       for (gsize least = 0; least < 12; least += 5) {
         g_autofree atomic_int *touched = g_new0 (atomic_int, n + 1);
-        Cover cover = { .touched = touched };
+        Cover cover = {.touched = touched};
 
         tess_parallel_set_threads (threads);
         g_assert_cmpuint (tess_parallel_get_threads (), ==, threads);
         tess_parallel_for (n, least, cover_cb, &cover);
         for (gsize i = 0; i < n; i++)
           g_assert_cmpint (touched[i], ==, 1);
-        g_assert_cmpuint ((guint) cover.shares, <=, MIN (threads, MAX (1, n / MAX (least, 1))));
+        g_assert_cmpuint ((guint)cover.shares, <=, MIN (threads, MAX (1, n / MAX (least, 1))));
       }
   tess_parallel_set_threads (0);
   g_assert_cmpuint (tess_parallel_get_threads (), ==, tess_parallel_n_cores ());
@@ -51,7 +51,7 @@ block_cb (gsize begin, gsize end, gpointer user_data)
   double sum = 0.0;
 
   for (gsize i = begin; i < end; i++)
-    sum += (double) values[i] * 1e-3 + 1e9 * (double) (values[i] > 0.5f);
+    sum += (double)values[i] * 1e-3 + 1e9 * (double)(values[i] > 0.5f);
   return sum;
 }
 
@@ -63,7 +63,7 @@ test_sum (void)
   double first = 0.0;
 
   for (gsize i = 0; i < n; i++)
-    values[i] = tess_philox_unit (tess_philox (1, 0, 0, 0, (uint32_t) i).v[0]);
+    values[i] = tess_philox_unit (tess_philox (1, 0, 0, 0, (uint32_t)i).v[0]);
   for (guint threads = 1; threads <= 7; threads++) {
     double sum;
 
@@ -83,23 +83,23 @@ settings_cb (gpointer data)
   int *out = data;
 
   errno = 0;
-  out[0] = getpriority (PRIO_PROCESS, (id_t) gettid ());
-  out[1] = (int) tess_parallel_get_threads ();
+  out[0] = getpriority (PRIO_PROCESS, (id_t)gettid ());
+  out[1] = (int)tess_parallel_get_threads ();
   tess_parallel_set_threads (3);
-  out[2] = (int) tess_parallel_get_threads ();
+  out[2] = (int)tess_parallel_get_threads ();
 }
 
 static void
 test_thread (void)
 {
-  int here = getpriority (PRIO_PROCESS, 0), out[3] = { 0 };
+  int here = getpriority (PRIO_PROCESS, 0), out[3] = {0};
   TessThread *thread;
 
   tess_parallel_set_threads (2);
   thread = tess_thread_new ("a name longer than the kernel takes", 5, settings_cb, out);
   tess_thread_join (thread);
   g_assert_cmpint (out[0], ==, MIN (here + 5, 19));
-  g_assert_cmpint (out[1], ==, (int) tess_parallel_n_cores ()); /* set per thread, not inherited */
+  g_assert_cmpint (out[1], ==, (int)tess_parallel_n_cores ()); /* set per thread, not inherited */
   g_assert_cmpint (out[2], ==, 3);
   g_assert_cmpuint (tess_parallel_get_threads (), ==, 2);
   g_assert_cmpint (getpriority (PRIO_PROCESS, 0), ==, here);
@@ -142,7 +142,7 @@ test_queue (void)
   TessThread *threads[4];
 
   for (int i = 0; i < 4; i++) {
-    workers[i] = (Worker) { .queue = queue, .first = i, .seen = seen };
+    workers[i] = (Worker){.queue = queue, .first = i, .seen = seen};
     threads[i] = tess_thread_new ("test", 0, i < 2 ? produce_cb : consume_cb, &workers[i]);
   }
   tess_thread_join (threads[0]);

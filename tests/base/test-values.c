@@ -16,10 +16,12 @@ test_dtype (void)
     gsize size;
     const char *name, *safetensors;
   } all[] = {
-    { TESS_DTYPE_U8, 1, "uint8", "U8" },      { TESS_DTYPE_I8, 1, "int8", "I8" },     { TESS_DTYPE_U16, 2, "uint16", "U16" },
-    { TESS_DTYPE_I16, 2, "int16", "I16" },    { TESS_DTYPE_U32, 4, "uint32", "U32" }, { TESS_DTYPE_I32, 4, "int32", "I32" },
-    { TESS_DTYPE_U64, 8, "uint64", "U64" },   { TESS_DTYPE_I64, 8, "int64", "I64" },  { TESS_DTYPE_F32, 4, "float32", "F32" },
-    { TESS_DTYPE_F64, 8, "float64", "F64" },  { TESS_DTYPE_F16, 2, "float16", "F16" }, { TESS_DTYPE_BF16, 2, "bfloat16", "BF16" },
+      {TESS_DTYPE_U8, 1, "uint8", "U8"},     {TESS_DTYPE_I8, 1, "int8", "I8"},
+      {TESS_DTYPE_U16, 2, "uint16", "U16"},  {TESS_DTYPE_I16, 2, "int16", "I16"},
+      {TESS_DTYPE_U32, 4, "uint32", "U32"},  {TESS_DTYPE_I32, 4, "int32", "I32"},
+      {TESS_DTYPE_U64, 8, "uint64", "U64"},  {TESS_DTYPE_I64, 8, "int64", "I64"},
+      {TESS_DTYPE_F32, 4, "float32", "F32"}, {TESS_DTYPE_F64, 8, "float64", "F64"},
+      {TESS_DTYPE_F16, 2, "float16", "F16"}, {TESS_DTYPE_BF16, 2, "bfloat16", "BF16"},
   };
   TessDType dtype = TESS_DTYPE_U8;
 
@@ -34,7 +36,7 @@ test_dtype (void)
   }
   g_assert_false (tess_dtype_from_name ("float", &dtype));
   g_assert_false (tess_dtype_from_name (NULL, &dtype));
-  g_assert_cmpuint (tess_dtype_size ((TessDType) 99), ==, 0);
+  g_assert_cmpuint (tess_dtype_size ((TessDType)99), ==, 0);
 }
 
 static void
@@ -43,18 +45,21 @@ test_format (void)
   static const struct {
     guint64 bytes;
     const char *text;
-  } bytes[] = { { 0, "0 B" }, { 999, "999 B" }, { 1000, "1.0 kB" }, { 3100000000ull, "3.1 GB" }, { 120400000, "120 MB" }, { 999600, "1.0 MB" } };
+  } bytes[] = {{0, "0 B"},        {999, "999 B"}, {1000, "1.0 kB"}, {3100000000ull, "3.1 GB"}, {120400000, "120 MB"},
+               {999600, "1.0 MB"}};
   static const struct {
     double seconds;
     const char *text;
-  } durations[] = { { 0, "0:00" }, { 41.2, "0:41" }, { 725, "12:05" }, { 3723, "1:02:03" }, { 59.6, "1:00" }, { -1, "-" } };
+  } durations[] = {{0, "0:00"}, {41.2, "0:41"}, {725, "12:05"}, {3723, "1:02:03"}, {59.6, "1:00"}, {-1, "-"}};
   static const struct {
     double value;
     guint significant;
     const char *text;
-  } numbers[] = { { 0.83150, 4, "0.8315" }, { 1.0, 4, "1" },      { 0, 3, "0" },           { -1024, 6, "-1024" }, { 12345.678, 3, "12346" },
-                  { 0.000123456, 3, "0.000123" }, { 1e-7, 3, "1e-07" }, { 2.5e12, 3, "2.5e+12" }, { 9.9996, 4, "10" },   { -0.5, 2, "-0.5" } };
-  const gint64 dims[3] = { 181, 217, 181 };
+  } numbers[] = {{0.83150, 4, "0.8315"}, {1.0, 4, "1"},           {0, 3, "0"},
+                 {-1024, 6, "-1024"},    {12345.678, 3, "12346"}, {0.000123456, 3, "0.000123"},
+                 {1e-7, 3, "1e-07"},     {2.5e12, 3, "2.5e+12"},  {9.9996, 4, "10"},
+                 {-0.5, 2, "-0.5"}};
+  const gint64 dims[3] = {181, 217, 181};
   g_autofree char *text = tess_format_dims (dims, 3);
 
   g_assert_cmpstr (text, ==, "181 x 217 x 181");
@@ -89,12 +94,14 @@ test_philox (void)
     uint64_t key;
     uint32_t expected[4];
   } known[] = {
-    { { 0, 0, 0, 0 }, 0, { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 } },
-    { { ~0u, ~0u, ~0u, ~0u }, ~(uint64_t) 0, { 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd } },
-    { { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344 }, 0x299f31d0a4093822ull, { 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 } },
+      {{0, 0, 0, 0}, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+      {{~0u, ~0u, ~0u, ~0u}, ~(uint64_t)0, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+      {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+       0x299f31d0a4093822ull,
+       {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
   };
   double sum = 0.0;
-  guint counts[7] = { 0 };
+  guint counts[7] = {0};
 
   for (guint i = 0; i < G_N_ELEMENTS (known); i++) {
     const uint32_t *c = known[i].counter;
@@ -121,7 +128,7 @@ test_philox (void)
 static void
 notify_cb (TessProgress *progress, double fraction, gpointer user_data)
 {
-  *(double *) user_data = fraction;
+  *(double *)user_data = fraction;
 }
 
 static void

@@ -28,17 +28,18 @@ run (const char *first, ...)
   g_autoptr (GPtrArray) args = g_ptr_array_new ();
   g_autofree char *program = g_test_build_filename (G_TEST_BUILT, "..", "src", "cli", "tessera-cli", NULL);
   g_autoptr (GError) error = NULL;
-  Run result = { 0 };
+  Run result = {0};
   va_list list;
   int status = 0;
 
   g_ptr_array_add (args, program);
   va_start (list, first);
   for (const char *arg = first; arg; arg = va_arg (list, const char *))
-    g_ptr_array_add (args, (gpointer) arg);
+    g_ptr_array_add (args, (gpointer)arg);
   va_end (list);
   g_ptr_array_add (args, NULL);
-  g_spawn_sync (folder, (char **) args->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL, &result.out, &result.err, &status, &error);
+  g_spawn_sync (folder, (char **)args->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL, &result.out, &result.err, &status,
+                &error);
   g_assert_no_error (error);
   g_assert_true (g_spawn_check_wait_status (status, &error) || error->domain == G_SPAWN_EXIT_ERROR); /* no signal */
   result.code = error ? error->code : 0;
@@ -62,12 +63,12 @@ assert_one_line (const Run *r, const char *name)
 static TessVolume *
 make_volume (void)
 {
-  const gint64 dim[3] = { 3, 4, 5 };
-  TessAffine affine = { { { 0, -2, 0, 7 }, { 1.5, 0, 0, 8 }, { 0, 0, 3, 9 } } };
+  const gint64 dim[3] = {3, 4, 5};
+  TessAffine affine = {{{0, -2, 0, 7}, {1.5, 0, 0, 8}, {0, 0, 3, 9}}};
   TessVolume *volume = tess_volume_new (TESS_DTYPE_I16, dim, 2, &affine, NULL);
 
   for (int i = 0; i < 120; i++)
-    ((gint16 *) tess_volume_data_mut (volume))[i] = (gint16) (i - 20);
+    ((gint16 *)tess_volume_data_mut (volume))[i] = (gint16)(i - 20);
   tess_volume_set_scaling (volume, 0.5, 1);
   return volume;
 }
@@ -85,12 +86,13 @@ save (TessVolume *volume, const char *name)
 static void
 test_info_json (void)
 {
-  static const char *const keys[] = { "format", "dims", "channels", "dtype", "spacing", "affine", "orientation", "min", "max", "mean", "std", "warnings" };
+  static const char *const keys[] = {"format",      "dims", "channels", "dtype", "spacing", "affine",
+                                     "orientation", "min",  "max",      "mean",  "std",     "warnings"};
   g_autoptr (TessVolume) volume = make_volume ();
   g_autoptr (JsonNode) root = NULL;
   g_autoptr (GError) error = NULL;
   g_autoptr (GList) members = NULL;
-  g_auto (Run) r = { 0 };
+  g_auto (Run) r = {0};
   JsonObject *o;
   JsonArray *rows;
   gint64 dims[3];
@@ -108,10 +110,12 @@ test_info_json (void)
   for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
     g_assert_true (json_object_has_member (o, keys[i]));
   g_assert_cmpstr (json_object_get_string_member (o, "format"), ==, "nifti");
-  g_assert_true (tess_json_ints (o, "out", "dims", 1, 9, dims, 3, NULL) && dims[0] == 3 && dims[1] == 4 && dims[2] == 5);
+  g_assert_true (tess_json_ints (o, "out", "dims", 1, 9, dims, 3, NULL) && dims[0] == 3 && dims[1] == 4 &&
+                 dims[2] == 5);
   g_assert_cmpint (json_object_get_int_member (o, "channels"), ==, 2);
   g_assert_cmpstr (json_object_get_string_member (o, "dtype"), ==, "int16");
-  g_assert_true (tess_json_doubles (o, "out", "spacing", spacing, 3, NULL) && spacing[0] == 1.5 && spacing[1] == 2 && spacing[2] == 3);
+  g_assert_true (tess_json_doubles (o, "out", "spacing", spacing, 3, NULL) && spacing[0] == 1.5 && spacing[1] == 2 &&
+                 spacing[2] == 3);
   g_assert_cmpstr (json_object_get_string_member (o, "orientation"), ==, "ALS");
   rows = json_object_get_array_member (o, "affine");
   g_assert_cmpuint (json_array_get_length (rows), ==, 4);
@@ -120,17 +124,18 @@ test_info_json (void)
   g_assert_true (tess_json_double (o, "out", "min", &value, NULL) && value == -9);
   g_assert_true (tess_json_double (o, "out", "max", &value, NULL) && value == 50.5);
   g_assert_true (tess_json_double (o, "out", "mean", &value, NULL) && fabs (value - 20.75) < 1e-12);
-  g_assert_true (tess_json_double (o, "out", "std", &value, NULL) && fabs (value - 0.5 * sqrt ((120.0 * 120.0 - 1) / 12)) < 1e-9);
+  g_assert_true (tess_json_double (o, "out", "std", &value, NULL) &&
+                 fabs (value - 0.5 * sqrt ((120.0 * 120.0 - 1) / 12)) < 1e-9);
   g_assert_cmpuint (json_array_get_length (json_object_get_array_member (o, "warnings")), ==, 0);
 }
 
 static void
 test_info_card (void)
 {
-  const gint64 dim[3] = { 2, 2, 2 };
+  const gint64 dim[3] = {2, 2, 2};
   TessAffine affine = tess_affine_identity ();
   g_autoptr (TessVolume) volume = make_volume (), gaps = tess_volume_new (TESS_DTYPE_F32, dim, 1, &affine, NULL);
-  g_auto (Run) r = { 0 }, n = { 0 }, j = { 0 };
+  g_auto (Run) r = {0}, n = {0}, j = {0};
 
   save (volume, "a.nii");
   r = run ("info", "a.nii", NULL);
@@ -139,7 +144,7 @@ test_info_card (void)
   g_assert_nonnull (strstr (r.out, "1.5 x 2 x 3 mm"));
   g_assert_nonnull (strstr (r.out, "-9 to 50.5"));
   for (int i = 0; i < 8; i++)
-    ((float *) tess_volume_data_mut (gaps))[i] = NAN;
+    ((float *)tess_volume_data_mut (gaps))[i] = NAN;
   save (gaps, "nan.nii");
   n = run ("info", "nan.nii", NULL);
   g_assert_nonnull (strstr (n.out, "8 voxels are not numbers"));
@@ -150,7 +155,8 @@ test_info_card (void)
 static void
 test_failures (void)
 {
-  g_autofree char *text = g_build_filename (folder, "text.nii", NULL), *cut = g_build_filename (folder, "cut.nii.gz", NULL);
+  g_autofree char *text = g_build_filename (folder, "text.nii", NULL),
+                  *cut = g_build_filename (folder, "cut.nii.gz", NULL);
   g_autofree char *whole = g_build_filename (folder, "whole.nii.gz", NULL), *bytes = NULL;
   g_autoptr (TessVolume) volume = make_volume ();
   gsize n;
@@ -158,7 +164,7 @@ test_failures (void)
   g_file_set_contents (text, "words\n", -1, NULL);
   save (volume, "whole.nii.gz");
   g_file_get_contents (whole, &bytes, &n, NULL);
-  g_file_set_contents (cut, bytes, (gssize) n / 2, NULL);
+  g_file_set_contents (cut, bytes, (gssize)n / 2, NULL);
 #define FAILS(name, ...)                                                                                               \
   {                                                                                                                    \
     g_auto (Run) r = run (__VA_ARGS__, NULL);                                                                          \
@@ -184,10 +190,10 @@ test_failures (void)
 static void
 test_convert (void)
 {
-  static const char *const chain[] = { "c0.nii", "c1.nii.gz", "c2.hdr", "c3.img.gz", "c4.nii" };
+  static const char *const chain[] = {"c0.nii", "c1.nii.gz", "c2.hdr", "c3.img.gz", "c4.nii"};
   g_autoptr (TessVolume) volume = make_volume (), last = NULL;
   g_autofree char *path = g_build_filename (folder, "c4.nii", NULL);
-  g_auto (Run) json = { 0 };
+  g_auto (Run) json = {0};
   g_autoptr (GError) error = NULL;
   TessGrid a = tess_volume_grid (volume), b;
 
@@ -203,7 +209,8 @@ test_convert (void)
   b = tess_volume_grid (last);
   g_assert_true (tess_grid_equal (&a, &b, 0));
   g_assert_cmpfloat (tess_volume_slope (last), ==, 0.5);
-  g_assert_cmpmem (tess_volume_data (last), tess_volume_n_bytes (last), tess_volume_data (volume), tess_volume_n_bytes (volume));
+  g_assert_cmpmem (tess_volume_data (last), tess_volume_n_bytes (last), tess_volume_data (volume),
+                   tess_volume_n_bytes (volume));
   json = run ("convert", "c0.nii", "c9.nii", "--json", NULL);
   g_assert_nonnull (strstr (json.out, "\"output\": \"c9.nii\""));
 }

@@ -12,15 +12,15 @@ run (const char *line, const char *dir, char **out, char **err)
   GError *error = NULL;
   int status = 0;
 
-  g_ptr_array_add (argv, (char *) g_getenv ("TESSERA_TEST_CLI"));
+  g_ptr_array_add (argv, (char *)g_getenv ("TESSERA_TEST_CLI"));
   for (guint i = 0; words[i]; i++)
     g_ptr_array_add (argv, words[i]);
   if (dir) {
-    g_ptr_array_add (argv, (char *) "--out");
-    g_ptr_array_add (argv, (char *) dir);
+    g_ptr_array_add (argv, (char *)"--out");
+    g_ptr_array_add (argv, (char *)dir);
   }
   g_ptr_array_add (argv, NULL);
-  g_spawn_sync (NULL, (char **) argv->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL, out, err, &status, &error);
+  g_spawn_sync (NULL, (char **)argv->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL, out, err, &status, &error);
   g_assert_no_error (error);
   g_assert_true (WIFEXITED (status));
   return WEXITSTATUS (status);
@@ -70,7 +70,8 @@ test_make (void)
   g_assert_cmpuint (dataset->cases->len, ==, 3);
 
   /* The same scans on another number of threads. */
-  g_assert_cmpint (run ("phantom --cases 3 --test 2 --size 24,28,20 --seed 4 --threads 1 --json", b, &json, NULL), ==, 0);
+  g_assert_cmpint (run ("phantom --cases 3 --test 2 --size 24,28,20 --seed 4 --threads 1 --json", b, &json, NULL), ==,
+                   0);
   node = tess_json_parse (json, -1, "output", &error);
   g_assert_no_error (error);
   g_assert_cmpint (json_object_get_int_member (json_node_get_object (node), "cases"), ==, 3);
@@ -91,20 +92,20 @@ static void
 test_usage (void)
 {
   static const char *const lines[] = {
-    "phantom",
-    "phantom --cases 3",
-    "phantom --out x",
-    "phantom --out x --cases 0",
-    "phantom --out x --cases -4",
-    "phantom --out x --cases 10000000",
-    "phantom --out x --cases 3 --test -1",
-    "phantom --out x --cases 3 --size 64,64",
-    "phantom --out x --cases 3 --size 2",
-    "phantom --out x --cases 3 --size 100000",
-    "phantom --out x --cases 3 --size big",
-    "phantom --out x --cases 3 extra",
-    "phantom --out x --cases many",
-    "phantom --out x --cases 3 --colour red",
+      "phantom",
+      "phantom --cases 3",
+      "phantom --out x",
+      "phantom --out x --cases 0",
+      "phantom --out x --cases -4",
+      "phantom --out x --cases 10000000",
+      "phantom --out x --cases 3 --test -1",
+      "phantom --out x --cases 3 --size 64,64",
+      "phantom --out x --cases 3 --size 2",
+      "phantom --out x --cases 3 --size 100000",
+      "phantom --out x --cases 3 --size big",
+      "phantom --out x --cases 3 extra",
+      "phantom --out x --cases many",
+      "phantom --out x --cases 3 --colour red",
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (lines); i++) {

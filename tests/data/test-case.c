@@ -11,7 +11,7 @@
 #define N_CASES 6u
 
 static const char json_text[] =
-  "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 1, \"b\": 2}}";
+    "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 1, \"b\": 2}}";
 
 /* N_CASES scans of 9 x 8 x 5 int16 voxels and labels: each about 1.5 kB decoded. */
 static TessDataset *
@@ -26,7 +26,7 @@ make_dataset (const char *root)
     g_autofree char *label = g_strdup_printf ("labelsTr/c%u.nii.gz", i);
     Fill fill = IMAGE_FILL;
 
-    fill.base += (int) i;
+    fill.base += (int)i;
     write_volume (root, image, fill);
     write_volume (root, label, LABEL_FILL);
   }
@@ -80,7 +80,7 @@ test_load (void)
 static void
 test_even (void)
 {
-  const gint64 dim[3] = { 50, 40, 30 };
+  const gint64 dim[3] = {50, 40, 30};
   TessAffine affine = tess_affine_identity ();
   g_autoptr (TessVolume) image = tess_volume_new (TESS_DTYPE_U8, dim, 1, &affine, NULL);
   g_autoptr (TessVolume) label = tess_volume_new (TESS_DTYPE_I16, dim, 1, &affine, NULL);
@@ -114,8 +114,8 @@ patch_file (const char *path, gsize at, int add)
   gsize n;
 
   g_assert_true (g_file_get_contents (path, &bytes, &n, NULL));
-  bytes[at % n] = (char) (bytes[at % n] + add);
-  g_assert_true (g_file_set_contents (path, bytes, (gssize) n, NULL));
+  bytes[at % n] = (char)(bytes[at % n] + add);
+  g_assert_true (g_file_set_contents (path, bytes, (gssize)n, NULL));
 }
 
 /* Whether loading wrote the file anew (then it differs from the mark). */
@@ -141,7 +141,7 @@ test_constants (void)
   g_autoptr (TessCase) first = tess_case_load (dataset, 0, NULL, NULL, NULL), other = NULL;
   gsize n, n_again;
   GError *error = NULL;
-  struct utimbuf old = { 1000000000, 1000000000 };
+  struct utimbuf old = {1000000000, 1000000000};
   Fill fill = IMAGE_FILL;
 
   load_and_compare (dataset, dir, first);
@@ -165,7 +165,7 @@ test_constants (void)
     g_clear_pointer (&again, g_free);
   }
   for (gsize cut = 0; cut < n; cut += 501) {
-    g_assert_true (g_file_set_contents (path, good, (gssize) cut, NULL));
+    g_assert_true (g_file_set_contents (path, good, (gssize)cut, NULL));
     load_and_compare (dataset, dir, first);
   }
   /* Another scan under the same name is not described by the file. */
@@ -188,7 +188,7 @@ test_forged (void)
   g_autofree char *bytes = NULL;
   g_autoptr (TessDataset) dataset = make_dataset (root);
   g_autoptr (TessCase) first = tess_case_load (dataset, 0, dir, NULL, NULL);
-  const guint64 bad[] = { 0, 2, 359, 360, G_MAXUINT64, 4 };
+  const guint64 bad[] = {0, 2, 359, 360, G_MAXUINT64, 4};
   gsize n, first_voxel = 8 + 71 + 48 + 3 * 4;
 
   g_assert_true (g_file_get_contents (path, &bytes, &n, NULL));
@@ -197,9 +197,9 @@ test_forged (void)
     gsize n_sum = 32;
 
     memcpy (bytes + first_voxel, &bad[i], 8);
-    g_checksum_update (sha, (const guchar *) bytes, (gssize) n - 32);
-    g_checksum_get_digest (sha, (guint8 *) bytes + n - 32, &n_sum);
-    g_assert_true (g_file_set_contents (path, bytes, (gssize) n, NULL));
+    g_checksum_update (sha, (const guchar *)bytes, (gssize)n - 32);
+    g_checksum_get_digest (sha, (guint8 *)bytes + n - 32, &n_sum);
+    g_assert_true (g_file_set_contents (path, bytes, (gssize)n, NULL));
     load_and_compare (dataset, dir, first);
   }
   remove_root (root);
@@ -299,7 +299,7 @@ run_workers (TessCaseCache *cache, gboolean same)
   TessThread *threads[8];
 
   for (guint i = 0; i < 8; i++) {
-    workers[i] = (Worker) { cache, i, same };
+    workers[i] = (Worker){cache, i, same};
     threads[i] = tess_thread_new ("worker", 0, worker_run, &workers[i]);
   }
   for (guint i = 0; i < 8; i++)

@@ -270,33 +270,33 @@ test_json_errors (void)
     const char *text, *says;
     int code;
   } cases[] = {
-    { "{\"labels\": {\"background\": 0, \"a\": 1}}", "\"channel_names\" is missing", TESS_ERROR_FORMAT },
-    { "{\"channel_names\": {}, \"labels\": {\"background\": 0, \"a\": 1}}", "0 channels", TESS_ERROR_UNSUPPORTED },
-    { "{\"channel_names\": {\"1\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 1}}", "\"1\"", TESS_ERROR_FORMAT },
-    { "{\"channel_names\": {\"0\": 5, \"1\": \"b\"}, \"labels\": {\"a\": 1}}", "\"0\"", TESS_ERROR_FORMAT },
-    { "{\"channel_names\": {\"0\": \"CT\"}}", "labels", TESS_ERROR_FORMAT },
-    { "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"whole\": [1, 2], \"core\": 2}}",
-      "\"whole\" is a region", TESS_ERROR_UNSUPPORTED },
-    { "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 1, \"ignore\": 2}}", "ignore",
-      TESS_ERROR_UNSUPPORTED },
-    { "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 2}}", "value 1", TESS_ERROR_FORMAT },
-    { "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 1, \"b\": 1}}", "same value",
-      TESS_ERROR_FORMAT },
-    { "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 900}}", "900",
-      TESS_ERROR_UNSUPPORTED },
-    { "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": -1}}", "-1",
-      TESS_ERROR_UNSUPPORTED },
-    { "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 1.5}}", "whole number",
-      TESS_ERROR_FORMAT },
-    { "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": null}}", "whole number",
-      TESS_ERROR_FORMAT },
-    { "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": [{}]}}", "whole number",
-      TESS_ERROR_FORMAT },
-    { "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0}}", "besides", TESS_ERROR_FORMAT },
-    { "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 1}, \"file_ending\": 3}",
-      "file_ending", TESS_ERROR_FORMAT },
-    { "[1]", "dataset.json", TESS_ERROR_FORMAT },
-    { "{\"channel_names\"", "dataset.json", TESS_ERROR_FORMAT },
+      {"{\"labels\": {\"background\": 0, \"a\": 1}}", "\"channel_names\" is missing", TESS_ERROR_FORMAT},
+      {"{\"channel_names\": {}, \"labels\": {\"background\": 0, \"a\": 1}}", "0 channels", TESS_ERROR_UNSUPPORTED},
+      {"{\"channel_names\": {\"1\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 1}}", "\"1\"", TESS_ERROR_FORMAT},
+      {"{\"channel_names\": {\"0\": 5, \"1\": \"b\"}, \"labels\": {\"a\": 1}}", "\"0\"", TESS_ERROR_FORMAT},
+      {"{\"channel_names\": {\"0\": \"CT\"}}", "labels", TESS_ERROR_FORMAT},
+      {"{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"whole\": [1, 2], \"core\": 2}}",
+       "\"whole\" is a region", TESS_ERROR_UNSUPPORTED},
+      {"{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 1, \"ignore\": 2}}", "ignore",
+       TESS_ERROR_UNSUPPORTED},
+      {"{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 2}}", "value 1", TESS_ERROR_FORMAT},
+      {"{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 1, \"b\": 1}}", "same value",
+       TESS_ERROR_FORMAT},
+      {"{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 900}}", "900",
+       TESS_ERROR_UNSUPPORTED},
+      {"{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": -1}}", "-1",
+       TESS_ERROR_UNSUPPORTED},
+      {"{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 1.5}}", "whole number",
+       TESS_ERROR_FORMAT},
+      {"{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": null}}", "whole number",
+       TESS_ERROR_FORMAT},
+      {"{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": [{}]}}", "whole number",
+       TESS_ERROR_FORMAT},
+      {"{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0}}", "besides", TESS_ERROR_FORMAT},
+      {"{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": 1}, \"file_ending\": 3}",
+       "file_ending", TESS_ERROR_FORMAT},
+      {"[1]", "dataset.json", TESS_ERROR_FORMAT},
+      {"{\"channel_names\"", "dataset.json", TESS_ERROR_FORMAT},
   };
   g_autofree char *root = make_root ();
 
@@ -316,7 +316,7 @@ test_grids (void)
   g_autoptr (TessDataset) dataset = NULL;
   g_autoptr (TessVolume) label = NULL;
   Fill image = IMAGE_FILL, map = LABEL_FILL;
-  TessVolume *images[2] = { NULL, NULL };
+  TessVolume *images[2] = {NULL, NULL};
   char *const *paths;
   GError *error = NULL;
 
@@ -332,7 +332,7 @@ test_grids (void)
   image.shift_x = 1.5;
   write_volume (root, "imagesTr/a_0001.nii.gz", image);
   {
-    TessVolume *others[2] = { NULL, NULL };
+    TessVolume *others[2] = {NULL, NULL};
 
     g_assert_false (tess_load_images (paths, 2, NULL, others, &error));
     g_assert_null (others[0]);
@@ -364,7 +364,7 @@ test_grids (void)
   label = tess_load_label (label_path, images[0], 3, &error);
   g_assert_no_error (error);
   g_assert_cmpint (tess_volume_dtype (label), ==, TESS_DTYPE_U8);
-  g_assert_cmpint (((const guint8 *) tess_volume_data (label))[5], ==, 2);
+  g_assert_cmpint (((const guint8 *)tess_volume_data (label))[5], ==, 2);
   tess_volume_unref (images[0]);
   remove_root (root);
 }

@@ -11,7 +11,7 @@
 static void
 test_same (void)
 {
-  const gint64 size[3] = { 32, 32, 24 };
+  const gint64 size[3] = {32, 32, 24};
   TessVolume *image[4], *label[4];
 
   for (guint i = 0; i < 4; i++) {
@@ -36,7 +36,7 @@ test_same (void)
 static void
 test_contents (void)
 {
-  const gint64 size[3] = { 64, 64, 48 };
+  const gint64 size[3] = {64, 64, 48};
 
   for (guint32 k = 0; k < 6; k++) {
     g_autoptr (TessVolume) image = NULL, label = NULL;
@@ -62,14 +62,14 @@ test_contents (void)
         if (l[i] == wanted) {
           n++;
           sum += v[i];
-          squares += (double) v[i] * v[i];
+          squares += (double)v[i] * v[i];
         }
-      mean = sum / (double) n;
-      std = sqrt (squares / (double) n - mean * mean);
+      mean = sum / (double)n;
+      std = sqrt (squares / (double)n - mean * mean);
       for (gint64 i = 0; i < tess_volume_n_voxels (image); i++)
         near += l[i] != wanted && fabs (v[i] - mean) < 2.0 * std;
-      g_test_message ("scan %u label %d: %d voxels, %.0f +- %.0f HU, %d others as bright", k, wanted, (int) n, mean,
-                      std, (int) near);
+      g_test_message ("scan %u label %d: %d voxels, %.0f +- %.0f HU, %d others as bright", k, wanted, (int)n, mean, std,
+                      (int)near);
       g_assert_cmpint (n, >, 400);
       g_assert_cmpint (n, <, tess_volume_n_voxels (image) / 5);
       g_assert_true (mean > 60.0 && mean < 250.0);
@@ -85,7 +85,7 @@ test_write (void)
   g_autofree char *out = g_build_filename (root, "new", "phantoms", NULL);
   g_autofree char *held_out = g_build_filename (out, "imagesTs", "phantom_004_0000.nii.gz", NULL);
   g_autofree char *held_out_label = g_build_filename (out, "labelsTs", "phantom_004.nii.gz", NULL);
-  const TessPhantomOptions options = { .n_cases = 3, .n_test = 1, .size = { 24, 24, 20 }, .seed = 9 };
+  const TessPhantomOptions options = {.n_cases = 3, .n_test = 1, .size = {24, 24, 20}, .seed = 9};
   g_autoptr (TessProgress) progress = tess_progress_new ();
   g_autoptr (TessDataset) dataset = NULL;
   g_autoptr (TessVolume) image = NULL, label = NULL;

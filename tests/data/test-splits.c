@@ -66,7 +66,7 @@ test_kfold (void)
   g_assert_cmpuint (json_object_get_size (json_node_get_object (root)), ==, 9);
   json_object_iter_init (&iter, json_node_get_object (root));
   while (json_object_iter_next (&iter, &key, &node)) {
-    guint n = (guint) g_ascii_strtoull (key, NULL, 10);
+    guint n = (guint)g_ascii_strtoull (key, NULL, 10);
     JsonArray *folds = json_node_get_array (node);
     TessDataset *dataset = make_dataset ("/nowhere", n);
     TessSplit split;
@@ -74,7 +74,7 @@ test_kfold (void)
     for (guint f = 0; f < json_array_get_length (folds); f++) {
       JsonArray *expected = json_array_get_array_element (folds, f);
 
-      g_assert_true (tess_split_fold (dataset, (int) f, &split, &error));
+      g_assert_true (tess_split_fold (dataset, (int)f, &split, &error));
       g_assert_no_error (error);
       check_partition (&split, n);
       g_assert_cmpuint (split.n_val, ==, json_array_get_length (expected));
@@ -82,7 +82,7 @@ test_kfold (void)
         g_assert_cmpint (split.val[i], ==, json_array_get_int_element (expected, i));
       tess_split_clear (&split);
     }
-    g_assert_false (tess_split_fold (dataset, (int) json_array_get_length (folds), &split, &error));
+    g_assert_false (tess_split_fold (dataset, (int)json_array_get_length (folds), &split, &error));
     g_assert_error (error, TESS_ERROR, TESS_ERROR_USAGE);
     g_clear_error (&error);
     free_dataset (dataset);
@@ -134,11 +134,11 @@ test_file (void)
   TessSplit split;
   GError *error = NULL;
 
-  g_assert_true (g_file_set_contents (
-    path,
-    "[{\"train\": [\"case_0005\", \"case_0001\", \"case_0001\"], \"val\": [\"case_0002\"]},\n"
-    "\t {\"train\": [\"case_0000\"],\n \"val\": [\"case_0003\", \"case_0004\"]}]",
-    -1, NULL));
+  g_assert_true (
+      g_file_set_contents (path,
+                           "[{\"train\": [\"case_0005\", \"case_0001\", \"case_0001\"], \"val\": [\"case_0002\"]},\n"
+                           "\t {\"train\": [\"case_0000\"],\n \"val\": [\"case_0003\", \"case_0004\"]}]",
+                           -1, NULL));
   g_assert_true (tess_split_fold (dataset, 0, &split, &error));
   g_assert_no_error (error);
   g_assert_cmpuint (split.n_train, ==, 2);
@@ -169,11 +169,11 @@ test_file (void)
 static void
 test_fraction (void)
 {
-  static const double bad[] = { 0.0, 1.0, -0.5, 2.0, NAN };
+  static const double bad[] = {0.0, 1.0, -0.5, 2.0, NAN};
   TessDataset *dataset = make_dataset ("/nowhere", 50), *two = make_dataset ("/nowhere", 2);
   TessSplit a, b;
   GError *error = NULL;
-  guint counts[50] = { 0 };
+  guint counts[50] = {0};
 
   g_assert_true (tess_split_fraction (dataset, 0.2, 1, &a, &error));
   check_partition (&a, 50);

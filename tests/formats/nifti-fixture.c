@@ -7,16 +7,16 @@
 NiftiFixture
 nifti_fixture (int datatype, int bits, gint64 nx, gint64 ny, gint64 nz)
 {
-  return (NiftiFixture) {
-    .version = 1,
-    .datatype = datatype,
-    .bits = bits,
-    .dim = { 3, nx, ny, nz, 1, 1, 1, 1 },
-    .pixdim = { 1, 2, 3, 4, 1, 1, 1, 1 },
-    .slope = 1,
-    .srow = { 2, 0, 0, -10, 0, 3, 0, -20, 0, 0, 4, -30 },
-    .sform_code = 1,
-    .units = 2,
+  return (NiftiFixture){
+      .version = 1,
+      .datatype = datatype,
+      .bits = bits,
+      .dim = {3, nx, ny, nz, 1, 1, 1, 1},
+      .pixdim = {1, 2, 3, 4, 1, 1, 1, 1},
+      .slope = 1,
+      .srow = {2, 0, 0, -10, 0, 3, 0, -20, 0, 0, 4, -30},
+      .sform_code = 1,
+      .units = 2,
   };
 }
 
@@ -24,14 +24,14 @@ static void
 put_int (GByteArray *out, gsize at, gint64 value, gsize size, gboolean big)
 {
   for (gsize i = 0; i < size; i++)
-    out->data[at + (big ? size - 1 - i : i)] = (guint8) ((guint64) value >> (8 * i));
+    out->data[at + (big ? size - 1 - i : i)] = (guint8)((guint64)value >> (8 * i));
 }
 
 static void
 put_real (GByteArray *out, gsize at, double value, gsize size, gboolean big)
 {
   if (size == 4) {
-    float f = (float) value;
+    float f = (float)value;
     guint32 u;
 
     memcpy (&u, &f, 4);
@@ -40,7 +40,7 @@ put_real (GByteArray *out, gsize at, double value, gsize size, gboolean big)
     guint64 u;
 
     memcpy (&u, &value, 8);
-    put_int (out, at, (gint64) u, 8, big);
+    put_int (out, at, (gint64)u, 8, big);
   }
 }
 
@@ -57,12 +57,12 @@ fill_1 (GByteArray *h, const NiftiFixture *f, gint64 offset)
   put_int (h, 68, f->intent, 2, b);
   put_int (h, 70, f->datatype, 2, b);
   put_int (h, 72, f->bits, 2, b);
-  put_real (h, 108, (double) offset, 4, b);
+  put_real (h, 108, (double)offset, 4, b);
   put_real (h, 112, f->slope, 4, b);
   put_real (h, 116, f->intercept, 4, b);
-  h->data[123] = (guint8) f->units;
+  h->data[123] = (guint8)f->units;
   if (f->description)
-    strncpy ((char *) h->data + 148, f->description, 79);
+    strncpy ((char *)h->data + 148, f->description, 79);
   put_int (h, 252, f->qform_code, 2, b);
   put_int (h, 254, f->sform_code, 2, b);
   for (gsize i = 0; i < 3; i++) {
@@ -91,7 +91,7 @@ fill_2 (GByteArray *h, const NiftiFixture *f, gint64 offset)
   put_real (h, 176, f->slope, 8, b);
   put_real (h, 184, f->intercept, 8, b);
   if (f->description)
-    strncpy ((char *) h->data + 240, f->description, 79);
+    strncpy ((char *)h->data + 240, f->description, 79);
   put_int (h, 344, f->qform_code, 4, b);
   put_int (h, 348, f->sform_code, 4, b);
   for (gsize i = 0; i < 3; i++) {
@@ -111,12 +111,12 @@ nifti_fixture_header (const NiftiFixture *f)
   gsize extension = f->extension ? (content + 8 + 15) / 16 * 16 : 0;
   GByteArray *h = g_byte_array_new ();
 
-  g_byte_array_set_size (h, (guint) (n + 4 + extension));
+  g_byte_array_set_size (h, (guint)(n + 4 + extension));
   memset (h->data, 0, h->len);
-  (f->version == 1 ? fill_1 : fill_2) (h, f, f->pair ? 0 : (gint64) h->len);
+  (f->version == 1 ? fill_1 : fill_2) (h, f, f->pair ? 0 : (gint64)h->len);
   if (f->extension) {
     h->data[n] = 1;
-    put_int (h, n + 4, (gint64) extension, 4, f->big_endian);
+    put_int (h, n + 4, (gint64)extension, 4, f->big_endian);
     put_int (h, n + 8, 6, 4, f->big_endian);
     memcpy (h->data + n + 12, g_bytes_get_data (f->extension, NULL), content);
   }
@@ -126,23 +126,23 @@ nifti_fixture_header (const NiftiFixture *f)
 void
 nifti_fixture_append (const NiftiFixture *f, GByteArray *bytes, const double *values, gsize n)
 {
-  gsize size = (gsize) f->bits / 8, at = bytes->len;
+  gsize size = (gsize)f->bits / 8, at = bytes->len;
 
-  g_byte_array_set_size (bytes, (guint) (at + n * size));
+  g_byte_array_set_size (bytes, (guint)(at + n * size));
   for (gsize i = 0; i < n; i++, at += size) {
     if (f->datatype == 16 || f->datatype == 64) {
       put_real (bytes, at, values[i], size, f->big_endian);
     } else if (f->datatype == 1536) {
-      __float128 quad = (__float128) values[i];
+      __float128 quad = (__float128)values[i];
       guint8 raw[16];
 
       memcpy (raw, &quad, 16);
       for (gsize k = 0; k < 16; k++)
         bytes->data[at + k] = raw[f->big_endian == (G_BYTE_ORDER == G_LITTLE_ENDIAN) ? 15 - k : k];
     } else if (values[i] >= 0x1p63) {
-      put_int (bytes, at, (gint64) (guint64) values[i], size, f->big_endian);
+      put_int (bytes, at, (gint64)(guint64)values[i], size, f->big_endian);
     } else {
-      put_int (bytes, at, (gint64) values[i], size, f->big_endian);
+      put_int (bytes, at, (gint64)values[i], size, f->big_endian);
     }
   }
 }
@@ -163,7 +163,7 @@ nifti_fixture_gzip (GByteArray *bytes)
                                   G_CONVERTER_INPUT_AT_END, &in, &got, &error);
     g_assert_no_error (error);
     used += in;
-    g_byte_array_append (out, piece, (guint) got);
+    g_byte_array_append (out, piece, (guint)got);
   } while (result != G_CONVERTER_FINISHED);
   return out;
 }
@@ -174,7 +174,8 @@ nifti_fixture_put (const char *path, GByteArray *bytes, gboolean gzip)
   g_autoptr (GByteArray) packed = gzip ? nifti_fixture_gzip (bytes) : g_byte_array_ref (bytes);
   g_autoptr (GError) error = NULL;
 
-  g_file_set_contents_full (path, (const char *) packed->data, (gssize) packed->len, G_FILE_SET_CONTENTS_NONE, 0600, &error);
+  g_file_set_contents_full (path, (const char *)packed->data, (gssize)packed->len, G_FILE_SET_CONTENTS_NONE, 0600,
+                            &error);
   g_assert_no_error (error);
 }
 

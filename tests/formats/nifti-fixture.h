@@ -15,11 +15,12 @@ typedef struct {
   GBytes *extension; /* the contents of one extension, code 6; NULL = none */
 } NiftiFixture;
 
-NiftiFixture nifti_fixture (int datatype, int bits, gint64 nx, gint64 ny, gint64 nz); /* NIfTI-1, little endian, sform scale 2,3,4 */
-GByteArray  *nifti_fixture_header (const NiftiFixture *fixture); /* up to the first voxel */
+NiftiFixture nifti_fixture (int datatype, int bits, gint64 nx, gint64 ny,
+                            gint64 nz);                         /* NIfTI-1, little endian, sform scale 2,3,4 */
+GByteArray *nifti_fixture_header (const NiftiFixture *fixture); /* up to the first voxel */
 /* n numbers as voxels of the fixture's type and byte order. */
-void         nifti_fixture_append (const NiftiFixture *fixture, GByteArray *bytes, const double *values, gsize n);
-void         nifti_fixture_put (const char *path, GByteArray *bytes, gboolean gzip);
-GByteArray  *nifti_fixture_gzip (GByteArray *bytes); /* by zlib */
-char        *nifti_fixture_folder (void);
-void         nifti_fixture_remove (const char *folder);
+void nifti_fixture_append (const NiftiFixture *fixture, GByteArray *bytes, const double *values, gsize n);
+void nifti_fixture_put (const char *path, GByteArray *bytes, gboolean gzip);
+GByteArray *nifti_fixture_gzip (GByteArray *bytes); /* by zlib */
+char *nifti_fixture_folder (void);
+void nifti_fixture_remove (const char *folder);

@@ -33,7 +33,7 @@ assert_refused (const char *path, TessError code)
   g_assert_cmpint (lseek (file, 0, SEEK_END), ==, 0);
   close (file);
   g_assert_null (volume);
-  if (!g_error_matches (error, TESS_ERROR, (int) code))
+  if (!g_error_matches (error, TESS_ERROR, (int)code))
     g_error ("%s: %s", path, error ? error->message : "no error");
   g_assert_true (g_str_has_prefix (error->message, folder));
   g_assert_null (strchr (error->message, '\n'));
@@ -64,13 +64,14 @@ small_file (NiftiFixture *f)
 static void
 test_not_nifti (void)
 {
-  g_autofree char *missing = in_folder ("missing.nii"), *sub = in_folder ("folder.nii"), *alone = in_folder ("alone.hdr");
+  g_autofree char *missing = in_folder ("missing.nii"), *sub = in_folder ("folder.nii"),
+                  *alone = in_folder ("alone.hdr");
   g_autoptr (GByteArray) text = g_byte_array_new (), empty = g_byte_array_new (), zeros = g_byte_array_new ();
   NiftiFixture f = nifti_fixture (4, 16, 4, 3, 2);
   g_autoptr (GByteArray) good = small_file (&f), pair = NULL;
 
   for (int i = 0; i < 100; i++)
-    g_byte_array_append (text, (const guint8 *) "just words\n", 11);
+    g_byte_array_append (text, (const guint8 *)"just words\n", 11);
   g_byte_array_set_size (zeros, 4000);
   memset (zeros->data, 0, 4000);
   put_refuse ("text.nii", text, FALSE, TESS_ERROR_FORMAT);
@@ -103,17 +104,18 @@ test_fields (void)
     int dim; /* index into dim, or -1 */
     gint64 value;
   } dims[] = {
-    { "no dimensions", 0, 0 },        { "eight dimensions", 0, 8 },   { "negative count", 0, -3 },
-    { "zero", 2, 0 },                 { "negative", 3, -5 },          { "2^31", 1, (gint64) 1 << 31 },
-    { "2^62", 2, (gint64) 1 << 62 },  { "most negative", 1, G_MININT64 },
+      {"no dimensions", 0, 0},      {"eight dimensions", 0, 8},
+      {"negative count", 0, -3},    {"zero", 2, 0},
+      {"negative", 3, -5},          {"2^31", 1, (gint64)1 << 31},
+      {"2^62", 2, (gint64)1 << 62}, {"most negative", 1, G_MININT64},
   };
   static const struct {
     int datatype;
     TessError code;
   } datatypes[] = {
-    { 0, TESS_ERROR_FORMAT },          { 1, TESS_ERROR_UNSUPPORTED },     { 128, TESS_ERROR_UNSUPPORTED },
-    { 2304, TESS_ERROR_UNSUPPORTED },  { 32, TESS_ERROR_UNSUPPORTED },    { 1792, TESS_ERROR_UNSUPPORTED },
-    { 2048, TESS_ERROR_UNSUPPORTED },  { 77, TESS_ERROR_FORMAT },         { -4, TESS_ERROR_FORMAT },
+      {0, TESS_ERROR_FORMAT},         {1, TESS_ERROR_UNSUPPORTED},  {128, TESS_ERROR_UNSUPPORTED},
+      {2304, TESS_ERROR_UNSUPPORTED}, {32, TESS_ERROR_UNSUPPORTED}, {1792, TESS_ERROR_UNSUPPORTED},
+      {2048, TESS_ERROR_UNSUPPORTED}, {77, TESS_ERROR_FORMAT},      {-4, TESS_ERROR_FORMAT},
   };
 
   for (int version = 1; version <= 2; version++) {
@@ -148,16 +150,16 @@ static void
 test_promises (void)
 {
   static const gint64 huge[][7] = {
-    { 32767, 32767, 32767, 32767, 32767, 32767, 32767 },
-    { 2000, 2000, 2000, 1, 1, 1, 1 },
-    { 200, 200, 200, 1, 1, 1, 1 },
+      {32767, 32767, 32767, 32767, 32767, 32767, 32767},
+      {2000, 2000, 2000, 1, 1, 1, 1},
+      {200, 200, 200, 1, 1, 1, 1},
   };
   g_autofree char *pages = NULL;
   struct rlimit limit, small;
 
   g_assert_cmpint (getrlimit (RLIMIT_AS, &limit), ==, 0);
   small = limit;
-  small.rlim_cur = (rlim_t) 2 << 30;
+  small.rlim_cur = (rlim_t)2 << 30;
   g_assert_true (g_file_get_contents ("/proc/self/statm", &pages, NULL, NULL));
   if (g_ascii_strtoull (pages, NULL, 10) < 1 << 18) /* sanitizers map terabytes and cannot be limited */
     g_assert_cmpint (setrlimit (RLIMIT_AS, &small), ==, 0);
@@ -179,7 +181,7 @@ test_promises (void)
 static void
 test_offsets (void)
 {
-  static const float offsets[] = { 1, 348, 351, 1e9f, 1e30f, -1, -352 };
+  static const float offsets[] = {1, 348, 351, 1e9f, 1e30f, -1, -352};
   NiftiFixture f = nifti_fixture (4, 16, 4, 3, 2);
   g_autoptr (GByteArray) bytes = small_file (&f);
   g_autofree char *path = in_folder ("zero.nii");
@@ -203,7 +205,7 @@ test_offsets (void)
 static void
 test_truncated (void)
 {
-  static const int versions[] = { 1, 2 };
+  static const int versions[] = {1, 2};
 
   for (guint v = 0; v < 2; v++) {
     NiftiFixture f = nifti_fixture (4, 16, 4, 3, 2);
@@ -218,7 +220,7 @@ test_truncated (void)
       g_byte_array_append (part, packed->data, n);
       put_refuse ("cut.nii.gz", part, FALSE, TESS_ERROR_FORMAT);
     }
-    for (guint n = 0; n < bytes->len; n += n > 340 ? 1 : 17) {
+    for (guint n = 0; n<bytes->len; n += n> 340 ? 1 : 17) {
       g_autoptr (GByteArray) part = g_byte_array_new ();
 
       g_byte_array_append (part, bytes->data, n);
@@ -250,7 +252,7 @@ test_cancel (void)
 
   g_byte_array_set_size (bytes, at + 300 * 300 * 200);
   for (guint i = at; i < bytes->len; i++)
-    bytes->data[i] = (guint8) (i * 7 / 5);
+    bytes->data[i] = (guint8)(i * 7 / 5);
   nifti_fixture_put (path, bytes, TRUE);
   tess_progress_cancel (early);
   g_assert_null (tess_volume_load (path, early, &error));
@@ -273,10 +275,11 @@ test_cancel (void)
 static void
 test_write_errors (void)
 {
-  const gint64 dim[3] = { 2, 2, 2 };
+  const gint64 dim[3] = {2, 2, 2};
   TessAffine affine = tess_affine_identity ();
   g_autoptr (TessVolume) volume = tess_volume_new (TESS_DTYPE_U8, dim, 1, &affine, NULL);
-  g_autofree char *nowhere = in_folder ("no/such/out.nii.gz"), *unknown = in_folder ("out.xyz"), *sub = in_folder ("sub.nii");
+  g_autofree char *nowhere = in_folder ("no/such/out.nii.gz"), *unknown = in_folder ("out.xyz"),
+                  *sub = in_folder ("sub.nii");
   g_autofree char *locked = in_folder ("locked"), *inside = g_build_filename (locked, "out.nii", NULL);
   g_autoptr (GError) error = NULL;
 
@@ -307,7 +310,7 @@ test_write_errors (void)
 static void
 test_mutations (void)
 {
-  static const guint8 special[] = { 0x00, 0x01, 0x7f, 0x80, 0xff };
+  static const guint8 special[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
   guint32 random = 1;
   guint loaded = 0, refused = 0;
   g_autofree char *path = in_folder ("mutant.nii");
@@ -331,7 +334,7 @@ test_mutations (void)
       at = (random >> 8) % (f.version == 1 ? 400u : 600u);
       random = random * 1664525u + 1013904223u;
       if (at < bytes->len)
-        bytes->data[at] = (random >> 30) ? special[(random >> 10) % G_N_ELEMENTS (special)] : (guint8) (random >> 10);
+        bytes->data[at] = (random >> 30) ? special[(random >> 10) % G_N_ELEMENTS (special)] : (guint8)(random >> 10);
     }
     nifti_fixture_put (path, bytes, FALSE);
     volume = tess_volume_load (path, NULL, &error);

@@ -49,8 +49,9 @@ compare (JsonObject *o, TessVolume *volume)
   g_assert_cmpstr (tess_dtype_name (tess_volume_dtype (volume)), ==, json_object_get_string_member (o, "dtype"));
   for (guint r = 0; r < 3; r++)
     for (guint k = 0; k < 4; k++)
-      g_assert_cmpfloat_with_epsilon (affine->m[r][k], json_node_get_double (json_array_get_element (json_array_get_array_element (rows, r), k)),
-                                      1e-5);
+      g_assert_cmpfloat_with_epsilon (
+          affine->m[r][k], json_node_get_double (json_array_get_element (json_array_get_array_element (rows, r), k)),
+          1e-5);
   tess_affine_orientation (affine, codes);
   g_assert_cmpstr (codes, ==, json_object_get_string_member (o, "orientation"));
   g_assert_cmpint (tess_volume_intent (volume) == TESS_INTENT_LABEL, ==, json_object_get_boolean_member (o, "label"));
@@ -117,20 +118,20 @@ test_header_fields (void)
       JsonObject *o = json_array_get_object_element (list, i);
       JsonArray *rows = json_object_get_array_member (o, "affine");
       NiftiFixture f = nifti_fixture (2, 8, 1, 1, 1);
-      double dim[8], zeros[600] = { 0 };
+      double dim[8], zeros[600] = {0};
       g_autoptr (GByteArray) bytes = NULL;
       g_autoptr (TessVolume) volume = NULL;
       g_autoptr (GError) error = NULL;
 
       doubles (o, "dim", dim, 8);
       for (int k = 0; k < 8; k++)
-        f.dim[k] = (gint64) dim[k];
+        f.dim[k] = (gint64)dim[k];
       doubles (o, "pixdim", f.pixdim, 8);
       doubles (o, "quatern", f.quatern, 3);
       doubles (o, "qoffset", f.qoffset, 3);
       doubles (o, "srow", f.srow, 12);
-      f.qform_code = (int) json_object_get_int_member (o, "qform_code");
-      f.sform_code = (int) json_object_get_int_member (o, "sform_code");
+      f.qform_code = (int)json_object_get_int_member (o, "qform_code");
+      f.sform_code = (int)json_object_get_int_member (o, "sform_code");
       f.version = version;
       f.big_endian = i % 2;
       bytes = nifti_fixture_header (&f);
@@ -143,7 +144,8 @@ test_header_fields (void)
           double expected = json_node_get_double (json_array_get_element (json_array_get_array_element (rows, r), k));
 
           if (!(fabs (tess_volume_affine (volume)->m[r][k] - expected) <= 1e-5))
-            g_error ("header %u: [%u][%u] is %.9g, nibabel says %.9g", i, r, k, tess_volume_affine (volume)->m[r][k], expected);
+            g_error ("header %u: [%u][%u] is %.9g, nibabel says %.9g", i, r, k, tess_volume_affine (volume)->m[r][k],
+                     expected);
         }
     }
   nifti_fixture_remove (folder);
@@ -153,9 +155,10 @@ test_header_fields (void)
 static void
 test_round_trip (void)
 {
-  static const char *const names[] = { "nifti/dtype/5D_small.nii", "nifti/dtype/example_nifti2.nii.gz", "nifti/dtype/with_extension.nii.gz",
-                                       "nifti/affine/shear.nii.gz", "nifti/ct/example_seg.nii.gz", "nifti/dtype/air.img.gz",
-                                       "nifti/dtype/minimal.nii.gz", "nifti/dtype/big.nii.gz" };
+  static const char *const names[] = {"nifti/dtype/5D_small.nii",          "nifti/dtype/example_nifti2.nii.gz",
+                                      "nifti/dtype/with_extension.nii.gz", "nifti/affine/shear.nii.gz",
+                                      "nifti/ct/example_seg.nii.gz",       "nifti/dtype/air.img.gz",
+                                      "nifti/dtype/minimal.nii.gz",        "nifti/dtype/big.nii.gz"};
   const char *root = g_getenv ("TESSERA_SHARED_DATA");
   g_autofree char *folder = NULL;
 
@@ -166,7 +169,8 @@ test_round_trip (void)
   folder = nifti_fixture_folder ();
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     for (int gzip = 0; gzip < 2; gzip++) {
-      g_autofree char *path = g_build_filename (root, names[i], NULL), *out = g_build_filename (folder, gzip ? "o.nii.gz" : "o.hdr", NULL);
+      g_autofree char *path = g_build_filename (root, names[i], NULL),
+                      *out = g_build_filename (folder, gzip ? "o.nii.gz" : "o.hdr", NULL);
       g_autoptr (GError) error = NULL;
       g_autoptr (TessVolume) a = tess_volume_load (path, NULL, &error), b = NULL;
 

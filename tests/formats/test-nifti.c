@@ -19,17 +19,17 @@ static const struct {
   TessDType dtype;
   double lo, hi;
 } types[] = {
-  { 2, 8, TESS_DTYPE_U8, 0, 255 },
-  { 256, 8, TESS_DTYPE_I8, -128, 127 },
-  { 512, 16, TESS_DTYPE_U16, 0, 65535 },
-  { 4, 16, TESS_DTYPE_I16, -32768, 32767 },
-  { 768, 32, TESS_DTYPE_U32, 0, 4294967295.0 },
-  { 8, 32, TESS_DTYPE_I32, -2147483648.0, 2147483647 },
-  { 1280, 64, TESS_DTYPE_U64, 0, 0x1p63 + 0x1p20 },
-  { 1024, 64, TESS_DTYPE_I64, -0x1p62, 0x1p61 },
-  { 16, 32, TESS_DTYPE_F32, -1.5e30, 2.5e-3 },
-  { 64, 64, TESS_DTYPE_F64, -1e300, 1.0 / 3.0 },
-  { 1536, 128, TESS_DTYPE_F64, -1e300, 1.0 / 3.0 },
+    {2, 8, TESS_DTYPE_U8, 0, 255},
+    {256, 8, TESS_DTYPE_I8, -128, 127},
+    {512, 16, TESS_DTYPE_U16, 0, 65535},
+    {4, 16, TESS_DTYPE_I16, -32768, 32767},
+    {768, 32, TESS_DTYPE_U32, 0, 4294967295.0},
+    {8, 32, TESS_DTYPE_I32, -2147483648.0, 2147483647},
+    {1280, 64, TESS_DTYPE_U64, 0, 0x1p63 + 0x1p20},
+    {1024, 64, TESS_DTYPE_I64, -0x1p62, 0x1p61},
+    {16, 32, TESS_DTYPE_F32, -1.5e30, 2.5e-3},
+    {64, 64, TESS_DTYPE_F64, -1e300, 1.0 / 3.0},
+    {1536, 128, TESS_DTYPE_F64, -1e300, 1.0 / 3.0},
 };
 
 #define NX 5
@@ -42,19 +42,21 @@ static void
 make_values (guint type, double values[N])
 {
   for (int i = 0; i < N; i++)
-    values[i] = types[type].datatype == 16 ? (float) (i * 0.37 - 9) : types[type].bits == 64 || types[type].datatype == 1536 ? i * 1000003.0 : i;
+    values[i] = types[type].datatype == 16                               ? (float)(i * 0.37 - 9)
+                : types[type].bits == 64 || types[type].datatype == 1536 ? i * 1000003.0
+                                                                         : i;
   if (types[type].lo < 0)
     for (int i = 1; i < N; i += 3)
       values[i] = -values[i];
-  values[0] = types[type].datatype == 16 ? (float) types[type].lo : types[type].lo;
-  values[N - 1] = types[type].datatype == 16 ? (float) types[type].hi : types[type].hi;
+  values[0] = types[type].datatype == 16 ? (float)types[type].lo : types[type].lo;
+  values[N - 1] = types[type].datatype == 16 ? (float)types[type].hi : types[type].hi;
 }
 
 static void
 assert_volume (TessVolume *volume, guint type, const double *values, double slope, double intercept)
 {
   const gint64 *dim = tess_volume_dim (volume);
-  TessAffine expected = { { { 2, 0, 0, -10 }, { 0, 3, 0, -20 }, { 0, 0, 4, -30 } } };
+  TessAffine expected = {{{2, 0, 0, -10}, {0, 3, 0, -20}, {0, 0, 4, -30}}};
   int i = 0;
 
   g_assert_true (dim[0] == NX && dim[1] == NY && dim[2] == NZ && tess_volume_n_channels (volume) == NC);
@@ -110,7 +112,7 @@ put_pair (NiftiFixture *f, const double *values, const char *header_path, const 
 static void
 test_all_types (void)
 {
-  static const char *const written[] = { "w.nii", "w.nii.gz", "w.hdr", "w.img.gz" };
+  static const char *const written[] = {"w.nii", "w.nii.gz", "w.hdr", "w.img.gz"};
   int count = 0;
 
   for (guint type = 0; type < G_N_ELEMENTS (types); type++)
@@ -178,7 +180,7 @@ test_scaling (void)
   static const struct {
     double slope, intercept, expected_slope, expected_intercept;
   } cases[] = {
-    { 0, 5, 1, 0 }, { NAN, 5, 1, 0 }, { INFINITY, 5, 1, 0 }, { 2, 5, 2, 5 }, { -1, 0, -1, 0 }, { 2, NAN, 2, 0 },
+      {0, 5, 1, 0}, {NAN, 5, 1, 0}, {INFINITY, 5, 1, 0}, {2, 5, 2, 5}, {-1, 0, -1, 0}, {2, NAN, 2, 0},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -200,11 +202,9 @@ test_shapes (void)
     gint64 dim[8];
     gint64 expected[3], channels;
   } cases[] = {
-    { { 1, 7, 0, 0, 0, 0, 0, 0 }, { 7, 1, 1 }, 1 },
-    { { 2, 3, 4, 0, 0, 0, 0, 0 }, { 3, 4, 1 }, 1 },
-    { { 4, 2, 3, 4, 1, 0, 0, 0 }, { 2, 3, 4 }, 1 },
-    { { 5, 1, 2, 3, 1, 3, 9, 9 }, { 1, 2, 3 }, 3 },
-    { { 7, 1, 2, 1, 2, 3, 1, 2 }, { 1, 2, 1 }, 12 },
+      {{1, 7, 0, 0, 0, 0, 0, 0}, {7, 1, 1}, 1},  {{2, 3, 4, 0, 0, 0, 0, 0}, {3, 4, 1}, 1},
+      {{4, 2, 3, 4, 1, 0, 0, 0}, {2, 3, 4}, 1},  {{5, 1, 2, 3, 1, 3, 9, 9}, {1, 2, 3}, 3},
+      {{7, 1, 2, 1, 2, 3, 1, 2}, {1, 2, 1}, 12},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -258,7 +258,7 @@ contents (const char *path, gsize *n)
   char *data;
 
   g_assert_true (g_file_get_contents (path, &data, n, NULL));
-  return (guint8 *) data;
+  return (guint8 *)data;
 }
 
 /* A file written from a NIfTI file keeps description, units, codes, quaternion, intent and extensions. */
@@ -312,10 +312,11 @@ test_keeps_header (void)
 static void
 test_derived (void)
 {
-  const gint64 dim[3] = { 6, 5, 4 }, other_dim[3] = { 3, 3, 3 };
+  const gint64 dim[3] = {6, 5, 4}, other_dim[3] = {3, 3, 3};
   NiftiFixture f = nifti_fixture (4, 16, 6, 5, 4);
-  TessAffine turn = { { { 0, -2, 0, 1 }, { 1.5, 0, 0, 2 }, { 0, 0, 3, 3 } } }, shear = turn;
-  g_autoptr (TessVolume) scan = NULL, label = NULL, moved = NULL, fresh = NULL, sheared = NULL, half = NULL, again = NULL;
+  TessAffine turn = {{{0, -2, 0, 1}, {1.5, 0, 0, 2}, {0, 0, 3, 3}}}, shear = turn;
+  g_autoptr (TessVolume) scan = NULL, label = NULL, moved = NULL, fresh = NULL, sheared = NULL, half = NULL,
+                         again = NULL;
   g_autofree char *path = in_folder ("derived.nii");
   g_autofree guint8 *raw = NULL;
   g_autoptr (GError) error = NULL;
@@ -338,19 +339,20 @@ test_derived (void)
   g_assert_cmpint (code, ==, 1002);
   memcpy (&code, raw + 254, 2);
   g_assert_cmpint (code, ==, 4);
-  g_assert_cmpstr ((const char *) raw + 148, ==, "scan");
+  g_assert_cmpstr ((const char *)raw + 148, ==, "scan");
 
   /* Another grid: the codes stay, the matrices are new. */
   moved = tess_volume_new (TESS_DTYPE_F32, other_dim, 4, &turn, NULL);
   tess_volume_set_source_header (moved, "nifti", tess_volume_peek_source_header (scan, "nifti"));
   round_trip (moved, "moved.nii");
   fresh = tess_volume_new (TESS_DTYPE_I64, other_dim, 1, &turn, NULL);
+  tess_volume_set_scaling (fresh, 0.25, -7);
   round_trip (fresh, "fresh.hdr");
   shear.m[0][2] = 0.7;
   sheared = tess_volume_new (TESS_DTYPE_U16, other_dim, 1, &shear, NULL);
   round_trip (sheared, "sheared.nii");
   half = tess_volume_new (TESS_DTYPE_F16, other_dim, 1, &turn, NULL);
-  ((guint16 *) tess_volume_data_mut (half))[26] = 0x3e00;
+  ((guint16 *)tess_volume_data_mut (half))[26] = 0x3e00;
   g_assert_true (tess_volume_save (half, path, NULL, &error));
   again = tess_volume_load (path, NULL, &error);
   g_assert_true (tess_volume_dtype (again) == TESS_DTYPE_F32 && tess_volume_value (again, 2, 2, 2, 0) == 1.5);
@@ -361,11 +363,11 @@ static void
 test_written_qform (void)
 {
   for (int i = 0; i < 40; i++) {
-    const gint64 dim[3] = { 7, 6, 5 };
-    double a = i * 0.7, b = i * 1.3, c = i * 2.1, s[3] = { 0.5 + i % 3, 1.2, 3.0 };
-    TessAffine x = { { { 1, 0, 0, 9 }, { 0, cos (a), -sin (a), -8 }, { 0, sin (a), cos (a), 7 } } };
-    TessAffine y = { { { cos (b), 0, sin (b), 0 }, { 0, 1, 0, 0 }, { -sin (b), 0, cos (b), 0 } } };
-    TessAffine z = { { { cos (c), -sin (c), 0, 0 }, { sin (c), cos (c), 0, 0 }, { 0, 0, i % 2 ? -1 : 1, 0 } } };
+    const gint64 dim[3] = {7, 6, 5};
+    double a = i * 0.7, b = i * 1.3, c = i * 2.1, s[3] = {0.5 + i % 3, 1.2, 3.0};
+    TessAffine x = {{{1, 0, 0, 9}, {0, cos (a), -sin (a), -8}, {0, sin (a), cos (a), 7}}};
+    TessAffine y = {{{cos (b), 0, sin (b), 0}, {0, 1, 0, 0}, {-sin (b), 0, cos (b), 0}}};
+    TessAffine z = {{{cos (c), -sin (c), 0, 0}, {sin (c), cos (c), 0, 0}, {0, 0, i % 2 ? -1 : 1, 0}}};
     TessAffine size = tess_affine_scale (s[0], s[1], s[2]), affine = tess_affine_compose (&x, &y);
     g_autofree char *path = in_folder ("q.nii");
     g_autofree guint8 *raw = NULL;
@@ -379,7 +381,7 @@ test_written_qform (void)
     volume = tess_volume_new (TESS_DTYPE_U8, dim, 1, &affine, NULL);
     g_assert_true (tess_volume_save (volume, path, NULL, &error));
     raw = contents (path, &n);
-    g_byte_array_append (bytes, raw, (guint) n);
+    g_byte_array_append (bytes, raw, (guint)n);
     memset (bytes->data + 254, 0, 2);
     nifti_fixture_put (path, bytes, FALSE);
     again = tess_volume_load (path, NULL, &error);
@@ -391,7 +393,7 @@ test_written_qform (void)
 static void
 test_long_axis (void)
 {
-  const gint64 dim[3] = { 40000, 1, 2 };
+  const gint64 dim[3] = {40000, 1, 2};
   TessAffine affine = tess_affine_identity ();
   g_autoptr (TessVolume) volume = tess_volume_new (TESS_DTYPE_U8, dim, 1, &affine, NULL);
   g_autofree char *path = in_folder ("long.nii.gz");
@@ -405,8 +407,14 @@ test_registry (void)
   static const struct {
     const char *path, *stem;
   } names[] = {
-    { "a/b.nii.gz", "b" },   { "b.nii", "b" },     { "c.d.hdr", "c.d" },         { "x/y.IMG.GZ", "y" },
-    { "z.NII.gz", "z" },     { "plain", "plain" }, { "case_0000.nii.gz", "case_0000" }, { "a.txt", "a.txt" },
+      {"a/b.nii.gz", "b"},
+      {"b.nii", "b"},
+      {"c.d.hdr", "c.d"},
+      {"x/y.IMG.GZ", "y"},
+      {"z.NII.gz", "z"},
+      {"plain", "plain"},
+      {"case_0000.nii.gz", "case_0000"},
+      {"a.txt", "a.txt"},
   };
   g_autoptr (GError) error = NULL;
   g_autofree char *missing = in_folder ("missing.xyz");

@@ -20,7 +20,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     in = g_build_filename (folder, "in.nii", NULL);
     out = g_build_filename (folder, "out.nii.gz", NULL);
   }
-  if (!g_file_set_contents_full (in, (const char *) data, (gssize) size, G_FILE_SET_CONTENTS_NONE, 0600, NULL))
+  if (!g_file_set_contents_full (in, (const char *)data, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0600, NULL))
     abort ();
   volume = tess_volume_load (in, NULL, NULL);
   if (!volume || tess_volume_n_bytes (volume) > 1 << 20)

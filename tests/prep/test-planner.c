@@ -113,6 +113,23 @@ test_prostate (void)
   }
 }
 
+/* One axis alone is halved from 12 voxels on; below, the rule gives no network and all axes are halved once. */
+static void
+test_single_axis (void)
+{
+  g_autoptr (TessPlan) plan = tess_plan_new ();
+  const gint64 alone[3] = {12, 4, 4}, small[3] = {11, 4, 4};
+
+  g_assert_true (tess_planner_topology (plan, alone, FALSE));
+  g_assert_cmpint (plan->network.stride[1][0], ==, 2);
+  g_assert_cmpint (plan->network.stride[1][1], ==, 1);
+  g_assert_cmpint (plan->patch[1], ==, 4);
+  g_assert_true (tess_planner_topology (plan, small, FALSE));
+  g_assert_cmpint (plan->network.stride[1][1], ==, 2);
+  g_assert_cmpint (plan->patch[0], ==, 12);
+  g_assert_cmpint (plan->patch[1], ==, 8);
+}
+
 static void
 test_hippocampus (void)
 {
@@ -148,7 +165,10 @@ static void
 test_anisotropic (void)
 {
   g_autoptr (TessPlan) plan = decide (320, 320, 11, 0.5, 0.5, 7.5, &cpu);
+  double bytes, flops;
 
+  g_assert_true (tess_planner_measure (plan, TESS_DTYPE_F32, &bytes, &flops, NULL));
+  g_assert_cmpfloat (flops, <=, 300e9); /* a step a processor can afford; the whole scan would take more */
   g_assert_cmpfloat (plan->spacing[2], ==, 7.5);
   g_assert_cmpint (plan->network.kernel[0][0], ==, 3);
   g_assert_cmpint (plan->network.kernel[0][2], ==, 1);
@@ -353,6 +373,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/planner/published", test_published);
   g_test_add_func ("/planner/prostate", test_prostate);
+  g_test_add_func ("/planner/single-axis", test_single_axis);
   g_test_add_func ("/planner/hippocampus", test_hippocampus);
   g_test_add_func ("/planner/anisotropic", test_anisotropic);
   g_test_add_func ("/planner/flat", test_flat);

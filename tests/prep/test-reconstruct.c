@@ -266,7 +266,7 @@ test_reference (void)
   g_assert_no_error (error);
   g_assert_true (tess_json_root (root, path, &o, &error));
   g_assert_true (tess_json_array (o, path, "cases", &cases, &error));
-  g_assert_cmpuint (json_array_get_length (cases), ==, 14);
+  g_assert_cmpuint (json_array_get_length (cases), ==, 16);
   for (guint i = 0; i < json_array_get_length (cases); i++)
     check_reference_case (json_array_get_object_element (cases, i), path);
 }

@@ -48,7 +48,7 @@ intensity = [[float(np.mean(v)), float(np.std(v)), float(np.percentile(v, 0.5)),
 
 thick = []
 for n in range(11):
-    thick.append(([200 + 7 * n, 180 + 5 * n, 12 + n % 4], [0.5 + 0.01 * n, 0.55, [3.0, 5.0, 6.0, 7.5][n % 4]]))
+    thick.append(([200 + 7 * n, 180 + 5 * n, 12 + n % 4], [0.5 + 0.01 * n, 0.55, 3.0 + 0.37 * ((n * 7) % 11)]))
 thick_spacings = np.array([s for _, s in thick])
 thick_sizes = np.array([d for d, _ in thick])
 

@@ -49,7 +49,7 @@ class Encoder(nn.Module):
     def __init__(self):
         super().__init__()
         widths = [CHANNELS] + FEATURES
-        self.stages = nn.Sequential(*[Stage(CONVS_ENCODER[s], widths[s], widths[s + 1], KERNELS[s], STRIDES[s])
+        self.stages = nn.Sequential(*[nn.Sequential(Stage(CONVS_ENCODER[s], widths[s], widths[s + 1], KERNELS[s], STRIDES[s]))
                                       for s in range(len(FEATURES))])
 
 

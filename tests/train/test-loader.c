@@ -38,6 +38,7 @@ make_loader (const TessPlan *plan, TessCaseCache *cache, guint n_workers, gint64
                                 .cache = cache,
                                 .n_cases = N_CASES,
                                 .n_workers = n_workers,
+                                .cases_ahead = 2,
                                 .n_epochs = n_epochs,
                                 .validation_iterations = plan->training.validation_iterations,
                                 .start = start };

@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <string.h>
 
-#define N_INTERRUPTIONS 4
+#define N_INTERRUPTIONS 3
 
 static TrainFixture fixture;
 static const char *cli;
@@ -155,8 +155,8 @@ main (int argc, char **argv)
     return 1;
   }
   train_fixture_init (&fixture, 5);
-  fixture.plan->training.iterations_per_epoch = 8;
-  fixture.plan->training.epochs = 4;
+  fixture.plan->training.iterations_per_epoch = 6;
+  fixture.plan->training.epochs = 3;
   fixture.plan->training.pool_cases = 2;
   fixture.plan->training.pool_patches = 6;
   tess_plan_save (fixture.plan, fixture.plan_path, &error);

@@ -400,9 +400,10 @@ test_overfit (void)
   plan->augmentation.rotation_probability = plan->augmentation.scale_probability = 0.0;
   plan->training.learning_rate = 0.1;
   plan->training.momentum = 0.9;
-  plan->training.iterations_per_epoch = 60;
-  plan->training.epochs = 3;
+  plan->training.iterations_per_epoch = 100;
+  plan->training.epochs = 2;
   options.plan = plan;
+  options.n_threads = 1;
   options.dataset_dir = data;
   options.fold = -1;
   trainer = start (&options);

@@ -103,5 +103,5 @@ TessTrainOptions
 train_fixture_options (const TrainFixture *f, const char *run_dir)
 {
   return (TessTrainOptions) { .dataset_dir = f->dataset, .run_dir = run_dir, .plan = f->plan, .fold = TESS_FOLD_DEFAULT,
-                              .backend = tess_cpu_backend (), .n_threads = 2, .act_dtype = TESS_DTYPE_F32, .seed = -1 };
+                              .backend = tess_cpu_backend (), .n_threads = 1, .act_dtype = TESS_DTYPE_F32, .seed = -1 };
 }

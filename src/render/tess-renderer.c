@@ -1,0 +1,612 @@
+#include "tess-renderer.h"
+#include "tess-plane-sampler.h"
+
+#include <epoxy/gl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How a layer's voxels reach the shader. Planes: sampled on the processor at every pixel, when the volume changed, the
+ * slice moved or the view did; window, colours and opacity cost nothing. Volumes: the voxels in their own type as a 3-D
+ * texture, sampled by the shader. Software GL draws planes, because there a 3-D texture is only a slow copy. */
+typedef enum {
+  SOURCE_PLANE,
+  SOURCE_PLANE_LABEL,
+  SOURCE_VOLUME_FLOAT,
+  SOURCE_VOLUME_INT,
+  SOURCE_VOLUME_UINT,
+} Source;
+
+#define COLOUR_WIDTH 1024
+#define COLOUR_ROWS 1024
+
+typedef struct {
+  GLuint texture;
+  TessPaneMap map;
+  int width, height;
+  guint64 serial;
+  gboolean linear;
+} PlaneTexture;
+
+typedef struct {
+  guint64 serial; /* of the voxels in `volume` */
+  GLuint volume;
+  PlaneTexture planes[TESS_N_PLANES];
+  guint64 used; /* frame */
+} LayerTextures;
+
+typedef struct {
+  GLuint program;
+  GLint pane, colours;
+  GLint voxels[TESS_MAX_LAYERS], opacity[TESS_MAX_LAYERS], window[TESS_MAX_LAYERS], style[TESS_MAX_LAYERS];
+  GLint origin[TESS_MAX_LAYERS], du[TESS_MAX_LAYERS], dv[TESS_MAX_LAYERS], scaling[TESS_MAX_LAYERS];
+} Program;
+
+struct _TessRenderer {
+  gboolean software;
+  GLint max_3d;
+  GLuint vertex_array;
+  GLuint colours;       /* RGBA8 COLOUR_WIDTH x COLOUR_ROWS: LUTs, then label tables */
+  guint64 colours_key;  /* sum over layers: rebuilt when it changes */
+  GHashTable *programs; /* signature -> Program */
+  GHashTable *textures; /* TessLayer* -> LayerTextures */
+  guint64 frame;
+  float *scratch;
+  gsize scratch_size;
+};
+
+static void
+program_free (gpointer data)
+{
+  Program *program = data;
+
+  glDeleteProgram (program->program);
+  g_free (program);
+}
+
+static void
+layer_textures_free (gpointer data)
+{
+  LayerTextures *textures = data;
+
+  glDeleteTextures (1, &textures->volume);
+  for (int i = 0; i < TESS_N_PLANES; i++)
+    glDeleteTextures (1, &textures->planes[i].texture);
+  g_free (textures);
+}
+
+/**
+ * tess_renderer_new:
+ *
+ * Needs a current OpenGL 3.3 core context; fails with UNSUPPORTED naming what the driver offers.
+ */
+TessRenderer *
+tess_renderer_new (GError **error)
+{
+  TessRenderer *renderer;
+  const char *name;
+
+  if (!epoxy_is_desktop_gl () || epoxy_gl_version () < 33) {
+    g_set_error (
+        error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+        _ ("this computer's graphics driver offers OpenGL %d.%d, but 3.3 is needed; update the driver or Mesa"),
+        epoxy_gl_version () / 10, epoxy_gl_version () % 10);
+    return NULL;
+  }
+  renderer = g_new0 (TessRenderer, 1);
+  name = (const char *)glGetString (GL_RENDERER);
+  renderer->software = name && (strstr (name, "llvmpipe") || strstr (name, "softpipe") || strstr (name, "swrast"));
+  if (g_getenv ("TESSERA_GL_VOLUMES")) /* for tests: the path of a graphics card on software GL */
+    renderer->software = FALSE;
+  glGetIntegerv (GL_MAX_3D_TEXTURE_SIZE, &renderer->max_3d);
+  glGenVertexArrays (1, &renderer->vertex_array);
+  renderer->programs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, program_free);
+  renderer->textures = g_hash_table_new_full (NULL, NULL, NULL, layer_textures_free);
+  return renderer;
+}
+
+void
+tess_renderer_free (TessRenderer *renderer)
+{
+  if (!renderer)
+    return;
+  g_hash_table_unref (renderer->programs);
+  g_hash_table_unref (renderer->textures);
+  glDeleteTextures (1, &renderer->colours);
+  glDeleteVertexArrays (1, &renderer->vertex_array);
+  free (renderer->scratch);
+  g_free (renderer);
+}
+
+gboolean
+tess_renderer_is_software (TessRenderer *renderer)
+{
+  return renderer->software;
+}
+
+static gboolean
+is_label (const TessLayer *layer)
+{
+  return layer->lut == TESS_LUT_LABELS;
+}
+
+static Source
+layer_source (const TessRenderer *renderer, const TessLayer *layer)
+{
+  const gint64 *dim = tess_volume_dim (layer->volume);
+
+  if (renderer->software || dim[0] > renderer->max_3d || dim[1] > renderer->max_3d || dim[2] > renderer->max_3d)
+    return is_label (layer) ? SOURCE_PLANE_LABEL : SOURCE_PLANE;
+  switch (tess_volume_dtype (layer->volume)) {
+  case TESS_DTYPE_U8:
+  case TESS_DTYPE_U16:
+    return SOURCE_VOLUME_UINT;
+  case TESS_DTYPE_I8:
+  case TESS_DTYPE_I16:
+    return SOURCE_VOLUME_INT;
+  case TESS_DTYPE_F32:
+    return SOURCE_VOLUME_FLOAT;
+  default: /* wider than a shader's numbers: sampled on the processor in double precision */
+    return is_label (layer) ? SOURCE_PLANE_LABEL : SOURCE_PLANE;
+  }
+}
+
+/* The shader text of layer i: declarations and the function layer_i (p). */
+static void
+append_layer (GString *text, guint i, Source source, gboolean label)
+{
+  static const char *const sampler[] = {"sampler2D", "isampler2D", "sampler3D", "isampler3D", "usampler3D"};
+  g_autofree char *head = NULL;
+  GString *t = g_string_new (NULL);
+
+  g_string_append_printf (
+      t, "uniform %s voxels_@;\nuniform float opacity_@;\nuniform vec3 window_@;\nuniform ivec3 style_@;\n",
+      sampler[source]);
+  if (source >= SOURCE_VOLUME_FLOAT) {
+    g_string_append (t, "uniform vec3 origin_@, du_@, dv_@;\nuniform vec2 scaling_@;\n"
+                        "bool inside_@ (vec3 q, vec3 n) { return all (greaterThanEqual (q, vec3 (-0.5))) && all "
+                        "(lessThan (q, n - 0.5)); }\n");
+    if (!label)
+      g_string_append (t, "bool value_@ (ivec2 p, out float v) {\n"
+                          "  vec3 q = origin_@ + float (p.x) * du_@ + float (p.y) * dv_@;\n"
+                          "  ivec3 n = textureSize (voxels_@, 0);\n"
+                          "  v = 0.0;\n"
+                          "  if (!inside_@ (q, vec3 (n))) return false;\n"
+                          "  if (style_@.x == 0) { v = scaling_@.x * float (texelFetch (voxels_@, clamp (ivec3 (floor "
+                          "(q + 0.5)), ivec3 (0), n - 1), 0).r) + scaling_@.y; return true; }\n"
+                          "  q = clamp (q, vec3 (0.0), vec3 (n - 1));\n"
+                          "  ivec3 a = ivec3 (q), b = min (a + 1, n - 1);\n"
+                          "  vec3 f = q - vec3 (a);\n"
+                          "#define FETCH(x, y, z) float (texelFetch (voxels_@, ivec3 (x, y, z), 0).r)\n"
+                          "  float c00 = mix (FETCH (a.x, a.y, a.z), FETCH (b.x, a.y, a.z), f.x);\n"
+                          "  float c10 = mix (FETCH (a.x, b.y, a.z), FETCH (b.x, b.y, a.z), f.x);\n"
+                          "  float c01 = mix (FETCH (a.x, a.y, b.z), FETCH (b.x, a.y, b.z), f.x);\n"
+                          "  float c11 = mix (FETCH (a.x, b.y, b.z), FETCH (b.x, b.y, b.z), f.x);\n"
+                          "#undef FETCH\n"
+                          "  v = scaling_@.x * mix (mix (c00, c10, f.y), mix (c01, c11, f.y), f.z) + scaling_@.y;\n"
+                          "  return true;\n}\n");
+    else
+      g_string_append (t, "int label_@ (ivec2 p) {\n"
+                          "  vec3 q = origin_@ + float (p.x) * du_@ + float (p.y) * dv_@;\n"
+                          "  ivec3 n = textureSize (voxels_@, 0);\n"
+                          "  if (!inside_@ (q, vec3 (n))) return -1;\n"
+                          "  return max (int (floor (scaling_@.x * float (texelFetch (voxels_@, clamp (ivec3 (floor (q "
+                          "+ 0.5)), ivec3 (0), n - 1), 0).r) + scaling_@.y + 0.5)), 0);\n}\n");
+  } else if (!label) {
+    g_string_append (t, "bool value_@ (ivec2 p, out float v) {\n"
+                        "  v = texelFetch (voxels_@, p, 0).r;\n"
+                        "  return !isnan (v);\n}\n");
+  } else {
+    g_string_append (t, "int label_@ (ivec2 p) {\n"
+                        "  ivec2 n = textureSize (voxels_@, 0);\n"
+                        "  return texelFetch (voxels_@, clamp (p, ivec2 (0), n - 1), 0).r;\n}\n");
+  }
+  if (!label)
+    g_string_append (
+        t, "vec4 layer_@ (ivec2 p) {\n"
+           "  float v;\n"
+           "  if (!value_@ (p, v)) return vec4 (0.0);\n"
+           "  float t = clamp ((v - window_@.x) * window_@.y, 0.0, 1.0);\n"
+           "  return vec4 (texelFetch (colours, ivec2 (int (t * 255.0 + 0.5), style_@.z), 0).rgb, opacity_@);\n}\n");
+  else
+    g_string_append (
+        t, "vec4 colour_@ (int l) {\n"
+           "  if (l < 0) return vec4 (0.0);\n"
+           "  l = l < 65536 ? l : 1 + l % 65535;\n"
+           "  int row = style_@.z + l / 1024;\n"
+           "  return row < int (window_@.z) ? texelFetch (colours, ivec2 (l % 1024, row), 0) : vec4 (0.0);\n}\n"
+           "vec4 layer_@ (ivec2 p) {\n"
+           "  int l = label_@ (p);\n"
+           "  vec4 c = colour_@ (l);\n"
+           "  float a = c.a * (style_@.x != 0 ? opacity_@ : 0.0);\n"
+           "  int w = style_@.y;\n"
+           "  if (w > 0 && c.a > 0.0)\n"
+           "    for (int dy = -w; dy <= w; dy++)\n"
+           "      for (int dx = -w; dx <= w; dx++)\n"
+           "        if (dx * dx + dy * dy <= w * w && label_@ (p + ivec2 (dx, dy)) != l) a = c.a;\n"
+           "  return vec4 (c.rgb, a);\n}\n");
+  head = g_strdup_printf ("%u", i);
+  for (const char *c = t->str; *c; c++)
+    if (*c == '@')
+      g_string_append (text, head);
+    else
+      g_string_append_c (text, *c);
+  g_string_free (t, TRUE);
+}
+
+static GLuint
+compile (GLenum kind, const char *text, GError **error)
+{
+  GLuint shader = glCreateShader (kind);
+  GLint ok = 0;
+
+  glShaderSource (shader, 1, &text, NULL);
+  glCompileShader (shader);
+  glGetShaderiv (shader, GL_COMPILE_STATUS, &ok);
+  if (!ok) {
+    char log[1024] = "";
+
+    glGetShaderInfoLog (shader, sizeof log, NULL, log);
+    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+                 _ ("the graphics driver refuses Tessera's drawing program (%s); update the driver"), g_strstrip (log));
+    glDeleteShader (shader);
+    return 0;
+  }
+  return shader;
+}
+
+static Program *
+build_program (const Source *sources, const gboolean *labels, guint n, GError **error)
+{
+  static const char vertex[] =
+      "#version 330 core\n"
+      "void main () {\n"
+      "  gl_Position = vec4 (gl_VertexID == 1 ? 3.0 : -1.0, gl_VertexID == 2 ? 3.0 : -1.0, 0.0, 1.0);\n"
+      "}\n";
+  g_autoptr (GString) text =
+      g_string_new ("#version 330 core\nuniform sampler2D colours;\nuniform ivec4 pane;\nout vec4 colour;\n");
+  GLuint vs, fs;
+  GLint ok = 0;
+  Program *program;
+
+  for (guint i = 0; i < n; i++)
+    append_layer (text, i, sources[i], labels[i]);
+  g_string_append (text, "void main () {\n"
+                         "  ivec2 p = ivec2 (gl_FragCoord.xy) - pane.xy;\n"
+                         "  p.y = pane.w - 1 - p.y;\n"
+                         "  vec3 c = vec3 (0.0);\n  vec4 l;\n");
+  for (guint i = 0; i < n; i++)
+    g_string_append_printf (text, "  l = layer_%u (p); c = mix (c, l.rgb, l.a);\n", i);
+  g_string_append (text, "  colour = vec4 (c, 1.0);\n}\n");
+
+  vs = compile (GL_VERTEX_SHADER, vertex, error);
+  fs = vs ? compile (GL_FRAGMENT_SHADER, text->str, error) : 0;
+  if (!fs) {
+    glDeleteShader (vs);
+    return NULL;
+  }
+  program = g_new0 (Program, 1);
+  program->program = glCreateProgram ();
+  glAttachShader (program->program, vs);
+  glAttachShader (program->program, fs);
+  glLinkProgram (program->program);
+  glDeleteShader (vs);
+  glDeleteShader (fs);
+  glGetProgramiv (program->program, GL_LINK_STATUS, &ok);
+  if (!ok) {
+    g_set_error_literal (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+                         _ ("the graphics driver cannot link Tessera's drawing program; update the driver"));
+    program_free (program);
+    return NULL;
+  }
+  program->pane = glGetUniformLocation (program->program, "pane");
+  program->colours = glGetUniformLocation (program->program, "colours");
+  for (guint i = 0; i < n; i++) {
+    static const char *const names[] = {"voxels", "opacity", "window", "style", "origin", "du", "dv", "scaling"};
+    GLint *const places[] = {program->voxels, program->opacity, program->window, program->style,
+                             program->origin, program->du,      program->dv,     program->scaling};
+
+    for (guint k = 0; k < G_N_ELEMENTS (names); k++) {
+      g_autofree char *name = g_strdup_printf ("%s_%u", names[k], i);
+
+      places[k][i] = glGetUniformLocation (program->program, name);
+    }
+  }
+  return program;
+}
+
+static Program *
+find_program (TessRenderer *renderer, const Source *sources, const gboolean *labels, guint n, GError **error)
+{
+  char signature[2 * TESS_MAX_LAYERS + 1];
+  Program *program;
+
+  for (guint i = 0; i < n; i++) {
+    signature[2 * i] = (char)('a' + sources[i]);
+    signature[2 * i + 1] = labels[i] ? 'l' : 'v';
+  }
+  signature[2 * n] = 0;
+  program = g_hash_table_lookup (renderer->programs, signature);
+  if (!program) {
+    program = build_program (sources, labels, n, error);
+    if (program)
+      g_hash_table_insert (renderer->programs, g_strdup (signature), program);
+  }
+  return program;
+}
+
+/* Rows of a label layer's table: enough for its largest label with a colour, at most 64 (65536 labels). */
+static int
+label_rows (const TessLayer *layer)
+{
+  guint n = tess_label_table_n (layer->labels);
+  gint64 most = n ? tess_label_table_peek (layer->labels, n - 1)->value : 0;
+
+  return (int)(CLAMP (most, 0, 65535) / COLOUR_WIDTH) + 1;
+}
+
+/* LUTs in rows 0 to TESS_N_LUTS-1, then each label layer's table. Returns the first row of every layer. */
+static void
+update_colours (TessRenderer *renderer, TessLayer *const *layers, guint n, int first_row[], int end_row[])
+{
+  int row = TESS_N_LUTS;
+  guint64 key = 1469598103934665603u;
+  g_autofree guint8 *pixels = NULL;
+
+  for (guint i = 0; i < n; i++) {
+    first_row[i] = is_label (layers[i]) ? row : (int)layers[i]->lut;
+    if (is_label (layers[i]))
+      row = MIN (row + label_rows (layers[i]), COLOUR_ROWS);
+    end_row[i] = row;
+    key = (key ^ (is_label (layers[i]) ? layers[i]->labels_serial : 0)) * 1099511628211u;
+  }
+  if (renderer->colours && key == renderer->colours_key)
+    return;
+  renderer->colours_key = key;
+  pixels = g_malloc0 ((gsize)row * COLOUR_WIDTH * 4);
+  for (int lut = 0; lut < TESS_LUT_LABELS; lut++) {
+    guint8 rgba[256][4];
+
+    tess_lut_colours ((TessLut)lut, rgba);
+    memcpy (pixels + (gsize)lut * COLOUR_WIDTH * 4, rgba, sizeof rgba);
+  }
+  for (guint i = 0; i < n; i++)
+    for (guint k = 0; is_label (layers[i]) && k < tess_label_table_n (layers[i]->labels); k++) {
+      const TessLabel *label = tess_label_table_peek (layers[i]->labels, k);
+      gsize at = (gsize)first_row[i] * COLOUR_WIDTH + (gsize)label->value;
+
+      if (label->value <= 0 || label->value > 65535 || at >= (gsize)end_row[i] * COLOUR_WIDTH ||
+          g_hash_table_contains (layers[i]->hidden, GINT_TO_POINTER ((gint32)label->value)))
+        continue;
+      memcpy (pixels + at * 4, label->rgba, 4);
+    }
+  if (!renderer->colours)
+    glGenTextures (1, &renderer->colours);
+  glBindTexture (GL_TEXTURE_2D, renderer->colours);
+  glTexParameteri (GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, GL_NEAREST);
+  glTexParameteri (GL_TEXTURE_2D, GL_TEXTURE_MAG_FILTER, GL_NEAREST);
+  glPixelStorei (GL_UNPACK_ALIGNMENT, 1);
+  glTexImage2D (GL_TEXTURE_2D, 0, GL_RGBA8, COLOUR_WIDTH, row, 0, GL_RGBA, GL_UNSIGNED_BYTE, pixels);
+}
+
+static LayerTextures *
+layer_textures (TessRenderer *renderer, TessLayer *layer)
+{
+  LayerTextures *textures = g_hash_table_lookup (renderer->textures, layer);
+
+  if (!textures) {
+    textures = g_new0 (LayerTextures, 1);
+    g_hash_table_insert (renderer->textures, layer, textures);
+  }
+  textures->used = renderer->frame;
+  return textures;
+}
+
+/* Uploads a layer's voxels in their own type, slab by slab. */
+static void
+bind_volume (TessLayer *layer, LayerTextures *textures)
+{
+  static const struct {
+    GLint internal;
+    GLenum format, type;
+  } formats[TESS_N_DTYPES] = {
+      [TESS_DTYPE_U8] = {GL_R8UI, GL_RED_INTEGER, GL_UNSIGNED_BYTE},
+      [TESS_DTYPE_I8] = {GL_R8I, GL_RED_INTEGER, GL_BYTE},
+      [TESS_DTYPE_U16] = {GL_R16UI, GL_RED_INTEGER, GL_UNSIGNED_SHORT},
+      [TESS_DTYPE_I16] = {GL_R16I, GL_RED_INTEGER, GL_SHORT},
+      [TESS_DTYPE_F32] = {GL_R32F, GL_RED, GL_FLOAT},
+  };
+  const gint64 *dim = tess_volume_dim (layer->volume);
+  TessDType dtype = tess_volume_dtype (layer->volume);
+  gsize slice = (gsize)(dim[0] * dim[1]) * tess_dtype_size (dtype);
+
+  if (textures->volume && textures->serial == layer->voxels_serial) {
+    glBindTexture (GL_TEXTURE_3D, textures->volume);
+    return;
+  }
+  if (!textures->volume)
+    glGenTextures (1, &textures->volume);
+  glBindTexture (GL_TEXTURE_3D, textures->volume);
+  glTexParameteri (GL_TEXTURE_3D, GL_TEXTURE_MIN_FILTER, GL_NEAREST);
+  glTexParameteri (GL_TEXTURE_3D, GL_TEXTURE_MAG_FILTER, GL_NEAREST);
+  glPixelStorei (GL_UNPACK_ALIGNMENT, 1);
+  glTexImage3D (GL_TEXTURE_3D, 0, formats[dtype].internal, (GLsizei)dim[0], (GLsizei)dim[1], (GLsizei)dim[2], 0,
+                formats[dtype].format, formats[dtype].type, NULL);
+  for (gint64 z = 0; z < dim[2]; z += 16) {
+    gint64 n = MIN (dim[2] - z, 16);
+
+    glTexSubImage3D (GL_TEXTURE_3D, 0, 0, 0, (GLint)z, (GLsizei)dim[0], (GLsizei)dim[1], (GLsizei)n,
+                     formats[dtype].format, formats[dtype].type,
+                     (const char *)tess_volume_data (layer->volume) + (gsize)(layer->channel * dim[2] + z) * slice);
+  }
+  textures->serial = layer->voxels_serial;
+}
+
+static gboolean
+bind_plane (TessRenderer *renderer, TessLayer *layer, LayerTextures *textures, const TessPane *pane,
+            const TessPaneMap *map, GError **error)
+{
+  PlaneTexture *plane = &textures->planes[pane->plane];
+  gsize n = (gsize)pane->width * (gsize)pane->height;
+
+  if (plane->texture && plane->serial == layer->voxels_serial && plane->width == pane->width &&
+      plane->height == pane->height && plane->linear == layer->linear && memcmp (&plane->map, map, sizeof *map) == 0) {
+    glBindTexture (GL_TEXTURE_2D, plane->texture);
+    return TRUE;
+  }
+  if (renderer->scratch_size < n) {
+    free (renderer->scratch);
+    renderer->scratch = malloc (n * sizeof (float));
+    renderer->scratch_size = renderer->scratch ? n : 0;
+    if (!renderer->scratch) {
+      g_set_error_literal (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+                           _ ("there is no memory left to draw; close something"));
+      return FALSE;
+    }
+  }
+  if (!plane->texture)
+    glGenTextures (1, &plane->texture);
+  glBindTexture (GL_TEXTURE_2D, plane->texture);
+  glTexParameteri (GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, GL_NEAREST);
+  glTexParameteri (GL_TEXTURE_2D, GL_TEXTURE_MAG_FILTER, GL_NEAREST);
+  glPixelStorei (GL_UNPACK_ALIGNMENT, 4);
+  if (is_label (layer)) {
+    tess_plane_sample_labels (layer, map, pane->width, pane->height, (gint32 *)renderer->scratch);
+    glTexImage2D (GL_TEXTURE_2D, 0, GL_R32I, pane->width, pane->height, 0, GL_RED_INTEGER, GL_INT, renderer->scratch);
+  } else {
+    tess_plane_sample_values (layer, map, pane->width, pane->height, renderer->scratch);
+    glTexImage2D (GL_TEXTURE_2D, 0, GL_R32F, pane->width, pane->height, 0, GL_RED, GL_FLOAT, renderer->scratch);
+  }
+  plane->map = *map;
+  plane->width = pane->width;
+  plane->height = pane->height;
+  plane->linear = layer->linear;
+  plane->serial = layer->voxels_serial;
+  return TRUE;
+}
+
+/* Pane pixel -> voxel index of the layer, in double until the last step. */
+static void
+set_mapping (const Program *program, guint i, const TessLayer *layer, const TessPaneMap *map)
+{
+  TessAffine inverse;
+  double o[3];
+  float origin[3], du[3], dv[3];
+
+  if (!tess_affine_invert (tess_volume_affine (layer->volume), &inverse))
+    return;
+  tess_affine_apply (&inverse, map->origin, o);
+  for (int a = 0; a < 3; a++) {
+    double u = 0.0, v = 0.0;
+
+    for (int b = 0; b < 3; b++) {
+      u += inverse.m[a][b] * map->u[b];
+      v += inverse.m[a][b] * map->v[b];
+    }
+    origin[a] = (float)o[a];
+    du[a] = (float)u;
+    dv[a] = (float)v;
+  }
+  glUniform3fv (program->origin[i], 1, origin);
+  glUniform3fv (program->du[i], 1, du);
+  glUniform3fv (program->dv[i], 1, dv);
+  glUniform2f (program->scaling[i], (float)tess_volume_slope (layer->volume),
+               (float)tess_volume_intercept (layer->volume));
+}
+
+static gboolean
+draw_pane (TessRenderer *renderer, const Program *program, const TessScene *scene, TessLayer *const *layers,
+           const Source *sources, guint n, const int *first_row, const int *end_row, const TessPane *pane, int height,
+           GError **error)
+{
+  TessPaneMap map;
+
+  tess_pane_map (pane, scene, &map);
+  glViewport (pane->x, height - pane->y - pane->height, pane->width, pane->height);
+  glUniform4i (program->pane, pane->x, height - pane->y - pane->height, pane->width, pane->height);
+  glActiveTexture (GL_TEXTURE0);
+  glBindTexture (GL_TEXTURE_2D, renderer->colours);
+  glUniform1i (program->colours, 0);
+  for (guint i = 0; i < n; i++) {
+    TessLayer *layer = layers[i];
+    LayerTextures *textures = layer_textures (renderer, layer);
+
+    glActiveTexture (GL_TEXTURE1 + i);
+    glUniform1i (program->voxels[i], (GLint)(1 + i));
+    if (sources[i] >= SOURCE_VOLUME_FLOAT) {
+      bind_volume (layer, textures);
+      set_mapping (program, i, layer, &map);
+    } else if (!bind_plane (renderer, layer, textures, pane, &map, error)) {
+      return FALSE;
+    }
+    glUniform1f (program->opacity[i], (float)layer->opacity);
+    glUniform3f (program->window[i], (float)layer->lower, (float)(1.0 / (layer->upper - layer->lower)),
+                 (float)end_row[i]);
+    if (is_label (layer))
+      glUniform3i (program->style[i], layer->fill, layer->outline ? 1 : 0, first_row[i]);
+    else
+      glUniform3i (program->style[i], layer->linear, 0, first_row[i]);
+  }
+  glDrawArrays (GL_TRIANGLES, 0, 3);
+  return TRUE;
+}
+
+static gboolean
+unused_cb (gpointer key, gpointer value, gpointer user_data)
+{
+  return ((LayerTextures *)value)->used != ((TessRenderer *)user_data)->frame;
+}
+
+/**
+ * tess_renderer_draw:
+ *
+ * Black where there is nothing. Layers are composed bottom to top, each sampled in its own grid through its own
+ * affine; labels are nearest and never blended with each other.
+ */
+gboolean
+tess_renderer_draw (TessRenderer *renderer, const TessScene *scene, const TessPane *panes, guint n_panes, int width,
+                    int height, GError **error)
+{
+  TessLayer *layers[TESS_MAX_LAYERS];
+  Source sources[TESS_MAX_LAYERS];
+  gboolean labels[TESS_MAX_LAYERS];
+  int first_row[TESS_MAX_LAYERS], end_row[TESS_MAX_LAYERS];
+  guint n = 0;
+  Program *program;
+
+  renderer->frame++;
+  glDisable (GL_BLEND);
+  glDisable (GL_DEPTH_TEST);
+  glDisable (GL_SCISSOR_TEST);
+  glViewport (0, 0, width, height);
+  glClearColor (0.0f, 0.0f, 0.0f, 1.0f);
+  glClear (GL_COLOR_BUFFER_BIT);
+  for (guint i = 0; i < scene->layers->len; i++) {
+    TessLayer *layer = g_ptr_array_index (scene->layers, i);
+
+    layer_textures (renderer, layer); /* still there, shown or not */
+    if (!layer->visible)
+      continue;
+    layers[n] = layer;
+    labels[n] = is_label (layer);
+    sources[n] = layer_source (renderer, layer);
+    n++;
+  }
+  g_hash_table_foreach_remove (renderer->textures, unused_cb, renderer);
+  if (n == 0)
+    return TRUE;
+  program = find_program (renderer, sources, labels, n, error);
+  if (!program)
+    return FALSE;
+  update_colours (renderer, layers, n, first_row, end_row);
+  glUseProgram (program->program);
+  glBindVertexArray (renderer->vertex_array);
+  for (guint i = 0; i < n_panes; i++)
+    if (panes[i].width > 0 && panes[i].height > 0 &&
+        !draw_pane (renderer, program, scene, layers, sources, n, first_row, end_row, &panes[i], height, error))
+      return FALSE;
+  glBindVertexArray (0);
+  glUseProgram (0);
+  glActiveTexture (GL_TEXTURE0);
+  return TRUE;
+}
