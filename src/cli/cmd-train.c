@@ -38,7 +38,7 @@ parse_fold (const char *text, int *fold, GError **error)
     g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("--fold %s: give 0, 1, 2, ... or all"), text);
     return FALSE;
   }
-  *fold = (int) value;
+  *fold = (int)value;
   return TRUE;
 }
 
@@ -61,8 +61,8 @@ parse_bytes (const char *text, guint64 *bytes, GError **error)
   if (unit)
     end++;
   if (!g_ascii_isdigit (*text) || *end || value == 0 || !g_uint64_checked_mul (bytes, value, scale)) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("--cache %s: give a number of bytes, as in 500000000, 500M or 2G"),
-                 text);
+    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
+                 _ ("--cache %s: give a number of bytes, as in 500000000, 500M or 2G"), text);
     return FALSE;
   }
   return TRUE;
@@ -127,7 +127,8 @@ dice_text (Display *d, const double *dice, guint n_labels)
 static void
 show_epoch (Display *d, const TessEpochRecord *r, const TessTrainStatus *s)
 {
-  g_autofree char *loss = number (r->train_loss), *val = number (r->val_loss), *dice = dice_text (d, r->dice, r->n_labels);
+  g_autofree char *loss = number (r->train_loss), *val = number (r->val_loss),
+                  *dice = dice_text (d, r->dice, r->n_labels);
 
   erase_line (d);
   if (s->n_epochs > 0)
@@ -240,8 +241,8 @@ print_json (Display *d, const TessTrainStatus *s, const char *best)
     json_object_set_double_member (dice, d->plan->labels[i].name, s->dice[i]);
   json_object_set_object_member (o, "dice", dice);
   json_object_set_double_member (o, "loader_share", mean_loader_share (d->trainer));
-  json_object_set_int_member (o, "memory_bytes", (gint64) s->memory_bytes);
-  json_object_set_int_member (o, "cache_bytes", (gint64) s->cache_bytes);
+  json_object_set_int_member (o, "memory_bytes", (gint64)s->memory_bytes);
+  json_object_set_int_member (o, "cache_bytes", (gint64)s->cache_bytes);
   tess_cli_print_json (root);
 }
 
@@ -269,8 +270,8 @@ finish (Display *d, const TessTrainStatus *s)
   } else {
     g_autofree char *time = tess_format_duration (s->elapsed), *dice = dice_text (d, s->dice, s->n_labels);
 
-    printf (_ ("trained %u epochs, %" G_GINT64_FORMAT " iterations, in %s; Dice of the last validation %s\n%s\n"), d->epochs_shown,
-            s->total_iterations, time, dice, best);
+    printf (_ ("trained %u epochs, %" G_GINT64_FORMAT " iterations, in %s; Dice of the last validation %s\n%s\n"),
+            d->epochs_shown, s->total_iterations, time, dice, best);
   }
   return 0;
 }
@@ -301,7 +302,7 @@ static int
 train (TessCli *cli, TessTrainOptions *options)
 {
   g_autoptr (TessTrainer) trainer = NULL;
-  Display display = { .cli = cli, .run_dir = options->run_dir, .terminal = !cli->quiet && isatty (STDERR_FILENO) };
+  Display display = {.cli = cli, .run_dir = options->run_dir, .terminal = !cli->quiet && isatty (STDERR_FILENO)};
   TessTrainStatus status;
   GError *error = NULL;
   int code;
@@ -323,32 +324,38 @@ int
 tess_cmd_train (TessCli *cli, int argc, char **argv)
 {
   g_autofree char *dataset = NULL, *run = NULL, *plan_path = NULL, *fold = NULL, *cache = NULL;
-  TessTrainOptions options = { .epochs = G_MININT64, .minutes = NOT_GIVEN, .val_fraction = NOT_GIVEN };
+  TessTrainOptions options = {.epochs = G_MININT64, .minutes = NOT_GIVEN, .val_fraction = NOT_GIVEN};
   g_autoptr (TessPlan) plan = NULL;
   gboolean resume = FALSE;
   GError *error = NULL;
   int code;
   const GOptionEntry entries[] = {
-    { "dataset", 0, 0, G_OPTION_ARG_FILENAME, &dataset, N_ ("the data set, in nnU-Net's raw layout"), "DIR" },
-    { "run", 0, 0, G_OPTION_ARG_FILENAME, &run, N_ ("where the run is kept"), "DIR" },
-    { "plan", 0, 0, G_OPTION_ARG_FILENAME, &plan_path, N_ ("a plan made by `plan`; else one is made"), "PLAN" },
-    { "fold", 0, 0, G_OPTION_ARG_STRING, &fold, N_ ("which fifth validates (0 if not given), or all: train on everything"), "K|all" },
-    { "val-fraction", 0, 0, G_OPTION_ARG_DOUBLE, &options.val_fraction, N_ ("validate on this share of the cases instead"), "F" },
-    { "epochs", 0, 0, G_OPTION_ARG_INT64, &options.epochs, N_ ("train this many epochs (the plan's if not given)"), "N" },
-    { "minutes", 0, 0, G_OPTION_ARG_DOUBLE, &options.minutes, N_ ("train for this time instead"), "M" },
-    { "cache", 0, 0, G_OPTION_ARG_STRING, &cache, N_ ("memory for decoded cases, as in 2G, instead of the plan's"), "BYTES" },
-    { "resume", 0, 0, G_OPTION_ARG_NONE, &resume, N_ ("go on from the run's last checkpoint"), NULL },
-    { NULL },
+      {"dataset", 0, 0, G_OPTION_ARG_FILENAME, &dataset, N_ ("the data set, in nnU-Net's raw layout"), "DIR"},
+      {"run", 0, 0, G_OPTION_ARG_FILENAME, &run, N_ ("where the run is kept"), "DIR"},
+      {"plan", 0, 0, G_OPTION_ARG_FILENAME, &plan_path, N_ ("a plan made by `plan`; else one is made"), "PLAN"},
+      {"fold", 0, 0, G_OPTION_ARG_STRING, &fold,
+       N_ ("which fifth validates (0 if not given), or all: train on everything"), "K|all"},
+      {"val-fraction", 0, 0, G_OPTION_ARG_DOUBLE, &options.val_fraction,
+       N_ ("validate on this share of the cases instead"), "F"},
+      {"epochs", 0, 0, G_OPTION_ARG_INT64, &options.epochs, N_ ("train this many epochs (the plan's if not given)"),
+       "N"},
+      {"minutes", 0, 0, G_OPTION_ARG_DOUBLE, &options.minutes, N_ ("train for this time instead"), "M"},
+      {"cache", 0, 0, G_OPTION_ARG_STRING, &cache, N_ ("memory for decoded cases, as in 2G, instead of the plan's"),
+       "BYTES"},
+      {"resume", 0, 0, G_OPTION_ARG_NONE, &resume, N_ ("go on from the run's last checkpoint"), NULL},
+      {NULL},
   };
 
   if (!tess_cli_parse (cli, &argc, &argv, entries, "--dataset DIR --run DIR",
                        _ ("Trains a network on a data set. Ctrl-C stops it with a checkpoint.\n"), 0, 0, &code))
     return code;
   if (!dataset || !run) {
-    g_set_error (&error, TESS_ERROR, TESS_ERROR_USAGE, _ ("train: %s is missing"), !dataset ? "--dataset DIR" : "--run DIR");
+    g_set_error (&error, TESS_ERROR, TESS_ERROR_USAGE, _ ("train: %s is missing"),
+                 !dataset ? "--dataset DIR" : "--run DIR");
     return tess_cli_fail (error);
   }
-  if (!check_numbers (&options, &error) || !parse_fold (fold, &options.fold, &error) || !parse_bytes (cache, &options.cache_bytes, &error))
+  if (!check_numbers (&options, &error) || !parse_fold (fold, &options.fold, &error) ||
+      !parse_bytes (cache, &options.cache_bytes, &error))
     return tess_cli_fail (error);
   if (plan_path && !(plan = tess_plan_load (plan_path, &error)))
     return tess_cli_fail (error);

@@ -71,7 +71,7 @@ read_name (char *name, gsize size)
 #if defined(__x86_64__)
   guint words[13] = {0};
 
-  if ((guint) __get_cpuid_max (0x80000000u, NULL) < 0x80000004u)
+  if ((guint)__get_cpuid_max (0x80000000u, NULL) < 0x80000004u)
     return;
   for (guint i = 0; i < 3; i++)
     __get_cpuid (0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2], &words[4 * i + 3]);

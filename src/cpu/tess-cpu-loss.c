@@ -223,7 +223,7 @@ TESS_KERNEL (loss_forward) (const TessCpuLoss *a)
   double *parts = (double *)(gpointer)thread_space (a, 0, &first);
 
   /* One item a thread: its share of the blocks, with its own space. */
-#pragma omp parallel for schedule(static, 1) num_threads(a->n_threads) if (a->n * a->voxels > SMALL)
+#pragma omp parallel for schedule(static, 1) num_threads(a->n_threads) if (a->n * a->voxels > SMALL / 8)
   for (guint t = 0; t < a->n_threads; t++) {
     gsize total = a->n * n_blocks, begin = total * t / a->n_threads, end = total * (t + 1) / a->n_threads;
     Chunk c;
@@ -288,7 +288,7 @@ TESS_KERNEL (loss_backward) (const TessCpuLoss *a)
   float *table = thread_space (a, 0, &space);
 
   dice_slopes (a, table);
-#pragma omp parallel for schedule(static, 1) num_threads(a->n_threads) if (a->n * a->voxels > SMALL)
+#pragma omp parallel for schedule(static, 1) num_threads(a->n_threads) if (a->n * a->voxels > SMALL / 8)
   for (guint t = 0; t < a->n_threads; t++) {
     gsize total = a->n * n_blocks, begin = total * t / a->n_threads, end = total * (t + 1) / a->n_threads;
     Chunk c;

@@ -155,52 +155,53 @@ block_apply (const void *x, void *y, gsize n, gsize period, const Space *s, floa
 }
 
 ALWAYS_INLINE void
+tail_apply (const TessCpuNorm *a, const TessCpuWalk *w, gsize sample, gboolean bf16)
+{
+  gsize first = (sample * a->voxels + w->n_periods * w->fold) * a->channels;
+  Space s = space_of (a, w, sample);
+
+  for (gsize i = 0; i < w->tail * a->channels; i++) {
+    gsize c = i % a->channels;
+    float z = (s_get (a->x, first + i, bf16) - s.mean[c]) * s.gamma[c] + s.beta[c];
+
+    s_put (a->y, first + i, z > 0 ? z : z * a->slope, bf16);
+  }
+}
+
+/* What is short runs on the calling thread: every barrier less is one wait less for a thread the system has put to
+ * sleep. */
+ALWAYS_INLINE void
 forward (const TessCpuNorm *a, gboolean bf16)
 {
   TessCpuWalk w = tess_cpu_walk (a->voxels, a->channels);
   gsize sample_size = a->voxels * a->channels, n_items = a->n * w.n_blocks, p = w.period;
 
-#pragma omp parallel num_threads(a->n_threads) if (a->n * sample_size > SMALL)
-  {
-#pragma omp for schedule(static)
-    for (gsize sample = 0; sample < a->n; sample++) {
-      Space s = space_of (a, &w, sample);
-
-      for (gsize i = 0; i < p; i++)
-        s.offset[i] = s_get (a->x, sample * sample_size + i % a->channels, bf16);
-    }
-#pragma omp for schedule(static)
-    for (gsize i = 0; i < n_items; i++) {
-      gsize sample = i / w.n_blocks, b = i % w.n_blocks;
-      Space s = space_of (a, &w, sample);
-
-      block_moments (s_at (a->x, sample * sample_size + b * w.per_block * p, bf16), rows_of (&w, b), p, s.offset,
-                     s.first + b * p, s.second + b * p, bf16);
-    }
-#pragma omp for schedule(static)
-    for (gsize sample = 0; sample < a->n; sample++) {
-      Space s = space_of (a, &w, sample);
-
-      join_moments (a, &w, &s, sample, bf16);
-    }
-#pragma omp for schedule(static)
-    for (gsize i = 0; i < n_items; i++) {
-      gsize sample = i / w.n_blocks, b = i % w.n_blocks, at = sample * sample_size + b * w.per_block * p;
-      Space s = space_of (a, &w, sample);
-
-      block_apply (s_at (a->x, at, bf16), s_at_mut (a->y, at, bf16), rows_of (&w, b) * p, p, &s, a->slope, bf16);
-    }
-  }
   for (gsize sample = 0; sample < a->n; sample++) {
-    gsize first = sample * sample_size + w.n_periods * p;
     Space s = space_of (a, &w, sample);
 
-    for (gsize i = 0; i < w.tail * a->channels; i++) {
-      gsize c = i % a->channels;
-      float z = (s_get (a->x, first + i, bf16) - s.mean[c]) * s.gamma[c] + s.beta[c];
+    for (gsize i = 0; i < p; i++)
+      s.offset[i] = s_get (a->x, sample * sample_size + i % a->channels, bf16);
+  }
+#pragma omp parallel for schedule(static) num_threads(a->n_threads) if (a->n * sample_size > SMALL)
+  for (gsize i = 0; i < n_items; i++) {
+    gsize sample = i / w.n_blocks, b = i % w.n_blocks;
+    Space s = space_of (a, &w, sample);
 
-      s_put (a->y, first + i, z > 0 ? z : z * a->slope, bf16);
-    }
+    block_moments (s_at (a->x, sample * sample_size + b * w.per_block * p, bf16), rows_of (&w, b), p, s.offset,
+                   s.first + b * p, s.second + b * p, bf16);
+  }
+  for (gsize sample = 0; sample < a->n; sample++) {
+    Space s = space_of (a, &w, sample);
+
+    join_moments (a, &w, &s, sample, bf16);
+    tail_apply (a, &w, sample, bf16);
+  }
+#pragma omp parallel for schedule(static) num_threads(a->n_threads) if (a->n * sample_size > SMALL)
+  for (gsize i = 0; i < n_items; i++) {
+    gsize sample = i / w.n_blocks, b = i % w.n_blocks, at = sample * sample_size + b * w.per_block * p;
+    Space s = space_of (a, &w, sample);
+
+    block_apply (s_at (a->x, at, bf16), s_at_mut (a->y, at, bf16), rows_of (&w, b) * p, p, &s, a->slope, bf16);
   }
 }
 
@@ -327,40 +328,35 @@ backward (const TessCpuNorm *a, gboolean bf16)
   TessCpuWalk w = tess_cpu_walk (a->voxels, a->channels);
   gsize sample_size = a->voxels * a->channels, n_items = a->n * w.n_blocks, p = w.period;
 
-#pragma omp parallel num_threads(a->n_threads) if (a->n * sample_size > SMALL)
-  {
-#pragma omp for schedule(static)
-    for (gsize sample = 0; sample < a->n; sample++) {
-      Space s = space_of (a, &w, sample);
+  for (gsize sample = 0; sample < a->n; sample++) {
+    Space s = space_of (a, &w, sample);
 
-      fill_tables (a, &s, p, sample);
-    }
-#pragma omp for schedule(static)
+    fill_tables (a, &s, p, sample);
+  }
+#pragma omp parallel for schedule(static) num_threads(a->n_threads) if (a->n * sample_size > SMALL)
+  for (gsize i = 0; i < n_items; i++) {
+    gsize sample = i / w.n_blocks, b = i % w.n_blocks, at = sample * sample_size + b * w.per_block * p;
+    Space s = space_of (a, &w, sample);
+
+    block_sums (s_at (a->x, at, bf16), s_at (a->dy, at, bf16), rows_of (&w, b), p, &s, b, a->slope, bf16);
+  }
+  for (gsize sample = 0; sample < a->n; sample++) {
+    Space s = space_of (a, &w, sample);
+
+    join_sums (a, &w, &s, sample, bf16);
+    if (a->dx != NULL)
+      tail_dx (a, &w, sample, bf16);
+  }
+  if (a->dx != NULL) {
+#pragma omp parallel for schedule(static) num_threads(a->n_threads) if (a->n * sample_size > SMALL)
     for (gsize i = 0; i < n_items; i++) {
       gsize sample = i / w.n_blocks, b = i % w.n_blocks, at = sample * sample_size + b * w.per_block * p;
       Space s = space_of (a, &w, sample);
 
-      block_sums (s_at (a->x, at, bf16), s_at (a->dy, at, bf16), rows_of (&w, b), p, &s, b, a->slope, bf16);
-    }
-#pragma omp for schedule(static)
-    for (gsize sample = 0; sample < a->n; sample++) {
-      Space s = space_of (a, &w, sample);
-
-      join_sums (a, &w, &s, sample, bf16);
-    }
-    if (a->dx != NULL) {
-#pragma omp for schedule(static)
-      for (gsize i = 0; i < n_items; i++) {
-        gsize sample = i / w.n_blocks, b = i % w.n_blocks, at = sample * sample_size + b * w.per_block * p;
-        Space s = space_of (a, &w, sample);
-
-        block_dx (s_at (a->x, at, bf16), s_at (a->dy, at, bf16), s_at_mut (a->dx, at, bf16), rows_of (&w, b) * p, p, &s,
-                  a->slope, bf16);
-      }
+      block_dx (s_at (a->x, at, bf16), s_at (a->dy, at, bf16), s_at_mut (a->dx, at, bf16), rows_of (&w, b) * p, p, &s,
+                a->slope, bf16);
     }
   }
-  for (gsize sample = 0; a->dx != NULL && sample < a->n; sample++)
-    tail_dx (a, &w, sample, bf16);
   for (gsize c = 0; c < a->channels; c++) {
     double dgamma = 0, dbeta = 0;
 

@@ -28,7 +28,7 @@ typedef guint16 VHalfMem __attribute__ ((vector_size (2 * VL), aligned (2), may_
 #define TESS_KERNEL(name) TESS_KERNEL_EXPAND (tess_cpu_##name, TESS_CPU_ISA)
 
 /* Below this many elements a second thread costs more than it brings. */
-#define SMALL 16384
+#define SMALL 65536
 
 ALWAYS_INLINE VFloat
 v_load (const float *p)

@@ -23,6 +23,7 @@ typedef enum {
 typedef struct {
   GLuint texture;
   TessPaneMap map;
+  double zero; /* taken off all values */
   int width, height;
   guint64 serial;
   gboolean linear;
@@ -39,7 +40,8 @@ typedef struct {
   GLuint program;
   GLint pane, colours;
   GLint voxels[TESS_MAX_LAYERS], opacity[TESS_MAX_LAYERS], window[TESS_MAX_LAYERS], style[TESS_MAX_LAYERS];
-  GLint origin[TESS_MAX_LAYERS], du[TESS_MAX_LAYERS], dv[TESS_MAX_LAYERS], scaling[TESS_MAX_LAYERS];
+  GLint origin[TESS_MAX_LAYERS], du[TESS_MAX_LAYERS], dv[TESS_MAX_LAYERS], half[TESS_MAX_LAYERS],
+      scaling[TESS_MAX_LAYERS];
 } Program;
 
 struct _TessRenderer {
@@ -153,8 +155,9 @@ layer_source (const TessRenderer *renderer, const TessLayer *layer)
 
 /* The shader text of layer i: declarations and the function layer_i (p). */
 static void
-append_layer (GString *text, guint i, Source source, gboolean label)
+append_layer (GString *text, guint i, Source source, TessLut lut)
 {
+  gboolean label = lut == TESS_LUT_LABELS;
   static const char *const sampler[] = {"sampler2D", "isampler2D", "sampler3D", "isampler3D", "usampler3D"};
   g_autofree char *head = NULL;
   GString *t = g_string_new (NULL);
@@ -163,7 +166,7 @@ append_layer (GString *text, guint i, Source source, gboolean label)
       t, "uniform %s voxels_@;\nuniform float opacity_@;\nuniform vec3 window_@;\nuniform ivec3 style_@;\n",
       sampler[source]);
   if (source >= SOURCE_VOLUME_FLOAT) {
-    g_string_append (t, "uniform vec3 origin_@, du_@, dv_@;\nuniform vec2 scaling_@;\n"
+    g_string_append (t, "uniform vec3 origin_@, du_@, dv_@, half_@;\nuniform vec2 scaling_@;\n"
                         "bool inside_@ (vec3 q, vec3 n) { return all (greaterThanEqual (q, vec3 (-0.5))) && all "
                         "(lessThan (q, n - 0.5)); }\n");
     if (!label)
@@ -173,7 +176,7 @@ append_layer (GString *text, guint i, Source source, gboolean label)
                           "  v = 0.0;\n"
                           "  if (!inside_@ (q, vec3 (n))) return false;\n"
                           "  if (style_@.x == 0) { v = scaling_@.x * float (texelFetch (voxels_@, clamp (ivec3 (floor "
-                          "(q + 0.5)), ivec3 (0), n - 1), 0).r) + scaling_@.y; return true; }\n"
+                          "(q + half_@)), ivec3 (0), n - 1), 0).r) + scaling_@.y; return !isnan (v); }\n"
                           "  q = clamp (q, vec3 (0.0), vec3 (n - 1));\n"
                           "  ivec3 a = ivec3 (q), b = min (a + 1, n - 1);\n"
                           "  vec3 f = q - vec3 (a);\n"
@@ -184,47 +187,54 @@ append_layer (GString *text, guint i, Source source, gboolean label)
                           "  float c11 = mix (FETCH (a.x, b.y, b.z), FETCH (b.x, b.y, b.z), f.x);\n"
                           "#undef FETCH\n"
                           "  v = scaling_@.x * mix (mix (c00, c10, f.y), mix (c01, c11, f.y), f.z) + scaling_@.y;\n"
-                          "  return true;\n}\n");
+                          "  return !isnan (v);\n}\n");
     else
-      g_string_append (t, "int label_@ (ivec2 p) {\n"
+      g_string_append (t, "int label_at_@ (ivec2 p) {\n"
+                          "  p = clamp (p, ivec2 (0), pane.zw - 1);\n"
                           "  vec3 q = origin_@ + float (p.x) * du_@ + float (p.y) * dv_@;\n"
                           "  ivec3 n = textureSize (voxels_@, 0);\n"
                           "  if (!inside_@ (q, vec3 (n))) return -1;\n"
                           "  return max (int (floor (scaling_@.x * float (texelFetch (voxels_@, clamp (ivec3 (floor (q "
-                          "+ 0.5)), ivec3 (0), n - 1), 0).r) + scaling_@.y + 0.5)), 0);\n}\n");
+                          "+ half_@)), ivec3 (0), n - 1), 0).r) + scaling_@.y + 0.5)), 0);\n}\n"
+                          "int label_@ (ivec2 p, out bool edge) {\n"
+                          "  int l = label_at_@ (p);\n"
+                          "  edge = label_at_@ (p + ivec2 (1, 0)) != l || label_at_@ (p - ivec2 (1, 0)) != l ||\n"
+                          "         label_at_@ (p + ivec2 (0, 1)) != l || label_at_@ (p - ivec2 (0, 1)) != l;\n"
+                          "  return l < 65536 ? l : 1 + l % 65535;\n}\n");
   } else if (!label) {
     g_string_append (t, "bool value_@ (ivec2 p, out float v) {\n"
                         "  v = texelFetch (voxels_@, p, 0).r;\n"
                         "  return !isnan (v);\n}\n");
   } else {
-    g_string_append (t, "int label_@ (ivec2 p) {\n"
-                        "  ivec2 n = textureSize (voxels_@, 0);\n"
-                        "  return texelFetch (voxels_@, clamp (p, ivec2 (0), n - 1), 0).r;\n}\n");
+    g_string_append (t, "int label_@ (ivec2 p, out bool edge) {\n"
+                        "  int s = texelFetch (voxels_@, p, 0).r;\n"
+                        "  edge = s >= 0x1000000;\n"
+                        "  return s < 0 ? s : s & 0xffffff;\n}\n");
   }
-  if (!label)
-    g_string_append (
-        t, "vec4 layer_@ (ivec2 p) {\n"
-           "  float v;\n"
-           "  if (!value_@ (p, v)) return vec4 (0.0);\n"
-           "  float t = clamp ((v - window_@.x) * window_@.y, 0.0, 1.0);\n"
-           "  return vec4 (texelFetch (colours, ivec2 (int (t * 255.0 + 0.5), style_@.z), 0).rgb, opacity_@);\n}\n");
+  if (lut == TESS_LUT_GREY)
+    g_string_append (t, "vec4 layer_@ (ivec2 p) {\n"
+                        "  float v;\n"
+                        "  if (!value_@ (p, v)) return vec4 (0.0);\n"
+                        "  return vec4 (vec3 (clamp ((v - window_@.x) * window_@.y, 0.0, 1.0)), opacity_@);\n}\n");
+  else if (!label)
+    g_string_append (t, "vec4 layer_@ (ivec2 p) {\n"
+                        "  float v;\n"
+                        "  if (!value_@ (p, v)) return vec4 (0.0);\n"
+                        "  float t = 255.0 * clamp ((v - window_@.x) * window_@.y, 0.0, 1.0);\n"
+                        "  int a = int (t);\n"
+                        "  vec3 low = texelFetch (colours, ivec2 (a, style_@.z), 0).rgb;\n"
+                        "  vec3 high = texelFetch (colours, ivec2 (min (a + 1, 255), style_@.z), 0).rgb;\n"
+                        "  return vec4 (mix (low, high, t - float (a)), opacity_@);\n}\n");
   else
     g_string_append (
         t, "vec4 colour_@ (int l) {\n"
            "  if (l < 0) return vec4 (0.0);\n"
-           "  l = l < 65536 ? l : 1 + l % 65535;\n"
            "  int row = style_@.z + l / 1024;\n"
            "  return row < int (window_@.z) ? texelFetch (colours, ivec2 (l % 1024, row), 0) : vec4 (0.0);\n}\n"
            "vec4 layer_@ (ivec2 p) {\n"
-           "  int l = label_@ (p);\n"
-           "  vec4 c = colour_@ (l);\n"
-           "  float a = c.a * (style_@.x != 0 ? opacity_@ : 0.0);\n"
-           "  int w = style_@.y;\n"
-           "  if (w > 0 && c.a > 0.0)\n"
-           "    for (int dy = -w; dy <= w; dy++)\n"
-           "      for (int dx = -w; dx <= w; dx++)\n"
-           "        if (dx * dx + dy * dy <= w * w && label_@ (p + ivec2 (dx, dy)) != l) a = c.a;\n"
-           "  return vec4 (c.rgb, a);\n}\n");
+           "  bool edge;\n"
+           "  vec4 c = colour_@ (label_@ (p, edge));\n"
+           "  return vec4 (c.rgb, c.a * (style_@.y != 0 && edge ? 1.0 : style_@.x != 0 ? opacity_@ : 0.0));\n}\n");
   head = g_strdup_printf ("%u", i);
   for (const char *c = t->str; *c; c++)
     if (*c == '@')
@@ -256,7 +266,7 @@ compile (GLenum kind, const char *text, GError **error)
 }
 
 static Program *
-build_program (const Source *sources, const gboolean *labels, guint n, GError **error)
+build_program (const Source *sources, const TessLut *luts, guint n, GError **error)
 {
   static const char vertex[] =
       "#version 330 core\n"
@@ -270,7 +280,7 @@ build_program (const Source *sources, const gboolean *labels, guint n, GError **
   Program *program;
 
   for (guint i = 0; i < n; i++)
-    append_layer (text, i, sources[i], labels[i]);
+    append_layer (text, i, sources[i], luts[i]);
   g_string_append (text, "void main () {\n"
                          "  ivec2 p = ivec2 (gl_FragCoord.xy) - pane.xy;\n"
                          "  p.y = pane.w - 1 - p.y;\n"
@@ -302,9 +312,10 @@ build_program (const Source *sources, const gboolean *labels, guint n, GError **
   program->pane = glGetUniformLocation (program->program, "pane");
   program->colours = glGetUniformLocation (program->program, "colours");
   for (guint i = 0; i < n; i++) {
-    static const char *const names[] = {"voxels", "opacity", "window", "style", "origin", "du", "dv", "scaling"};
-    GLint *const places[] = {program->voxels, program->opacity, program->window, program->style,
-                             program->origin, program->du,      program->dv,     program->scaling};
+    static const char *const names[] = {"voxels", "opacity", "window", "style",  "origin",
+                                        "du",     "dv",      "half",   "scaling"};
+    GLint *const places[] = {program->voxels, program->opacity, program->window, program->style,  program->origin,
+                             program->du,     program->dv,      program->half,   program->scaling};
 
     for (guint k = 0; k < G_N_ELEMENTS (names); k++) {
       g_autofree char *name = g_strdup_printf ("%s_%u", names[k], i);
@@ -316,19 +327,19 @@ build_program (const Source *sources, const gboolean *labels, guint n, GError **
 }
 
 static Program *
-find_program (TessRenderer *renderer, const Source *sources, const gboolean *labels, guint n, GError **error)
+find_program (TessRenderer *renderer, const Source *sources, const TessLut *luts, guint n, GError **error)
 {
   char signature[2 * TESS_MAX_LAYERS + 1];
   Program *program;
 
   for (guint i = 0; i < n; i++) {
     signature[2 * i] = (char)('a' + sources[i]);
-    signature[2 * i + 1] = labels[i] ? 'l' : 'v';
+    signature[2 * i + 1] = (char)('a' + luts[i]);
   }
   signature[2 * n] = 0;
   program = g_hash_table_lookup (renderer->programs, signature);
   if (!program) {
-    program = build_program (sources, labels, n, error);
+    program = build_program (sources, luts, n, error);
     if (program)
       g_hash_table_insert (renderer->programs, g_strdup (signature), program);
   }
@@ -345,7 +356,8 @@ label_rows (const TessLayer *layer)
   return (int)(CLAMP (most, 0, 65535) / COLOUR_WIDTH) + 1;
 }
 
-/* LUTs in rows 0 to TESS_N_LUTS-1, then each label layer's table. Returns the first row of every layer. */
+/* LUTs in rows 0 to TESS_N_LUTS-1, then each label layer's table. Returns the first row of every layer. Values above
+ * 65535 share the places of smaller ones, which win. */
 static void
 update_colours (TessRenderer *renderer, TessLayer *const *layers, guint n, int first_row[], int end_row[])
 {
@@ -371,11 +383,12 @@ update_colours (TessRenderer *renderer, TessLayer *const *layers, guint n, int f
     memcpy (pixels + (gsize)lut * COLOUR_WIDTH * 4, rgba, sizeof rgba);
   }
   for (guint i = 0; i < n; i++)
-    for (guint k = 0; is_label (layers[i]) && k < tess_label_table_n (layers[i]->labels); k++) {
+    for (guint k = is_label (layers[i]) ? tess_label_table_n (layers[i]->labels) : 0; k-- > 0;) {
       const TessLabel *label = tess_label_table_peek (layers[i]->labels, k);
-      gsize at = (gsize)first_row[i] * COLOUR_WIDTH + (gsize)label->value;
+      gint64 value = TESS_PLANE_SLOT (label->value); /* as in the shader */
+      gsize at = (gsize)first_row[i] * COLOUR_WIDTH + (gsize)value;
 
-      if (label->value <= 0 || label->value > 65535 || at >= (gsize)end_row[i] * COLOUR_WIDTH ||
+      if (label->value <= 0 || at >= (gsize)end_row[i] * COLOUR_WIDTH ||
           g_hash_table_contains (layers[i]->hidden, GINT_TO_POINTER ((gint32)label->value)))
         continue;
       memcpy (pixels + at * 4, label->rgba, 4);
@@ -449,8 +462,9 @@ bind_plane (TessRenderer *renderer, TessLayer *layer, LayerTextures *textures, c
   PlaneTexture *plane = &textures->planes[pane->plane];
   gsize n = (gsize)pane->width * (gsize)pane->height;
 
-  if (plane->texture && plane->serial == layer->voxels_serial && plane->width == pane->width &&
-      plane->height == pane->height && plane->linear == layer->linear && memcmp (&plane->map, map, sizeof *map) == 0) {
+  if (plane->texture && fabs (layer->lower - plane->zero) <= 1e4 * (layer->upper - layer->lower) &&
+      plane->serial == layer->voxels_serial && plane->width == pane->width && plane->height == pane->height &&
+      plane->linear == layer->linear && memcmp (&plane->map, map, sizeof *map) == 0) {
     glBindTexture (GL_TEXTURE_2D, plane->texture);
     return TRUE;
   }
@@ -472,12 +486,14 @@ bind_plane (TessRenderer *renderer, TessLayer *layer, LayerTextures *textures, c
   glPixelStorei (GL_UNPACK_ALIGNMENT, 4);
   if (is_label (layer)) {
     tess_plane_sample_labels (layer, map, pane->width, pane->height, (gint32 *)renderer->scratch);
+    tess_plane_mark_edges ((gint32 *)renderer->scratch, pane->width, pane->height);
     glTexImage2D (GL_TEXTURE_2D, 0, GL_R32I, pane->width, pane->height, 0, GL_RED_INTEGER, GL_INT, renderer->scratch);
   } else {
-    tess_plane_sample_values (layer, map, pane->width, pane->height, renderer->scratch);
+    tess_plane_sample_relative (layer, map, pane->width, pane->height, layer->lower, renderer->scratch);
     glTexImage2D (GL_TEXTURE_2D, 0, GL_R32F, pane->width, pane->height, 0, GL_RED, GL_FLOAT, renderer->scratch);
   }
   plane->map = *map;
+  plane->zero = layer->lower;
   plane->width = pane->width;
   plane->height = pane->height;
   plane->linear = layer->linear;
@@ -490,12 +506,13 @@ static void
 set_mapping (const Program *program, guint i, const TessLayer *layer, const TessPaneMap *map)
 {
   TessAffine inverse;
-  double o[3];
-  float origin[3], du[3], dv[3];
+  double o[3], rounding[3];
+  float origin[3], du[3], dv[3], half[3];
 
   if (!tess_affine_invert (tess_volume_affine (layer->volume), &inverse))
     return;
   tess_affine_apply (&inverse, map->origin, o);
+  tess_layer_rounding (layer, rounding);
   for (int a = 0; a < 3; a++) {
     double u = 0.0, v = 0.0;
 
@@ -504,12 +521,14 @@ set_mapping (const Program *program, guint i, const TessLayer *layer, const Tess
       v += inverse.m[a][b] * map->v[b];
     }
     origin[a] = (float)o[a];
+    half[a] = (float)rounding[a];
     du[a] = (float)u;
     dv[a] = (float)v;
   }
   glUniform3fv (program->origin[i], 1, origin);
   glUniform3fv (program->du[i], 1, du);
   glUniform3fv (program->dv[i], 1, dv);
+  glUniform3fv (program->half[i], 1, half);
   glUniform2f (program->scaling[i], (float)tess_volume_slope (layer->volume),
                (float)tess_volume_intercept (layer->volume));
 }
@@ -530,17 +549,20 @@ draw_pane (TessRenderer *renderer, const Program *program, const TessScene *scen
   for (guint i = 0; i < n; i++) {
     TessLayer *layer = layers[i];
     LayerTextures *textures = layer_textures (renderer, layer);
+    double zero = 0.0;
 
     glActiveTexture (GL_TEXTURE1 + i);
     glUniform1i (program->voxels[i], (GLint)(1 + i));
     if (sources[i] >= SOURCE_VOLUME_FLOAT) {
       bind_volume (layer, textures);
       set_mapping (program, i, layer, &map);
-    } else if (!bind_plane (renderer, layer, textures, pane, &map, error)) {
-      return FALSE;
+    } else {
+      if (!bind_plane (renderer, layer, textures, pane, &map, error))
+        return FALSE;
+      zero = textures->planes[pane->plane].zero;
     }
     glUniform1f (program->opacity[i], (float)layer->opacity);
-    glUniform3f (program->window[i], (float)layer->lower, (float)(1.0 / (layer->upper - layer->lower)),
+    glUniform3f (program->window[i], (float)(layer->lower - zero), (float)(1.0 / (layer->upper - layer->lower)),
                  (float)end_row[i]);
     if (is_label (layer))
       glUniform3i (program->style[i], layer->fill, layer->outline ? 1 : 0, first_row[i]);
@@ -569,7 +591,7 @@ tess_renderer_draw (TessRenderer *renderer, const TessScene *scene, const TessPa
 {
   TessLayer *layers[TESS_MAX_LAYERS];
   Source sources[TESS_MAX_LAYERS];
-  gboolean labels[TESS_MAX_LAYERS];
+  TessLut luts[TESS_MAX_LAYERS];
   int first_row[TESS_MAX_LAYERS], end_row[TESS_MAX_LAYERS];
   guint n = 0;
   Program *program;
@@ -588,14 +610,14 @@ tess_renderer_draw (TessRenderer *renderer, const TessScene *scene, const TessPa
     if (!layer->visible)
       continue;
     layers[n] = layer;
-    labels[n] = is_label (layer);
+    luts[n] = layer->lut;
     sources[n] = layer_source (renderer, layer);
     n++;
   }
   g_hash_table_foreach_remove (renderer->textures, unused_cb, renderer);
   if (n == 0)
     return TRUE;
-  program = find_program (renderer, sources, labels, n, error);
+  program = find_program (renderer, sources, luts, n, error);
   if (!program)
     return FALSE;
   update_colours (renderer, layers, n, first_row, end_row);

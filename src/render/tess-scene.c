@@ -161,7 +161,8 @@ dot (const double a[3], const double b[3])
  *
  * The view's axes are the main layer's own: its first two index axes orthonormalised and their normal, so that the
  * slices of an oblique or tilted acquisition are seen as they were acquired, each named after the nearest anatomical
- * direction. The cursor goes to the middle.
+ * direction. The cursor goes to the middle, onto a slice's centre: of an even number of slices the one further right,
+ * anterior or superior, so that the same scan stored in another order looks the same.
  */
 void
 tess_scene_reset (TessScene *scene)
@@ -169,7 +170,7 @@ tess_scene_reset (TessScene *scene)
   TessLayer *layer = tess_scene_main (scene);
   const TessAffine *affine;
   const gint64 *dim;
-  double e[3][3], middle[3];
+  double e[3][3], half[3], middle[3];
   char codes[4];
 
   if (!layer)
@@ -190,8 +191,10 @@ tess_scene_reset (TessScene *scene)
     length = sqrt (dot (e[k], e[k]));
     for (int a = 0; a < 3; a++)
       e[k][a] /= length;
-    middle[k] = (double)(dim[k] - 1) / 2.0;
   }
+  tess_layer_rounding (layer, half);
+  for (int k = 0; k < 3; k++)
+    middle[k] = CLAMP (floor ((double)(dim[k] - 1) / 2.0 + half[k]), 0.0, (double)(dim[k] - 1));
   tess_affine_orientation (affine, codes);
   for (int k = 0; k < 3; k++) {
     static const char positive[] = "RAS", negative[] = "LPI";
@@ -296,20 +299,36 @@ tess_layer_set_hidden (TessLayer *layer, gint32 value, gboolean hidden)
   layer->labels_serial = next_serial ();
 }
 
+/* Further than rounding noise of a float coordinate, less than anybody sees; in voxels. */
+#define TIE 1e-3
+
+void
+tess_layer_rounding (const TessLayer *layer, double half[3])
+{
+  char codes[4];
+
+  tess_affine_orientation (tess_volume_affine (layer->volume), codes);
+  for (int k = 0; k < 3; k++)
+    half[k] = 0.5 + (codes[k] == 'R' || codes[k] == 'A' || codes[k] == 'S' ? TIE : -TIE);
+}
+
 double
 tess_layer_value_at (const TessLayer *layer, const double world[3])
 {
   TessAffine inverse;
-  double p[3];
+  double p[3], half[3];
   gint64 i[3];
 
   if (!tess_affine_invert (tess_volume_affine (layer->volume), &inverse))
     return NAN;
   tess_affine_apply (&inverse, world, p);
+  tess_layer_rounding (layer, half);
   for (int a = 0; a < 3; a++) {
-    i[a] = (gint64)floor (p[a] + 0.5);
-    if (!(i[a] >= 0 && i[a] < tess_volume_dim (layer->volume)[a]))
+    gint64 n = tess_volume_dim (layer->volume)[a];
+
+    if (!(p[a] >= -0.5 && p[a] < (double)n - 0.5))
       return NAN;
+    i[a] = CLAMP ((gint64)floor (p[a] + half[a]), 0, n - 1);
   }
   return tess_volume_value (layer->volume, i[0], i[1], i[2], layer->channel);
 }

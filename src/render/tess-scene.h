@@ -63,6 +63,9 @@ void       tess_layer_auto_window (TessLayer *layer); /* 0.5 and 99.5 percentile
 void       tess_layer_set_channel (TessLayer *layer, gint64 channel); /* clamped */
 void       tess_layer_set_labels  (TessLayer *layer, TessLabelTable *labels);
 void       tess_layer_set_hidden  (TessLayer *layer, gint32 value, gboolean hidden);
+/* Nearest voxel of an index coordinate p: floor (p + half). A point midway between two voxels belongs to the one further
+ * right, anterior or superior, in whatever order the file stores them. */
+void       tess_layer_rounding    (const TessLayer *layer, double half[3]);
 /* Value under a world point as drawn (NaN outside). */
 double     tess_layer_value_at    (const TessLayer *layer, const double world[3]);
 void       tess_lut_colours       (TessLut lut, guint8 rgba[256][4]);

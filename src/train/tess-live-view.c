@@ -2,7 +2,7 @@
 
 #include <stdatomic.h>
 
-#define CANDIDATES 8u /* places looked at to find one that shows much */
+#define CANDIDATES 8u                /* places looked at to find one that shows much */
 #define VIEW_EPOCH (G_MAXUINT32 - 1) /* in the keys: no epoch of training or validation */
 
 /* ---- slot ---- */
@@ -80,7 +80,7 @@ static guint64
 score (const guint8 *label, gsize n)
 {
   guint64 foreground = 0, classes = 0;
-  gboolean there[256] = { FALSE };
+  gboolean there[256] = {FALSE};
 
   for (gsize i = 0; i < n; i++)
     if (label[i] > 0) {
@@ -94,12 +94,12 @@ score (const guint8 *label, gsize n)
 static gboolean
 draw (TessLiveView *view, const TessPlan *plan, const TessCase *c, guint32 sample, GError **error)
 {
-  TessSampleKey key = { .random = TRUE, .foreground = TRUE, .seed = (guint64) plan->training.seed, .epoch = VIEW_EPOCH,
-                        .sample = sample };
+  TessSampleKey key = {
+      .random = TRUE, .foreground = TRUE, .seed = (guint64)plan->training.seed, .epoch = VIEW_EPOCH, .sample = sample};
   TessPatchOut out = {
-    .region = { { 0, 0, 0 }, { plan->patch[0], plan->patch[1], plan->patch[2] } },
-    .image = view->image,
-    .label = view->truth,
+      .region = {{0, 0, 0}, {plan->patch[0], plan->patch[1], plan->patch[2]}},
+      .image = view->image,
+      .label = view->truth,
   };
 
   return tess_sampler_draw (plan, c, &key, NULL, &out, error);
@@ -118,7 +118,7 @@ TessLiveView *
 tess_live_view_new (TessSession *session, int program, const TessPlan *plan, const TessCase *c, GError **error)
 {
   g_autoptr (TessLiveView) view = g_new0 (TessLiveView, 1);
-  gsize n = (gsize) (plan->patch[0] * plan->patch[1] * plan->patch[2]);
+  gsize n = (gsize)(plan->patch[0] * plan->patch[1] * plan->patch[2]);
   guint64 best_score = 0;
   guint32 best = 0;
 
@@ -135,7 +135,8 @@ tess_live_view_new (TessSession *session, int program, const TessPlan *plan, con
   view->truth = g_try_malloc (n);
   view->logits = g_try_new (float, n * view->n_classes);
   if (!view->image || !view->shown || !view->truth || !view->logits) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY, _ ("no memory for the validation patch; use a smaller patch"));
+    g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+                 _ ("no memory for the validation patch; use a smaller patch"));
     return NULL;
   }
   for (guint32 i = 0; i < CANDIDATES; i++) {
@@ -164,13 +165,13 @@ tess_live_view_take (TessLiveView *view, gint64 epoch, gint64 iteration, GError 
   gint64 start = g_get_monotonic_time (), head_dhw[TESS_MAX_HEADS][3];
   guint n_heads = MIN (network->n_heads, TESS_MAX_HEADS);
   g_autoptr (TessSnapshot) snapshot = NULL;
-  gsize n = (gsize) (view->dhw[0] * view->dhw[1] * view->dhw[2]);
-  TessStepArgs args = { 0 };
+  gsize n = (gsize)(view->dhw[0] * view->dhw[1] * view->dhw[2]);
+  TessStepArgs args = {0};
 
   for (guint h = 0; h < n_heads; h++)
     memcpy (head_dhw[h], tess_graph_tensor (network->graph, network->logits[h])->dim + 1, sizeof head_dhw[h]);
   snapshot = tess_snapshot_new (view->case_id, view->n_channels, view->n_classes, n_heads, view->dhw,
-                                (const gint64 (*)[3]) head_dhw, error);
+                                (const gint64 (*)[3])head_dhw, error);
   if (!snapshot ||
       !tess_session_write (view->session, view->program, network->image, view->image, view->image_bytes, error) ||
       !tess_session_run (view->session, view->program, &args, error))
@@ -186,7 +187,7 @@ tess_live_view_take (TessLiveView *view, gint64 epoch, gint64 iteration, GError 
       return NULL;
     tess_snapshot_set_head (snapshot, h, view->logits);
   }
-  view->cost = (double) (g_get_monotonic_time () - start) / 1e6;
+  view->cost = (double)(g_get_monotonic_time () - start) / 1e6;
   return g_steal_pointer (&snapshot);
 }
 

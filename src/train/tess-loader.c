@@ -13,7 +13,7 @@
 
 typedef struct {
   TessBatch batch;
-  gint64 number; /* in the stream; -1: empty */
+  gint64 number;  /* in the stream; -1: empty */
   gint64 undrawn; /* samples */
 } Slot;
 
@@ -37,11 +37,11 @@ struct _TessLoader {
   TessSchedule *schedule;
   Slot *slots;
   guint depth;
-  Cursor claim, ahead;           /* next sample to draw; next sample whose case is decoded ahead */
-  gint64 lead, max_lead;         /* samples between the two */
-  gint64 delivered, released;    /* batches */
-  guint active;                  /* workers with a sample in hand */
-  guint64 generation;            /* of seeks */
+  Cursor claim, ahead;        /* next sample to draw; next sample whose case is decoded ahead */
+  gint64 lead, max_lead;      /* samples between the two */
+  gint64 delivered, released; /* batches */
+  guint active;               /* workers with a sample in hand */
+  guint64 generation;         /* of seeks */
   gboolean quit, hold;
   GError *error;
 
@@ -84,7 +84,7 @@ cursor_next_sample (const TessLoader *loader, Cursor *cursor)
 static void
 cursor_set (const TessLoader *loader, Cursor *cursor, const TessBatchPosition *position)
 {
-  *cursor = (Cursor) { .position = *position, .number = -1 };
+  *cursor = (Cursor){.position = *position, .number = -1};
   cursor->position.iteration--;
   cursor_next_batch (loader, cursor);
 }
@@ -93,7 +93,7 @@ static void
 cursor_sample (TessLoader *loader, const Cursor *cursor, TessScheduledSample *sample)
 {
   const TessBatchPosition *p = &cursor->position;
-  TessSamplePosition position = { p->validation, p->epoch, p->iteration * loader->batch + cursor->place };
+  TessSamplePosition position = {p->validation, p->epoch, p->iteration * loader->batch + cursor->place};
 
   tess_schedule_get (loader->schedule, &position, sample);
 }
@@ -133,14 +133,15 @@ claim_sample (TessLoader *loader, TessScheduledSample *sample, gint64 *place, Te
 }
 
 static gboolean
-draw_sample (TessLoader *loader, const TessScheduledSample *sample, TessCase *c, Slot *slot, gint64 place, GError **error)
+draw_sample (TessLoader *loader, const TessScheduledSample *sample, TessCase *c, Slot *slot, gint64 place,
+             GError **error)
 {
   const gint64 *patch = loader->plan->patch;
-  gsize offset = (gsize) place * loader->voxels;
+  gsize offset = (gsize)place * loader->voxels;
   TessPatchOut out = {
-    .region = { { 0, 0, 0 }, { patch[0], patch[1], patch[2] } },
-    .image = slot->batch.image + offset * loader->n_channels,
-    .label = slot->batch.label + offset,
+      .region = {{0, 0, 0}, {patch[0], patch[1], patch[2]}},
+      .image = slot->batch.image + offset * loader->n_channels,
+      .label = slot->batch.label + offset,
   };
 
   return tess_sampler_draw (loader->plan, c, &sample->key, NULL, &out, error);
@@ -162,7 +163,7 @@ worker_thread (gpointer data)
     gboolean ok;
 
     if (loader->hold || loader->error || loader->claim.end ||
-        loader->claim.number >= loader->released + (gint64) loader->depth) {
+        loader->claim.number >= loader->released + (gint64)loader->depth) {
       tess_cond_wait (&loader->work, &loader->mutex);
       continue;
     }
@@ -247,17 +248,17 @@ choose_workers (guint n_workers, guint n_threads)
 static gboolean
 take_buffers (TessLoader *loader, GError **error)
 {
-  gsize label_bytes, samples = (gsize) loader->batch, image_bytes;
+  gsize label_bytes, samples = (gsize)loader->batch, image_bytes;
   const gint64 *patch = loader->plan->patch;
 
-  if (!g_size_checked_mul (&loader->voxels, (gsize) patch[0], (gsize) patch[1]) ||
-      !g_size_checked_mul (&loader->voxels, loader->voxels, (gsize) patch[2]) ||
+  if (!g_size_checked_mul (&loader->voxels, (gsize)patch[0], (gsize)patch[1]) ||
+      !g_size_checked_mul (&loader->voxels, loader->voxels, (gsize)patch[2]) ||
       !g_size_checked_mul (&label_bytes, loader->voxels, samples) ||
       !g_size_checked_mul (&image_bytes, label_bytes, sizeof (float) * loader->n_channels)) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE, _ ("the batch of patches is too large to be counted"));
     return FALSE;
   }
-  loader->depth = (guint) CLAMP (DEPTH_BYTES / MAX (image_bytes + label_bytes, 1), MIN_DEPTH, MAX_DEPTH);
+  loader->depth = (guint)CLAMP (DEPTH_BYTES / MAX (image_bytes + label_bytes, 1), MIN_DEPTH, MAX_DEPTH);
   loader->slots = g_new0 (Slot, loader->depth);
   for (guint i = 0; i < loader->depth; i++) {
     Slot *slot = &loader->slots[i];
@@ -314,7 +315,7 @@ tess_loader_new (const TessLoaderOptions *options, GError **error)
   }
   loader->max_lead = 2 * loader->batch * loader->depth;
   if (plan->training.pool_cases > 0) /* far enough to hold the whole window and to see who enters next */
-    loader->max_lead += 2 * (gint64) pool + ahead * plan->training.pool_patches;
+    loader->max_lead += 2 * (gint64)pool + ahead * plan->training.pool_patches;
   cursor_set (loader, &loader->claim, &options->start);
   loader->ahead = loader->claim;
 
@@ -424,7 +425,7 @@ tess_loader_seek (TessLoader *loader, const TessBatchPosition *position)
 guint64
 tess_loader_bytes (const TessLoader *loader)
 {
-  return loader->depth * (guint64) (loader->slots[0].batch.image_bytes + loader->slots[0].batch.label_bytes);
+  return loader->depth * (guint64)(loader->slots[0].batch.image_bytes + loader->slots[0].batch.label_bytes);
 }
 
 guint

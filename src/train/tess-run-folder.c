@@ -107,7 +107,8 @@ tess_run_folder_lock (TessRunFolder *run, GError **error)
     close (run->lock);
     run->lock = -1;
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                 _ ("%s: another training is writing to this run folder; wait for it or choose another folder"), run->path);
+                 _ ("%s: another training is writing to this run folder; wait for it or choose another folder"),
+                 run->path);
     return FALSE;
   }
   return TRUE; /* a file system without locks */
@@ -121,7 +122,7 @@ tess_run_dataset_clear (TessRunDataset *d)
   g_free (d->identity);
   g_free (d->directory);
   tess_split_clear (&d->split);
-  *d = (TessRunDataset) { 0 };
+  *d = (TessRunDataset){0};
 }
 
 static JsonArray *
@@ -138,7 +139,7 @@ ids_array (const TessDataset *dataset, const guint *indices, guint n)
  * tess_run_folder_save_dataset:
  *
  * dataset.json: nnU-Net's keys, the data set's identity, and what this run makes of it: "run": {"directory", "fold" (a
- * number or "all"), "val_fraction", "train", "val" (case ids)}.
+ * number or "all"), "val_fraction", "minutes", "train", "val" (case ids)}.
  */
 gboolean
 tess_run_folder_save_dataset (TessRunFolder *run, const TessDataset *dataset, const TessRunDataset *d, GError **error)
@@ -156,6 +157,8 @@ tess_run_folder_save_dataset (TessRunFolder *run, const TessDataset *dataset, co
     json_object_set_string_member (o, "fold", "all");
   else
     json_object_set_int_member (o, "fold", d->fold);
+  if (d->minutes > 0.0)
+    json_object_set_double_member (o, "minutes", d->minutes);
   json_object_set_array_member (o, "train", ids_array (dataset, d->split.train, d->split.n_train));
   json_object_set_array_member (o, "val", ids_array (dataset, d->split.val, d->split.n_val));
   json_object_set_object_member (json_node_get_object (root), "run", o);
@@ -217,8 +220,9 @@ tess_run_folder_load_dataset (TessRunFolder *run, const TessDataset *dataset, Te
   }
   d->identity = g_strdup (theirs);
   d->directory = g_strdup (directory);
-  d->val_fraction = 0.0;
-  if (!tess_json_double_opt (r, file, "val_fraction", &d->val_fraction, error))
+  d->val_fraction = d->minutes = 0.0;
+  if (!tess_json_double_opt (r, file, "val_fraction", &d->val_fraction, error) ||
+      !tess_json_double_opt (r, file, "minutes", &d->minutes, error))
     return FALSE;
   if (d->val_fraction <= 0.0) {
     JsonNode *node = json_object_get_member (r, "fold");
@@ -230,7 +234,7 @@ tess_run_folder_load_dataset (TessRunFolder *run, const TessDataset *dataset, Te
     else if (!tess_json_int (r, file, "fold", 0, G_MAXINT, &number, error))
       return FALSE;
   }
-  d->fold = (int) number;
+  d->fold = (int)number;
   return read_ids (r, file, "train", dataset, &d->split.train, &d->split.n_train, error) &&
          read_ids (r, file, "val", dataset, &d->split.val, &d->split.n_val, error);
 }
@@ -286,7 +290,7 @@ list_snapshots (TessRunFolder *run)
 
     if (!parse_snapshot_name (name, &file.epoch) || g_stat (path, &info) != 0)
       continue;
-    file.bytes = (guint64) info.st_size;
+    file.bytes = (guint64)info.st_size;
     g_array_append_val (files, file);
   }
   g_array_sort (files, compare_snapshots);
@@ -410,8 +414,8 @@ remove_leftovers (TessRunFolder *run, const char *subfolder, const char *const *
 gboolean
 tess_run_folder_remove_later (TessRunFolder *run, gint64 epochs, GError **error)
 {
-  static const char *const ours[] = { "plan.json",        "dataset.json",       "log.csv", "progress.json",
-                                      "best.safetensors", "latest.safetensors", NULL };
+  static const char *const ours[] = {"plan.json",        "dataset.json",       "log.csv", "progress.json",
+                                     "best.safetensors", "latest.safetensors", NULL};
   g_autoptr (GArray) files = list_snapshots (run);
 
   for (guint i = 0; i < files->len; i++) {

@@ -39,6 +39,7 @@ typedef struct {
   char    *identity, *directory;
   int      fold; /* -1 = all */
   double   val_fraction;
+  double   minutes; /* its time budget; 0: it counts epochs */
   TessSplit split;
 } TessRunDataset;
 

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-
 void
 tess_epoch_record_clear (TessEpochRecord *record)
 {
@@ -101,7 +100,7 @@ parse_line (const char *line, guint n_labels, TessEpochRecord *record)
   guint n = g_strv_length (fields);
   gboolean ok;
 
-  *record = (TessEpochRecord) { .n_labels = n_labels, .dice = g_new0 (double, n_labels) };
+  *record = (TessEpochRecord){.n_labels = n_labels, .dice = g_new0 (double, n_labels)};
   ok = n == n_labels + 7 && g_ascii_string_to_signed (fields[0], 10, 1, G_MAXINT32, &record->epoch, NULL) &&
        g_ascii_string_to_signed (fields[1], 10, 0, G_MAXINT64, &record->iteration, NULL) &&
        parse_number (fields[2], &record->train_loss) && parse_number (fields[3], &record->val_loss) &&
@@ -125,7 +124,7 @@ keep_lines (const char *text, const TessPlan *plan, gint64 epochs, GArray *histo
   if (!g_str_has_prefix (text, header))
     return g_string_free (kept, FALSE);
   for (const char *p = text + strlen (header), *end; (end = strchr (p, '\n')); p = end + 1) {
-    g_autofree char *line = g_strndup (p, (gsize) (end - p));
+    g_autofree char *line = g_strndup (p, (gsize)(end - p));
     TessEpochRecord record;
 
     if (!parse_line (line, plan->n_labels, &record))
@@ -148,7 +147,7 @@ tess_run_folder_cut_back (TessRunFolder *run, const TessPlan *plan, gint64 epoch
   g_autofree char *file = tess_run_folder_file (run, "log.csv"), *text = NULL, *kept = NULL;
   g_autofree char *snapshots = tess_run_folder_file (run, "snapshots"), *cases = tess_run_folder_file (run, "cases");
 
-  g_array_set_clear_func (records, (GDestroyNotify) tess_epoch_record_clear);
+  g_array_set_clear_func (records, (GDestroyNotify)tess_epoch_record_clear);
   if (!tess_make_directory (snapshots, error) || !tess_make_directory (cases, error) ||
       !tess_run_folder_remove_later (run, epochs, error))
     return FALSE;

@@ -28,7 +28,7 @@ struct _TessSchedule {
   TessPlan *plan;
   guint32 *train, *val;
   guint n_train, n_val;
-  guint pool;          /* 0: no rotation */
+  guint pool; /* 0: no rotation */
   gint64 pool_patches;
   Order train_order[2], val_order[2], slots;
 };
@@ -42,7 +42,7 @@ order_get (Order *order, guint64 seed, gint64 cycle)
   for (guint32 i = 0; i < order->n; i++)
     order->order[i] = i;
   for (guint32 i = order->n; i > 1; i--) {
-    TessPhilox4 r = tess_philox (seed, (uint32_t) cycle, (uint32_t) (cycle >> 32), order->purpose, i);
+    TessPhilox4 r = tess_philox (seed, (uint32_t)cycle, (uint32_t)(cycle >> 32), order->purpose, i);
     guint32 j = tess_philox_below (r.v[0], i), swap = order->order[i - 1];
 
     order->order[i - 1] = order->order[j];
@@ -55,7 +55,7 @@ order_get (Order *order, guint64 seed, gint64 cycle)
 static void
 order_init (Order *order, guint32 purpose, guint n)
 {
-  *order = (Order) { .purpose = purpose, .n = n, .cycle = -1, .order = g_new (guint32, MAX (n, 1)) };
+  *order = (Order){.purpose = purpose, .n = n, .cycle = -1, .order = g_new (guint32, MAX (n, 1))};
 }
 
 /**
@@ -81,7 +81,7 @@ tess_schedule_new (const TessPlan *plan, const guint *train, guint n_train, cons
 {
   TessSchedule *schedule = g_new0 (TessSchedule, 1);
 
-  schedule->seed = (guint64) plan->training.seed;
+  schedule->seed = (guint64)plan->training.seed;
   schedule->batch = plan->training.batch_size;
   schedule->train_samples = plan->training.iterations_per_epoch * schedule->batch;
   schedule->val_samples = plan->training.validation_iterations * schedule->batch;
@@ -91,7 +91,7 @@ tess_schedule_new (const TessPlan *plan, const guint *train, guint n_train, cons
   schedule->n_train = n_train;
   schedule->n_val = n_val;
   if (plan->training.pool_cases > 0 && plan->training.pool_cases < n_train)
-    schedule->pool = (guint) plan->training.pool_cases;
+    schedule->pool = (guint)plan->training.pool_cases;
   schedule->pool_patches = MAX (plan->training.pool_patches, 1);
   for (guint i = 0; i < 2; i++) {
     order_init (&schedule->train_order[i], DRAW_ORDER_TRAIN, n_train);
@@ -158,9 +158,9 @@ validation_case (TessSchedule *schedule, gint64 epoch, gint64 sample)
 gboolean
 tess_schedule_forced_foreground (const TessPlan *plan, gint64 place)
 {
-  double first = rint ((double) plan->training.batch_size * (1.0 - plan->training.oversample_foreground));
+  double first = rint ((double)plan->training.batch_size * (1.0 - plan->training.oversample_foreground));
 
-  return (double) place >= first;
+  return (double)place >= first;
 }
 
 /* By the place in the batch; a batch of one, which that rule would never force, by a draw with the same share. */
@@ -183,15 +183,15 @@ void
 tess_schedule_get (TessSchedule *schedule, const TessSamplePosition *position, TessScheduledSample *out)
 {
   gboolean validation = position->validation;
-  guint32 epoch = validation ? VALIDATION_EPOCH : (guint32) position->epoch, sample = (guint32) position->sample;
+  guint32 epoch = validation ? VALIDATION_EPOCH : (guint32)position->epoch, sample = (guint32)position->sample;
 
-  out->key = (TessSampleKey) {
-    .random = TRUE,
-    .foreground = is_forced (schedule, epoch, sample),
-    .augment = !validation,
-    .seed = schedule->seed,
-    .epoch = epoch,
-    .sample = sample,
+  out->key = (TessSampleKey){
+      .random = TRUE,
+      .foreground = is_forced (schedule, epoch, sample),
+      .augment = !validation,
+      .seed = schedule->seed,
+      .epoch = epoch,
+      .sample = sample,
   };
   if (validation)
     out->case_index = validation_case (schedule, position->epoch, position->sample);

@@ -11,7 +11,7 @@ count_voxels (const gint64 dhw[3], gsize *n)
 {
   *n = 1;
   for (guint a = 0; a < 3; a++)
-    if (dhw[a] <= 0 || !g_size_checked_mul (n, *n, (gsize) dhw[a]))
+    if (dhw[a] <= 0 || !g_size_checked_mul (n, *n, (gsize)dhw[a]))
       return FALSE;
   return *n <= G_MAXSSIZE / (2 * (TESS_MAX_LABELS + 1));
 }
@@ -85,7 +85,7 @@ void
 tess_snapshot_set_head (TessSnapshot *snapshot, guint head, const float *logits)
 {
   TessSnapshotHead *h = &snapshot->heads[head];
-  gsize n = (gsize) (h->dhw[0] * h->dhw[1] * h->dhw[2]);
+  gsize n = (gsize)(h->dhw[0] * h->dhw[1] * h->dhw[2]);
   guint n_classes = snapshot->n_classes;
   float p[TESS_MAX_LABELS];
 
@@ -103,7 +103,7 @@ tess_snapshot_set_head (TessSnapshot *snapshot, guint head, const float *logits)
       float share = p[c] / sum;
 
       /* A network whose values are no numbers any more shows as nothing. */
-      h->probabilities[c * n + i] = isfinite (share) ? (guint8) lrintf (255.0f * share) : 0;
+      h->probabilities[c * n + i] = isfinite (share) ? (guint8)lrintf (255.0f * share) : 0;
     }
   }
 }
@@ -126,7 +126,7 @@ tess_snapshot_save (const TessSnapshot *snapshot, const char *path, GError **err
   g_autoptr (TessSafetensorsWriter) writer = tess_safetensors_writer_new ();
   g_autofree char *epoch = int_text (snapshot->epoch), *iteration = int_text (snapshot->iteration);
   const gint64 *d = snapshot->dhw;
-  gint64 image_dim[4] = { snapshot->n_channels, d[0], d[1], d[2] };
+  gint64 image_dim[4] = {snapshot->n_channels, d[0], d[1], d[2]};
 
   tess_safetensors_writer_metadata (writer, "tessera.kind", "snapshot");
   tess_safetensors_writer_metadata (writer, "tessera.case", snapshot->case_id);
@@ -137,7 +137,7 @@ tess_snapshot_save (const TessSnapshot *snapshot, const char *path, GError **err
   for (guint h = 0; h < snapshot->n_heads; h++) {
     const TessSnapshotHead *head = &snapshot->heads[h];
     g_autofree char *name = g_strdup_printf ("head.%u", h);
-    gint64 dim[4] = { snapshot->n_classes, head->dhw[0], head->dhw[1], head->dhw[2] };
+    gint64 dim[4] = {snapshot->n_classes, head->dhw[0], head->dhw[1], head->dhw[2]};
 
     tess_safetensors_writer_add (writer, name, TESS_DTYPE_U8, 4, dim, head->probabilities);
   }
@@ -209,8 +209,8 @@ tess_snapshot_load (const char *path, GError **error)
   if (n_heads == 0 || memcmp (dhw[0], truth->dim, sizeof dhw[0]) != 0)
     return not_a_snapshot (path, _ ("its first head is not of the image's size"), error);
 
-  snapshot = tess_snapshot_new (case_id, (guint) image->dim[0], (guint) heads[0]->dim[0], n_heads, dhw[0],
-                                (const gint64 (*)[3]) dhw, error);
+  snapshot = tess_snapshot_new (case_id, (guint)image->dim[0], (guint)heads[0]->dim[0], n_heads, dhw[0],
+                                (const gint64 (*)[3])dhw, error);
   if (!snapshot) {
     g_prefix_error (error, "%s: ", path);
     return NULL;

@@ -2,9 +2,9 @@
 
 #include <math.h>
 
-#define VIEW_SHARE 0.01       /* of the time, for snapshots between epochs */
-#define EMA_KEEP 0.9          /* nnU-Net's running mean of the Dice */
-#define STEP_SMOOTHING 0.1    /* of the shown speed */
+#define VIEW_SHARE 0.01    /* of the time, for snapshots between epochs */
+#define EMA_KEEP 0.9       /* nnU-Net's running mean of the Dice */
+#define STEP_SMOOTHING 0.1 /* of the shown speed */
 
 typedef enum {
   END_WHOLE,   /* as planned */
@@ -16,7 +16,7 @@ typedef enum {
 static double
 clock_seconds (gint64 since)
 {
-  return (double) (g_get_monotonic_time () - since) / 1e6;
+  return (double)(g_get_monotonic_time () - since) / 1e6;
 }
 
 static gint64
@@ -61,7 +61,7 @@ current_rate (TessTraining *t)
   if (t->state.minutes > 0.0)
     progress = tess_training_elapsed (t) / (60.0 * t->state.minutes);
   else
-    progress = (double) t->state.epoch / (double) t->state.n_epochs;
+    progress = (double)t->state.epoch / (double)t->state.n_epochs;
   return tess_schedule_learning_rate (t->plan, progress);
 }
 
@@ -98,7 +98,7 @@ read_loss (TessTraining *t, int program, gint64 *counts, double *loss, GError **
       return FALSE;
     *loss += t->args.head_weight[h] * t->metrics[0];
     for (guint i = 0; h == 0 && counts && i < 3 * t->n_classes; i++)
-      counts[i] += (gint64) t->metrics[3 + i];
+      counts[i] += (gint64)t->metrics[3 + i];
   }
   return TRUE;
 }
@@ -183,9 +183,9 @@ pseudo_dice (TessTraining *t, double *dice)
 
   for (guint c = 1; c < t->n_classes; c++) {
     const gint64 *k = t->counts + 3 * c;
-    double below = (double) (2 * k[0] + k[1] + k[2]);
+    double below = (double)(2 * k[0] + k[1] + k[2]);
 
-    dice[c] = below > 0.0 ? 2.0 * (double) k[0] / below : NAN;
+    dice[c] = below > 0.0 ? 2.0 * (double)k[0] / below : NAN;
     if (below > 0.0) {
       sum += dice[c];
       n++;
@@ -219,9 +219,9 @@ validate (TessTraining *t, double *val_loss, double *dice, gboolean *loader_fail
     sum += loss;
     tess_training_publish (t, TESS_TRAIN_RUNNING);
   }
-  *val_loss = n > 0 ? sum / (double) n : NAN;
+  *val_loss = n > 0 ? sum / (double)n : NAN;
   pseudo_dice (t, dice);
-  t->val_seconds = (double) (training_clock (t) - start) / 1e6;
+  t->val_seconds = (double)(training_clock (t) - start) / 1e6;
   return END_WHOLE;
 }
 
@@ -248,15 +248,15 @@ close_epoch (TessTraining *t, double val_loss, double *dice, GError **error)
 {
   TessTrainCheckpoint *s = &t->state;
   TessEpochRecord record = {
-    .epoch = s->epoch + 1,
-    .iteration = s->total,
-    .train_loss = s->iteration > 0 ? s->loss_sum / (double) s->iteration : NAN,
-    .val_loss = val_loss,
-    .n_labels = t->n_classes,
-    .dice = dice,
-    .learning_rate = s->last_rate,
-    .seconds = s->epoch_seconds + (double) (training_clock (t) - t->epoch_mark) / 1e6,
-    .loader_share = s->epoch_steps > 0.0 ? s->epoch_waiting / s->epoch_steps : 0.0,
+      .epoch = s->epoch + 1,
+      .iteration = s->total,
+      .train_loss = s->iteration > 0 ? s->loss_sum / (double)s->iteration : NAN,
+      .val_loss = val_loss,
+      .n_labels = t->n_classes,
+      .dice = dice,
+      .learning_rate = s->last_rate,
+      .seconds = s->epoch_seconds + (double)(training_clock (t) - t->epoch_mark) / 1e6,
+      .loader_share = s->epoch_steps > 0.0 ? s->epoch_waiting / s->epoch_steps : 0.0,
   };
   gboolean best;
 
@@ -265,7 +265,8 @@ close_epoch (TessTraining *t, double val_loss, double *dice, GError **error)
   s->loss_sum = s->epoch_seconds = s->epoch_steps = s->epoch_waiting = 0.0;
   best = is_best (t, dice[0]);
   if (!tess_training_snapshot (t, TRUE, error) || !tess_run_folder_append (t->run, &record, error) ||
-      (best && !tess_training_save (t, "best.safetensors", error)) || !tess_training_save (t, "latest.safetensors", error))
+      (best && !tess_training_save (t, "best.safetensors", error)) ||
+      !tess_training_save (t, "latest.safetensors", error))
     return FALSE;
   tess_training_add_epoch (t, &record);
   tess_training_publish (t, TESS_TRAIN_RUNNING);
@@ -281,7 +282,7 @@ run_epoch (TessTraining *t, double *dice, gboolean *loader_failed, GError **erro
   t->epoch_mark = training_clock (t);
   end = train_epoch (t, loader_failed, error);
   if (end == END_BUDGET)
-    tess_loader_seek (t->loader, &(TessBatchPosition) { TRUE, t->state.epoch, 0 });
+    tess_loader_seek (t->loader, &(TessBatchPosition){TRUE, t->state.epoch, 0});
   if (end == END_WHOLE || end == END_BUDGET) {
     set_validating (t, TRUE);
     validated = validate (t, &val_loss, dice, loader_failed, error);
@@ -290,7 +291,7 @@ run_epoch (TessTraining *t, double *dice, gboolean *loader_failed, GError **erro
       end = validated;
   }
   if (end == END_STOPPED || end == END_FAILED)
-    t->state.epoch_seconds += (double) (training_clock (t) - t->epoch_mark) / 1e6;
+    t->state.epoch_seconds += (double)(training_clock (t) - t->epoch_mark) / 1e6;
   else if (!close_epoch (t, val_loss, dice, error))
     return END_FAILED;
   return end;

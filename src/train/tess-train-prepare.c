@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#define CASES_AHEAD 2              /* decoded ahead of the rotating pool, where the budget allows */
+#define CASES_AHEAD 2                /* decoded ahead of the rotating pool, where the budget allows */
 #define POOL_SLACK (CASES_AHEAD + 1) /* besides the pool: these and one of the validation; the planner's rule, too */
 
 static char *
@@ -90,7 +90,8 @@ load_checkpoint (TessTraining *t, GError **error)
   text = tess_safetensors_metadata (t->checkpoint->file, "tessera.state");
   if (!text) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                 _ ("%s: is a model without the state of its training; it can predict, but not be trained further"), latest);
+                 _ ("%s: is a model without the state of its training; it can predict, but not be trained further"),
+                 latest);
     return FALSE;
   }
   if (!same_plan (t->checkpoint->plan, t->plan)) {
@@ -122,6 +123,7 @@ open_new_run (TessTraining *t, GError **error)
   d->directory = canonical_dir (o->dataset_dir);
   d->fold = o->fold == TESS_FOLD_DEFAULT ? 0 : o->fold;
   d->val_fraction = o->val_fraction;
+  d->minutes = o->minutes;
   if (o->plan) {
     t->plan = tess_plan_dup (o->plan);
   } else {
@@ -140,7 +142,7 @@ open_new_run (TessTraining *t, GError **error)
   if (o->epochs > 0)
     t->plan->training.epochs = o->epochs;
   if (d->val_fraction > 0.0)
-    return tess_split_fraction (t->dataset, d->val_fraction, (guint64) t->plan->training.seed, &d->split, error);
+    return tess_split_fraction (t->dataset, d->val_fraction, (guint64)t->plan->training.seed, &d->split, error);
   return tess_split_fold (t->dataset, d->fold, &d->split, error);
 }
 
@@ -151,8 +153,8 @@ check_fit (TessTraining *t, GError **error)
 
   if (t->plan->n_channels != d->n_channels) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                 _ ("%s: has %u image channels, but the plan is for %u; plan this data set"), d->directory, d->n_channels,
-                 t->plan->n_channels);
+                 _ ("%s: has %u image channels, but the plan is for %u; plan this data set"), d->directory,
+                 d->n_channels, t->plan->n_channels);
     return FALSE;
   }
   if (t->plan->n_labels != d->n_labels) {
@@ -162,7 +164,8 @@ check_fit (TessTraining *t, GError **error)
     return FALSE;
   }
   if (t->run_dataset.split.n_train == 0) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH, _ ("%s: no case is left to train on; add cases"), d->directory);
+    g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH, _ ("%s: no case is left to train on; add cases"),
+                 d->directory);
     return FALSE;
   }
   return TRUE;
@@ -187,8 +190,8 @@ choose_length (TessTraining *t)
     t->state.minutes = 0.0;
     t->state.n_epochs = o->epochs;
   } else if (!t->checkpoint) {
-    t->state.minutes = 0.0;
-    t->state.n_epochs = t->plan->training.epochs;
+    t->state.minutes = t->run_dataset.minutes;
+    t->state.n_epochs = t->state.minutes > 0.0 ? 0 : t->plan->training.epochs;
   }
 }
 
@@ -202,11 +205,11 @@ compare_machine (TessTraining *t)
 
   if (t->checkpoint && (strcmp (t->state.precision, precision) != 0 || strcmp (t->state.backend, o->backend->id) != 0 ||
                         t->state.n_threads != n_threads))
-    tess_training_note (t,
-                        _ ("%s: was trained with %s, %s, %u threads and goes on with %s, %s, %u; its numbers will differ in "
-                           "their last digits from a run that was never interrupted"),
-                        o->run_dir, t->state.backend, t->state.precision, t->state.n_threads, o->backend->id, precision,
-                        n_threads);
+    tess_training_note (
+        t,
+        _ ("%s: was trained with %s, %s, %u threads and goes on with %s, %s, %u; its numbers will differ in "
+           "their last digits from a run that was never interrupted"),
+        o->run_dir, t->state.backend, t->state.precision, t->state.n_threads, o->backend->id, precision, n_threads);
   g_strlcpy (t->state.precision, precision, sizeof t->state.precision);
   g_strlcpy (t->state.backend, o->backend->id, sizeof t->state.backend);
   t->state.n_threads = n_threads;
@@ -238,11 +241,12 @@ open_session (TessTraining *t, GError **error)
   t->n_classes = t->plan->n_labels;
   t->metrics = g_new (double, TESS_METRICS_SIZE (t->n_classes));
   t->counts = g_new0 (gint64, 3 * t->n_classes);
-  t->args = (TessStepArgs) { .momentum = t->plan->training.momentum, .weight_decay = t->plan->training.weight_decay,
-                             .clip_norm = t->plan->training.clip_norm };
+  t->args = (TessStepArgs){.momentum = t->plan->training.momentum,
+                           .weight_decay = t->plan->training.weight_decay,
+                           .clip_norm = t->plan->training.clip_norm};
   tess_plan_head_weights (t->plan, t->args.head_weight);
   if (!t->checkpoint)
-    return tess_session_init_params (t->session, (guint64) t->plan->training.seed, error);
+    return tess_session_init_params (t->session, (guint64)t->plan->training.seed, error);
   return tess_model_copy_params (t->checkpoint, t->session, FALSE, error) &&
          tess_model_copy_params (t->checkpoint, t->session, TRUE, error);
 }
@@ -256,14 +260,14 @@ fit_pool (TessTraining *t, const TessCase *c)
   guint64 bytes = MAX (c->bytes, 1), budget = o->cache_bytes;
   gint64 n_train = t->run_dataset.split.n_train, fit;
 
-  if (budget == 0 || t->checkpoint)
+  if (budget == 0)
     return;
-  t->plan->training.cache_bytes = (gint64) MIN (budget, (guint64) 1 << 60);
+  t->plan->training.cache_bytes = (gint64)MIN (budget, (guint64)1 << 60);
   if (!o->plan)
     return; /* tess_auto_plan has known it */
-  fit = (gint64) MIN (budget / bytes, G_MAXINT32);
+  fit = (gint64)MIN (budget / bytes, G_MAXINT32);
   t->plan->training.pool_cases =
-    fit >= (gint64) t->dataset->cases->len ? 0 : CLAMP (MAX (fit - POOL_SLACK, MIN (fit, 2)), 1, n_train);
+      fit >= (gint64)t->dataset->cases->len ? 0 : CLAMP (MAX (fit - POOL_SLACK, MIN (fit, 2)), 1, n_train);
 }
 
 static gboolean
@@ -271,15 +275,15 @@ open_files (TessTraining *t, gboolean begun, GError **error)
 {
   g_autofree char *cases = tess_run_folder_file (t->run, "cases"), *plan = tess_run_folder_file (t->run, "plan.json");
   const TessSplit *split = &t->run_dataset.split;
-  guint64 budget = t->options->cache_bytes > 0 ? t->options->cache_bytes : (guint64) t->plan->training.cache_bytes;
+  guint64 budget = t->options->cache_bytes > 0 ? t->options->cache_bytes : (guint64)t->plan->training.cache_bytes;
   g_autoptr (TessCase) shown = NULL;
   GArray *history = NULL;
 
   if (!tess_run_folder_lock (t->run, error))
     return FALSE;
   if (!t->checkpoint && tess_run_folder_has_run (t->run) && !t->options->resume) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH, _ ("%s: another training began here meanwhile; choose another folder"),
-                 t->options->run_dir);
+    g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
+                 _ ("%s: another training began here meanwhile; choose another folder"), t->options->run_dir);
     return FALSE;
   }
   if (!tess_run_folder_cut_back (t->run, t->plan, t->state.epoch, &history, error))
@@ -300,9 +304,10 @@ open_files (TessTraining *t, gboolean begun, GError **error)
   shown = tess_case_cache_get (t->cache, split->n_val > 0 ? split->val[0] : split->train[0], error);
   if (!shown)
     return FALSE;
-  fit_pool (t, shown);
-  t->cases_ahead = (guint) CLAMP ((gint64) MIN (budget / MAX (shown->bytes, 1), G_MAXINT32) - t->plan->training.pool_cases - 1,
-                                  1, CASES_AHEAD);
+  if (!begun) /* the order of the cases belongs to the run */
+    fit_pool (t, shown);
+  t->cases_ahead = (guint)CLAMP (
+      (gint64)MIN (budget / MAX (shown->bytes, 1), G_MAXINT32) - t->plan->training.pool_cases - 1, 1, CASES_AHEAD);
   /* plan.json comes last: where it is, the run can be resumed. */
   if (!begun && (!tess_run_folder_save_dataset (t->run, t->dataset, &t->run_dataset, error) ||
                  !tess_plan_save (t->plan, plan, error)))
@@ -318,15 +323,15 @@ open_loader (TessTraining *t, GError **error)
   const TessSplit *split = &t->run_dataset.split;
   guint cores = tess_parallel_n_cores ();
   TessLoaderOptions options = {
-    .plan = t->plan,
-    .schedule = tess_schedule_new (t->plan, split->train, split->n_train, split->val, split->n_val),
-    .cache = t->cache,
-    .n_cases = t->dataset->cases->len,
-    .cases_ahead = t->cases_ahead,
-    .n_threads = t->options->n_threads,
-    .n_epochs = t->state.n_epochs,
-    .validation_iterations = split->n_val > 0 ? t->plan->training.validation_iterations : 0,
-    .start = { FALSE, t->state.epoch, t->state.iteration },
+      .plan = t->plan,
+      .schedule = tess_schedule_new (t->plan, split->train, split->n_train, split->val, split->n_val),
+      .cache = t->cache,
+      .n_cases = t->dataset->cases->len,
+      .cases_ahead = t->cases_ahead,
+      .n_threads = t->options->n_threads,
+      .n_epochs = t->state.n_epochs,
+      .validation_iterations = split->n_val > 0 ? t->plan->training.validation_iterations : 0,
+      .start = {FALSE, t->state.epoch, t->state.iteration},
   };
 
   if (strcmp (t->options->backend->id, "cpu") != 0) /* the processor has nothing else to do */

@@ -37,7 +37,7 @@ tess_training_elapsed (TessTraining *t)
 {
   if (t->started == 0)
     return t->elapsed_before;
-  return t->elapsed_before + (double) (g_get_monotonic_time () - t->started - t->paused) / 1e6;
+  return t->elapsed_before + (double)(g_get_monotonic_time () - t->started - t->paused) / 1e6;
 }
 
 void
@@ -64,7 +64,7 @@ estimate_remaining (TessTraining *t)
   left = t->state.n_epochs * per_epoch - t->state.epoch * per_epoch - t->state.iteration;
   if (t->step_seconds <= 0.0)
     return NAN;
-  return MAX ((double) left * t->step_seconds + (double) (t->state.n_epochs - t->state.epoch) * t->val_seconds, 0.0);
+  return MAX ((double)left * t->step_seconds + (double)(t->state.n_epochs - t->state.epoch) * t->val_seconds, 0.0);
 }
 
 /* Numbers that are not defined are left out by tess_json_to_text (null). */
@@ -102,7 +102,8 @@ fill_status (TessTraining *t, TessTrainState state)
 {
   TessTrainer *trainer = t->trainer;
   TessTrainStatus *s = &trainer->status;
-  guint64 memory = t->session ? tess_session_bytes (t->session) : 0, cache = t->cache ? tess_case_cache_bytes (t->cache) : 0;
+  guint64 memory = t->session ? tess_session_bytes (t->session) : 0,
+          cache = t->cache ? tess_case_cache_bytes (t->cache) : 0;
 
   memory += t->loader ? tess_loader_bytes (t->loader) : 0;
   tess_mutex_lock (&trainer->mutex);
@@ -155,7 +156,7 @@ tess_training_publish (TessTraining *t, TessTrainState state)
 
     tess_run_folder_save_progress (t->run, progress_json (t, &trainer->status), NULL);
     cost = g_get_monotonic_time () - now;
-    t->next_progress = now + MAX (PROGRESS_MICROSECONDS, (gint64) ((double) cost / PROGRESS_SHARE));
+    t->next_progress = now + MAX (PROGRESS_MICROSECONDS, (gint64)((double)cost / PROGRESS_SHARE));
   }
 }
 
@@ -201,7 +202,7 @@ tess_training_snapshot (TessTraining *t, gboolean to_file, GError **error)
     }
   }
   tess_snapshot_slot_publish (&t->trainer->slot, snapshot);
-  t->view_cost += (double) (g_get_monotonic_time () - start) / 1e6;
+  t->view_cost += (double)(g_get_monotonic_time () - start) / 1e6;
   return TRUE;
 }
 

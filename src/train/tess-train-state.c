@@ -7,7 +7,7 @@
 void
 tess_train_checkpoint_init (TessTrainCheckpoint *c)
 {
-  *c = (TessTrainCheckpoint) { .ema = NAN, .best = NAN };
+  *c = (TessTrainCheckpoint){.ema = NAN, .best = NAN};
 }
 
 typedef struct {
@@ -15,14 +15,17 @@ typedef struct {
   gsize offset;
 } Field;
 
-#define FIELD(name) { #name, G_STRUCT_OFFSET (TessTrainCheckpoint, name) }
+#define FIELD(name)                                                                                                    \
+  {                                                                                                                    \
+#name, G_STRUCT_OFFSET(TessTrainCheckpoint, name)                                                                  \
+  }
 
 static const Field ints[] = {
-  FIELD (epoch), FIELD (iteration), FIELD (total), FIELD (best_epoch), FIELD (n_epochs),
+    FIELD (epoch), FIELD (iteration), FIELD (total), FIELD (best_epoch), FIELD (n_epochs),
 };
 static const Field doubles[] = {
-  FIELD (loss_sum),    FIELD (ema),           FIELD (best),      FIELD (elapsed), FIELD (epoch_seconds),
-  FIELD (epoch_steps), FIELD (epoch_waiting), FIELD (last_rate), FIELD (minutes),
+    FIELD (loss_sum),    FIELD (ema),           FIELD (best),      FIELD (elapsed), FIELD (epoch_seconds),
+    FIELD (epoch_steps), FIELD (epoch_waiting), FIELD (last_rate), FIELD (minutes),
 };
 
 char *
@@ -67,7 +70,7 @@ tess_train_checkpoint_from_text (TessTrainCheckpoint *c, const char *text, const
       !tess_json_string (o, origin, "precision", &precision, error) ||
       !tess_json_string (o, origin, "backend", &backend, error))
     return FALSE;
-  c->n_threads = (guint) n_threads;
+  c->n_threads = (guint)n_threads;
   g_strlcpy (c->precision, precision, sizeof c->precision);
   g_strlcpy (c->backend, backend, sizeof c->backend);
   return TRUE;

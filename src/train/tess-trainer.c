@@ -36,12 +36,14 @@ check_options (const TessTrainOptions *o, TessRunFolder *run, GError **error)
   if (o->fold < TESS_FOLD_DEFAULT)
     return usage (error, _ ("the fold must be 0, 1, 2, ... or all"));
   if (!g_file_test (o->dataset_dir, G_FILE_TEST_IS_DIR)) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_IO, _ ("%s: is not a folder; give the folder of a data set"), o->dataset_dir);
+    g_set_error (error, TESS_ERROR, TESS_ERROR_IO, _ ("%s: is not a folder; give the folder of a data set"),
+                 o->dataset_dir);
     return FALSE;
   }
   if (!o->resume && tess_run_folder_has_run (run)) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                 _ ("%s: there is a run in this folder; go on with it by --resume, or choose another folder"), o->run_dir);
+                 _ ("%s: there is a run in this folder; go on with it by --resume, or choose another folder"),
+                 o->run_dir);
     return FALSE;
   }
   return tess_run_folder_check_writable (run, error);
@@ -73,9 +75,9 @@ tess_trainer_new (const TessTrainOptions *options, GError **error)
   tess_mutex_init (&trainer->mutex);
   g_queue_init (&trainer->notes);
   trainer->history = g_array_new (FALSE, FALSE, sizeof (TessEpochRecord));
-  g_array_set_clear_func (trainer->history, (GDestroyNotify) tess_epoch_record_clear);
-  trainer->status = (TessTrainStatus) { .state = TESS_TRAIN_IDLE, .remaining = NAN, .train_loss = NAN, .val_loss = NAN,
-                                        .best_dice = NAN };
+  g_array_set_clear_func (trainer->history, (GDestroyNotify)tess_epoch_record_clear);
+  trainer->status = (TessTrainStatus){
+      .state = TESS_TRAIN_IDLE, .remaining = NAN, .train_loss = NAN, .val_loss = NAN, .best_dice = NAN};
   for (guint i = 0; i < TESS_MAX_LABELS; i++)
     trainer->status.dice[i] = NAN;
   tess_snapshot_slot_init (&trainer->slot);
@@ -98,8 +100,8 @@ tess_trainer_free (TessTrainer *trainer)
   tess_mutex_clear (&trainer->control);
   tess_progress_unref (trainer->progress);
   tess_run_folder_free (trainer->run);
-  g_free ((char *) trainer->options.dataset_dir);
-  g_free ((char *) trainer->options.run_dir);
+  g_free ((char *)trainer->options.dataset_dir);
+  g_free ((char *)trainer->options.run_dir);
   if (trainer->options.plan)
     tess_plan_unref (trainer->options.plan);
   g_free (trainer);
@@ -132,7 +134,7 @@ static void
 trainer_thread (gpointer data)
 {
   TessTrainer *trainer = data;
-  TessTraining t = { .trainer = trainer, .options = &trainer->options, .run = trainer->run };
+  TessTraining t = {.trainer = trainer, .options = &trainer->options, .run = trainer->run};
   gboolean stopped = FALSE, prepared, ok;
   GError *error = NULL;
 

@@ -5,7 +5,8 @@ The program prints one JSON object a line with `bench`, `case`, `unit` and `ours
 `bench`, `case`, `peer` (a name) and `peer_value`. Both run here one after the other, on the same machine. Prints JSON
 lines `bench case unit ours peer peer_value ratio`, ratio > 1: we are better. Units that count work a time ("/s") are
 better when larger, all others (s, ms, bytes) when smaller. A line that already has a ratio is passed on.
-A peer that is not installed exits with 77 and says so on standard error; then ratio is null.
+A peer that is not installed exits with 77 and says so on standard error; then ratio is null. The peer script finds the
+program's path in BENCH_PROGRAM; its lines that have a ratio are passed on too.
 """
 import json
 import os
@@ -24,11 +25,15 @@ def lines_of(command, may_miss):
 
 def main():
     program, peer_script = sys.argv[1:3]
+    os.environ["BENCH_PROGRAM"] = os.path.abspath(program)
     ours = lines_of([program], False)
     peers = {}
-    if os.path.exists(peer_script) and not all("ratio" in line for line in ours):
+    if os.path.exists(peer_script):
         for line in lines_of([sys.executable, peer_script], True):
-            peers.setdefault((line["bench"], line["case"]), []).append(line)
+            if "ratio" in line:
+                print(json.dumps(line))
+            else:
+                peers.setdefault((line["bench"], line["case"]), []).append(line)
     for line in ours:
         if "ratio" in line:
             print(json.dumps(line))

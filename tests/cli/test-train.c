@@ -1,8 +1,8 @@
 /* tessera-cli train as a script sees it: exit codes, what goes to which stream, the JSON. */
 #include "train-fixture.h"
 
-#include <gio/gio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 static TrainFixture fixture;
 static const char *cli;
@@ -11,24 +11,19 @@ static int
 run (char **out, char **said, const char *first, ...)
 {
   g_autoptr (GPtrArray) argv = g_ptr_array_new ();
-  g_autoptr (GSubprocess) process = NULL;
-  g_autoptr (GError) error = NULL;
   va_list more;
+  int status;
 
-  g_ptr_array_add (argv, (gpointer) cli);
+  g_ptr_array_add (argv, (gpointer)cli);
   g_ptr_array_add (argv, (gpointer) "train");
   va_start (more, first);
   for (const char *arg = first; arg; arg = va_arg (more, const char *))
-    g_ptr_array_add (argv, (gpointer) arg);
+    g_ptr_array_add (argv, (gpointer)arg);
   va_end (more);
   g_ptr_array_add (argv, NULL);
-  process = g_subprocess_newv ((const char *const *) argv->pdata,
-                               G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE, &error);
-  g_assert_no_error (error);
-  g_subprocess_communicate_utf8 (process, NULL, NULL, out, said, &error);
-  g_assert_no_error (error);
-  g_assert_true (g_subprocess_get_if_exited (process));
-  return g_subprocess_get_exit_status (process);
+  status = train_run_program ((char **)argv->pdata, out, said);
+  g_assert_true (WIFEXITED (status));
+  return WEXITSTATUS (status);
 }
 
 static guint
@@ -45,17 +40,29 @@ static void
 test_usage (void)
 {
   static const char *const wrong[][4] = {
-    { "--epochs", "0" }, { "--epochs", "-3" }, { "--minutes", "0" }, { "--minutes", "nan" }, { "--val-fraction", "nan" }, { "--fold", "x" },
-    { "--fold", "-1" }, { "--val-fraction", "1" }, { "--cache", "much" }, { "--cache", "0" }, { "--cache", "5X" },
-    { "--nonsense", "1" }, { "--epochs", "2", "--minutes", "1" }, { "--fold", "0", "--val-fraction", "0.2" },
+      {"--epochs", "0"},
+      {"--epochs", "-3"},
+      {"--minutes", "0"},
+      {"--minutes", "nan"},
+      {"--val-fraction", "nan"},
+      {"--fold", "x"},
+      {"--fold", "-1"},
+      {"--val-fraction", "1"},
+      {"--cache", "much"},
+      {"--cache", "0"},
+      {"--cache", "5X"},
+      {"--nonsense", "1"},
+      {"--epochs", "2", "--minutes", "1"},
+      {"--fold", "0", "--val-fraction", "0.2"},
   };
   g_autofree char *folder = train_fixture_path (&fixture, "never");
 
   for (guint i = 0; i < G_N_ELEMENTS (wrong); i++) {
     g_autofree char *out = NULL, *said = NULL;
 
-    g_assert_cmpint (run (&out, &said, "--dataset", fixture.dataset, "--run", folder, "--backend", "cpu", "--quiet", wrong[i][0],
-                          wrong[i][1], wrong[i][2], wrong[i][3], NULL), ==, 2);
+    g_assert_cmpint (run (&out, &said, "--dataset", fixture.dataset, "--run", folder, "--backend", "cpu", "--quiet",
+                          wrong[i][0], wrong[i][1], wrong[i][2], wrong[i][3], NULL),
+                     ==, 2);
     g_assert_true (g_str_has_prefix (said, "tessera-cli: "));
     g_assert_cmpuint (count (said, "\n"), ==, 1);
     g_assert_cmpstr (out, ==, "");
@@ -78,8 +85,9 @@ test_json (void)
   JsonObject *o, *dice;
   const char *text;
 
-  g_assert_cmpint (run (&out, &said, "--dataset", fixture.dataset, "--run", folder, "--plan", fixture.plan_path, "--backend",
-                        "cpu", "--precision", "f32", "--epochs", "2", "--fold", "all", "--json", NULL), ==, 0);
+  g_assert_cmpint (run (&out, &said, "--dataset", fixture.dataset, "--run", folder, "--plan", fixture.plan_path,
+                        "--backend", "cpu", "--precision", "f32", "--epochs", "2", "--fold", "all", "--json", NULL),
+                   ==, 0);
   node = tess_json_parse (out, -1, "output", &error);
   g_assert_no_error (error);
   o = json_node_get_object (node);
@@ -102,18 +110,22 @@ test_json (void)
 static void
 test_resume (void)
 {
-  g_autofree char *folder = train_fixture_path (&fixture, "more"), *out = NULL, *said = NULL, *out2 = NULL, *said2 = NULL;
+  g_autofree char *folder = train_fixture_path (&fixture, "more"), *out = NULL, *said = NULL, *out2 = NULL,
+                  *said2 = NULL;
   g_autofree char *out3 = NULL, *said3 = NULL;
 
-  g_assert_cmpint (run (&out, &said, "--dataset", fixture.dataset, "--run", folder, "--plan", fixture.plan_path, "--backend",
-                        "cpu", "--epochs", "1", "--val-fraction", "0.4", "--quiet", NULL), ==, 0);
+  g_assert_cmpint (run (&out, &said, "--dataset", fixture.dataset, "--run", folder, "--plan", fixture.plan_path,
+                        "--backend", "cpu", "--epochs", "1", "--val-fraction", "0.4", "--quiet", NULL),
+                   ==, 0);
   g_assert_cmpstr (said, ==, "");
   g_assert_nonnull (strstr (out, "trained 1 epochs, 6 iterations"));
-  g_assert_cmpint (run (&out2, &said2, "--dataset", fixture.dataset, "--run", folder, "--backend", "cpu", "--resume", "--quiet",
-                        NULL), ==, 0);
+  g_assert_cmpint (run (&out2, &said2, "--dataset", fixture.dataset, "--run", folder, "--backend", "cpu", "--resume",
+                        "--quiet", NULL),
+                   ==, 0);
   g_assert_nonnull (strstr (out2, "trained 1 epochs, 6 iterations"));
   g_assert_cmpint (run (&out3, &said3, "--dataset", fixture.dataset, "--run", folder, "--backend", "cpu", "--resume",
-                        "--threads", "2", "--epochs", "3", NULL), ==, 0);
+                        "--threads", "2", "--epochs", "3", NULL),
+                   ==, 0);
   g_assert_nonnull (strstr (out3, "trained 3 epochs, 18 iterations"));
   g_assert_cmpuint (count (said3, "epoch 1/3: "), ==, 0);
   g_assert_cmpuint (count (said3, "epoch 2/3: "), ==, 1);

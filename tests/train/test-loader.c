@@ -9,7 +9,7 @@ static TrainFixture fixture;
 static TessDataset *dataset;
 
 #define N_CASES 8u
-static const guint train[] = { 0, 1, 2, 4, 5, 7 }, val[] = { 3, 6 };
+static const guint train[] = {0, 1, 2, 4, 5, 7}, val[] = {3, 6};
 
 static TessPlan *
 make_plan (gint64 pool, gint64 patches)
@@ -33,15 +33,15 @@ make_schedule (const TessPlan *plan)
 static TessLoader *
 make_loader (const TessPlan *plan, TessCaseCache *cache, guint n_workers, gint64 n_epochs, TessBatchPosition start)
 {
-  TessLoaderOptions options = { .plan = plan,
-                                .schedule = make_schedule (plan),
-                                .cache = cache,
-                                .n_cases = N_CASES,
-                                .n_workers = n_workers,
-                                .cases_ahead = 2,
-                                .n_epochs = n_epochs,
-                                .validation_iterations = plan->training.validation_iterations,
-                                .start = start };
+  TessLoaderOptions options = {.plan = plan,
+                               .schedule = make_schedule (plan),
+                               .cache = cache,
+                               .n_cases = N_CASES,
+                               .n_workers = n_workers,
+                               .cases_ahead = 2,
+                               .n_epochs = n_epochs,
+                               .validation_iterations = plan->training.validation_iterations,
+                               .start = start};
   g_autoptr (GError) error = NULL;
   TessLoader *loader = tess_loader_new (&options, &error);
 
@@ -60,8 +60,9 @@ check_batch (const TessBatch *batch, const TessPlan *plan, TessSchedule *schedul
   g_assert_cmpuint (batch->image_bytes, ==, 3 * n * sizeof (float));
   g_assert_cmpuint (batch->label_bytes, ==, 3 * n);
   for (gsize i = 0; i < 3; i++) {
-    TessSamplePosition position = { batch->position.validation, batch->position.epoch, batch->position.iteration * 3 + (gint64) i };
-    TessPatchOut out = { { { 0, 0, 0 }, { 16, 16, 16 } }, image, label };
+    TessSamplePosition position = {batch->position.validation, batch->position.epoch,
+                                   batch->position.iteration * 3 + (gint64)i};
+    TessPatchOut out = {{{0, 0, 0}, {16, 16, 16}}, image, label};
     g_autoptr (TessCase) c = NULL;
     g_autoptr (GError) error = NULL;
     TessScheduledSample sample;
@@ -76,8 +77,8 @@ check_batch (const TessBatch *batch, const TessPlan *plan, TessSchedule *schedul
 }
 
 static void
-expect (TessLoader *loader, const TessPlan *plan, TessSchedule *schedule, TessCaseCache *cache, gboolean validation, gint64 epoch,
-        gint64 iteration)
+expect (TessLoader *loader, const TessPlan *plan, TessSchedule *schedule, TessCaseCache *cache, gboolean validation,
+        gint64 epoch, gint64 iteration)
 {
   g_autoptr (GError) error = NULL;
   const TessBatch *batch = tess_loader_next (loader, &error);
@@ -99,7 +100,7 @@ test_order (void)
       g_autoptr (TessPlan) plan = make_plan (pool, 4);
       g_autoptr (TessSchedule) schedule = make_schedule (plan);
       g_autoptr (TessCaseCache) cache = tess_case_cache_new (dataset, NULL, 1 << 30);
-      g_autoptr (TessLoader) loader = make_loader (plan, cache, n_workers, 3, (TessBatchPosition) { FALSE, 0, 0 });
+      g_autoptr (TessLoader) loader = make_loader (plan, cache, n_workers, 3, (TessBatchPosition){FALSE, 0, 0});
 
       for (gint64 epoch = 0; epoch < 3; epoch++) {
         for (gint64 i = 0; i < 5; i++)
@@ -117,16 +118,16 @@ test_seek (void)
   g_autoptr (TessPlan) plan = make_plan (0, 4);
   g_autoptr (TessSchedule) schedule = make_schedule (plan);
   g_autoptr (TessCaseCache) cache = tess_case_cache_new (dataset, NULL, 1 << 30);
-  g_autoptr (TessLoader) loader = make_loader (plan, cache, 2, 0, (TessBatchPosition) { FALSE, 4, 3 });
-  g_autoptr (TessLoader) late = make_loader (plan, cache, 1, 0, (TessBatchPosition) { FALSE, 2, 5 });
+  g_autoptr (TessLoader) loader = make_loader (plan, cache, 2, 0, (TessBatchPosition){FALSE, 4, 3});
+  g_autoptr (TessLoader) late = make_loader (plan, cache, 1, 0, (TessBatchPosition){FALSE, 2, 5});
 
   expect (loader, plan, schedule, cache, FALSE, 4, 3);
-  tess_loader_seek (loader, &(TessBatchPosition) { TRUE, 4, 0 });
+  tess_loader_seek (loader, &(TessBatchPosition){TRUE, 4, 0});
   expect (loader, plan, schedule, cache, TRUE, 4, 0);
   expect (loader, plan, schedule, cache, TRUE, 4, 1);
   expect (loader, plan, schedule, cache, FALSE, 5, 0);
   for (gint64 i = 0; i < 20; i++) {
-    tess_loader_seek (loader, &(TessBatchPosition) { FALSE, i, i % 5 });
+    tess_loader_seek (loader, &(TessBatchPosition){FALSE, i, i % 5});
     if (i % 3 == 0)
       expect (loader, plan, schedule, cache, FALSE, i, i % 5);
   }
@@ -139,7 +140,7 @@ test_pool (void)
 {
   g_autoptr (TessPlan) plan = make_plan (2, 30);
   g_autoptr (TessCaseCache) cache = tess_case_cache_new (dataset, NULL, 1); /* keeps nothing by itself */
-  g_autoptr (TessLoader) loader = make_loader (plan, cache, 2, 0, (TessBatchPosition) { FALSE, 0, 0 });
+  g_autoptr (TessLoader) loader = make_loader (plan, cache, 2, 0, (TessBatchPosition){FALSE, 0, 0});
   guint64 one, n_samples = 0;
 
   {
@@ -155,7 +156,8 @@ test_pool (void)
       n_samples += 3;
       tess_loader_release (loader);
     }
-  /* Training samples: 300, a new case every 30; validation: 6 samples an epoch of one case. A few more were drawn ahead. */
+  /* Training samples: 300, a new case every 30; validation: 6 samples an epoch of one case. A few more were drawn
+   * ahead. */
   g_assert_cmpuint (tess_case_cache_loads (cache), <=, 3 + 12 + 2 * 22);
   g_assert_cmpuint (tess_case_cache_loads (cache), <, n_samples / 4);
   /* pool of 2, 2 ahead, and what the workers have in hand */
@@ -175,7 +177,7 @@ test_vanished (void)
 
   for (gboolean there = TRUE; there; good += there) {
     for (gint64 i = 0; i < 3; i++) {
-      TessSamplePosition position = { FALSE, good / 5, good % 5 * 3 + i };
+      TessSamplePosition position = {FALSE, good / 5, good % 5 * 3 + i};
       TessScheduledSample sample;
 
       tess_schedule_get (schedule, &position, &sample);
@@ -184,7 +186,7 @@ test_vanished (void)
   }
   g_assert_cmpint (g_rename (files->label_path, away), ==, 0);
   {
-    g_autoptr (TessLoader) loader = make_loader (plan, cache, 2, 0, (TessBatchPosition) { FALSE, 0, 0 });
+    g_autoptr (TessLoader) loader = make_loader (plan, cache, 2, 0, (TessBatchPosition){FALSE, 0, 0});
     g_autoptr (GError) error = NULL;
 
     for (gint64 i = 0; i < good; i++) {

@@ -5,38 +5,54 @@
 
 #include "tess-safetensors.h"
 
-#include <gio/gio.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define N_INTERRUPTIONS 3
 
 static TrainFixture fixture;
 static const char *cli;
 
-static GSubprocess *
+typedef struct {
+  GPid pid;
+  int errors; /* the reading end of its standard error */
+} Process;
+
+static Process
 spawn (const char *run, guint n_threads)
 {
   g_autofree char *threads = g_strdup_printf ("%u", n_threads);
+  const char *argv[] = {cli,         "train",           "--dataset", fixture.dataset, "--run",       run,
+                        "--plan",    fixture.plan_path, "--backend", "cpu",           "--precision", "f32",
+                        "--threads", threads,           "--quiet",   "--resume",      NULL};
   g_autoptr (GError) error = NULL;
-  GSubprocess *process =
-    g_subprocess_new (G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE, &error, cli, "train", "--dataset",
-                      fixture.dataset, "--run", run, "--plan", fixture.plan_path, "--backend", "cpu", "--precision", "f32",
-                      "--threads", threads, "--quiet", "--resume", NULL);
+  Process process;
 
+  g_spawn_async_with_pipes (NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, NULL,
+                            NULL, &process.pid, NULL, NULL, &process.errors, &error);
   g_assert_no_error (error);
   return process;
 }
 
-/* Reads what it says and waits for its end. */
-static void
-finish (GSubprocess *process, gboolean *done, char **said)
+/* Reads what it says and waits for its end: the wait status. */
+static int
+finish (Process *process, char **said)
 {
-  g_autoptr (GError) error = NULL;
+  GString *text = g_string_new (NULL);
+  char buffer[4096];
+  int status;
+  gssize n;
 
-  g_subprocess_communicate_utf8 (process, NULL, NULL, NULL, said, &error);
-  g_assert_no_error (error);
-  *done = g_subprocess_get_if_exited (process) && g_subprocess_get_exit_status (process) == 0;
+  while ((n = read (process->errors, buffer, sizeof buffer)) > 0)
+    g_string_append_len (text, buffer, n);
+  close (process->errors);
+  g_assert_cmpint (waitpid (process->pid, &status, 0), ==, process->pid);
+  g_spawn_close_pid (process->pid);
+  *said = g_string_free (text, FALSE);
+  return status;
 }
 
 static void
@@ -89,36 +105,36 @@ test_killed (gconstpointer data)
   g_autofree char *whole = train_fixture_path (&fixture, name), *killed = train_fixture_path (&fixture, name2);
   g_autofree char *log_a = NULL, *log_b = NULL;
   gint64 started = g_get_monotonic_time (), length;
-  gboolean done;
+  gboolean finished = FALSE;
 
   {
-    g_autoptr (GSubprocess) process = spawn (whole, n_threads);
+    Process process = spawn (whole, n_threads);
     g_autofree char *said = NULL;
+    int status = finish (&process, &said);
 
-    finish (process, &done, &said);
     g_assert_cmpstr (said, ==, "");
-    g_assert_true (done);
+    g_assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 0);
   }
   length = g_get_monotonic_time () - started;
-  for (guint i = 0; i < 40; i++) {
-    g_autoptr (GSubprocess) process = spawn (killed, n_threads);
-    gboolean kill = i % 2 == 0, enough = n_killed + n_stopped >= N_INTERRUPTIONS && n_killed > 0 && n_stopped > 0;
+  for (guint i = 0; i < 40 && !finished; i++) {
+    Process process = spawn (killed, n_threads);
+    gboolean enough = n_killed + n_stopped >= N_INTERRUPTIONS && n_killed > 0 && n_stopped > 0;
     g_autofree char *said = NULL;
+    int status;
 
     if (!enough) {
-      g_usleep ((gulong) g_test_rand_int_range (0, (gint32) MAX (length * 2 / 3, 2)));
-      g_subprocess_send_signal (process, kill ? SIGKILL : SIGINT);
+      g_usleep ((gulong)g_test_rand_int_range (0, (gint32)MAX (length * 2 / 3, 2)));
+      kill (process.pid, i % 2 == 0 ? SIGKILL : SIGINT);
     }
-    finish (process, &done, &said);
+    status = finish (&process, &said);
     if (enough) {
       g_assert_cmpstr (said, ==, "");
-      g_assert_true (done);
-      break;
-    }
-    if (done) { /* it was faster: again from the beginning */
+      g_assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 0);
+      finished = TRUE;
+    } else if (WIFEXITED (status) && WEXITSTATUS (status) == 0) { /* it was faster: again from the beginning */
       train_remove_tree (killed);
-    } else if (g_subprocess_get_if_exited (process)) {
-      g_assert_cmpint (g_subprocess_get_exit_status (process), ==, 1);
+    } else if (WIFEXITED (status)) {
+      g_assert_cmpint (WEXITSTATUS (status), ==, 1);
       g_assert_true (g_str_has_prefix (said, "tessera-cli: "));
       g_assert_true (strchr (said, '\n') == said + strlen (said) - 1); /* one line */
       n_stopped++;
@@ -126,13 +142,13 @@ test_killed (gconstpointer data)
       n_killed++; /* a SIGINT before the handler is there kills, too */
     }
   }
-  g_assert_true (done);
+  g_assert_true (finished);
   g_test_message ("%u threads: killed %u times, stopped %u times", n_threads, n_killed, n_stopped);
 
   compare_tensors (whole, killed, "latest.safetensors", TRUE);
   compare_tensors (whole, killed, "best.safetensors", TRUE);
   for (gint64 e = 1; e <= fixture.plan->training.epochs; e++) {
-    g_autofree char *snapshot = g_strdup_printf ("snapshots/e%04d.safetensors", (int) e);
+    g_autofree char *snapshot = g_strdup_printf ("snapshots/e%04d.safetensors", (int)e);
 
     compare_tensors (whole, killed, snapshot, FALSE);
   }

@@ -9,9 +9,16 @@ static TrainFixture fixture;
 static void
 append (TessRunFolder *run, gint64 epoch)
 {
-  double dice[4] = { 0.5, NAN, 0.25, 0.75 };
-  TessEpochRecord record = { .epoch = epoch, .iteration = 6 * epoch, .train_loss = -0.125 * (double) epoch, .val_loss = 1.0 / 3.0,
-                             .n_labels = 4, .dice = dice, .learning_rate = 0.01, .seconds = 1.5, .loader_share = 0.02 };
+  double dice[4] = {0.5, NAN, 0.25, 0.75};
+  TessEpochRecord record = {.epoch = epoch,
+                            .iteration = 6 * epoch,
+                            .train_loss = -0.125 * (double)epoch,
+                            .val_loss = 1.0 / 3.0,
+                            .n_labels = 4,
+                            .dice = dice,
+                            .learning_rate = 0.01,
+                            .seconds = 1.5,
+                            .loader_share = 0.02};
   g_autoptr (GError) error = NULL;
 
   tess_run_folder_append (run, &record, &error);
@@ -58,7 +65,8 @@ exists (TessRunFolder *run, const char *name)
 static void
 test_log (void)
 {
-  static const char header[] = "epoch,iteration,loss,val_loss,dice_organ,\"dice_a, \"\"b\"\"\",dice_gland,mean_dice,rate,seconds,loader_share\n";
+  static const char header[] =
+      "epoch,iteration,loss,val_loss,dice_organ,\"dice_a, \"\"b\"\"\",dice_gland,mean_dice,rate,seconds,loader_share\n";
   static const char row1[] = "1,6,-0.125,0.333333333,,0.25,0.75,0.5,0.01,1.5,0.02\n";
   g_autofree char *path = train_fixture_path (&fixture, "log run"), *file = NULL, *text = NULL, *expected = NULL;
   g_autoptr (TessRunFolder) run = tess_run_folder_new (path);
@@ -127,7 +135,7 @@ test_lock (void)
 static void
 test_thin (void)
 {
-  const gint64 all[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 };
+  const gint64 all[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
   guint64 bytes[10];
   gboolean gone[10];
   g_autofree gint64 *epochs = g_new (gint64, 300);
@@ -176,19 +184,21 @@ test_thin (void)
 static void
 test_dataset (void)
 {
-  g_autofree char *path = train_fixture_path (&fixture, "dataset run"), *other_dir = train_fixture_path (&fixture, "other");
+  g_autofree char *path = train_fixture_path (&fixture, "dataset run"),
+                  *other_dir = train_fixture_path (&fixture, "other");
   g_autoptr (TessRunFolder) run = tess_run_folder_new (path);
   g_autoptr (TessDataset) dataset = NULL, other = NULL;
-  g_auto (TessRunDataset) a = { 0 };
-  g_auto (TessRunDataset) b = { 0 };
-  g_auto (TessRunDataset) c = { 0 };
-  TessPhantomOptions options = { .n_cases = 3, .size = { 24, 24, 24 }, .seed = 1 };
+  g_auto (TessRunDataset) a = {0};
+  g_auto (TessRunDataset) b = {0};
+  g_auto (TessRunDataset) c = {0};
+  TessPhantomOptions options = {.n_cases = 3, .size = {24, 24, 24}, .seed = 1};
   g_autoptr (GError) error = NULL;
 
   dataset = tess_dataset_open (fixture.dataset, NULL, &error);
   g_assert_no_error (error);
   a.identity = tess_dataset_identity (dataset);
   a.fold = 1;
+  a.minutes = 2.5;
   g_assert_true (tess_split_fold (dataset, 1, &a.split, &error));
   g_assert_true (tess_run_folder_lock (run, &error) && tess_run_folder_save_dataset (run, dataset, &a, &error));
   g_assert_true (tess_run_folder_load_dataset (run, dataset, &b, &error));
@@ -196,6 +206,7 @@ test_dataset (void)
   g_assert_cmpstr (a.identity, ==, b.identity);
   g_assert_cmpint (b.fold, ==, 1);
   g_assert_cmpfloat (b.val_fraction, ==, 0.0);
+  g_assert_cmpfloat (b.minutes, ==, 2.5);
   g_assert_cmpmem (a.split.train, a.split.n_train * sizeof (guint), b.split.train, b.split.n_train * sizeof (guint));
   g_assert_cmpmem (a.split.val, a.split.n_val * sizeof (guint), b.split.val, b.split.n_val * sizeof (guint));
 

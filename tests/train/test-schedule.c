@@ -6,8 +6,8 @@
 #define N_TRAIN 11u
 #define N_VAL 3u
 
-static const guint train[N_TRAIN] = { 0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13 };
-static const guint val[N_VAL] = { 3, 7, 11 };
+static const guint train[N_TRAIN] = {0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13};
+static const guint val[N_VAL] = {3, 7, 11};
 
 static TessPlan *
 make_plan (gint64 pool, gint64 patches)
@@ -25,7 +25,7 @@ make_plan (gint64 pool, gint64 patches)
 static TessScheduledSample
 get (TessSchedule *s, gboolean validation, gint64 epoch, gint64 sample)
 {
-  TessSamplePosition position = { validation, epoch, sample };
+  TessSamplePosition position = {validation, epoch, sample};
   TessScheduledSample out;
 
   tess_schedule_get (s, &position, &out);
@@ -67,7 +67,7 @@ test_cycles (void)
   guint order[20][N_TRAIN], same = 0;
 
   for (guint cycle = 0; cycle < 20; cycle++) {
-    guint seen[14] = { 0 };
+    guint seen[14] = {0};
 
     for (guint i = 0; i < N_TRAIN; i++) {
       gint64 g = cycle * N_TRAIN + i;
@@ -92,9 +92,9 @@ test_pool (void)
   g_autoptr (TessPlan) plan = make_plan (K, p);
   g_autoptr (TessSchedule) s = tess_schedule_new (plan, train, N_TRAIN, val, N_VAL);
   g_autofree guint *used = g_new (guint, n);
-  guint count[14] = { 0 }, forced[14] = { 0 };
+  guint count[14] = {0}, forced[14] = {0};
   guint previous[14], stays = 0, single = 0;
-  gint64 entered[14], stay[14] = { 0 };
+  gint64 entered[14], stay[14] = {0};
 
   g_assert_cmpuint (tess_schedule_pool (s), ==, K);
   for (guint c = 0; c < 14; c++) {
@@ -109,11 +109,11 @@ test_pool (void)
     forced[x.case_index] += x.key.foreground;
   }
   for (guint i = 0; i < N_TRAIN; i++) { /* each about equally often, and not always in the same place of a batch */
-    g_assert_cmpfloat_with_epsilon (count[train[i]], (double) n / N_TRAIN, 2.0 * p);
-    g_assert_cmpfloat_with_epsilon ((double) forced[train[i]] / count[train[i]], 1.0 / 3.0, 0.12);
+    g_assert_cmpfloat_with_epsilon (count[train[i]], (double)n / N_TRAIN, 2.0 * p);
+    g_assert_cmpfloat_with_epsilon ((double)forced[train[i]] / count[train[i]], 1.0 / 3.0, 0.12);
   }
   for (gint64 g = 0; g + p <= n; g++) { /* a window of p samples: the K of the pool and the one that came */
-    guint there[14] = { 0 }, distinct = 0;
+    guint there[14] = {0}, distinct = 0;
 
     for (gint64 i = 0; i < p; i++)
       distinct += there[used[g + i]]++ == 0;
@@ -156,7 +156,7 @@ test_validation (void)
   g_autoptr (TessPlan) plan = make_plan (0, 5), pool = make_plan (2, 5);
   g_autoptr (TessSchedule) s = tess_schedule_new (plan, train, N_TRAIN, val, N_VAL);
   g_autoptr (TessSchedule) t = tess_schedule_new (pool, train, N_TRAIN, val, N_VAL);
-  gboolean seen[14] = { FALSE };
+  gboolean seen[14] = {FALSE};
 
   for (gint64 i = 0; i < 12; i++) {
     TessScheduledSample first = get (s, TRUE, 0, i);
@@ -186,7 +186,7 @@ test_validation (void)
 static void
 test_forced (void)
 {
-  static const gint64 batch[] = { 1, 2, 3, 4, 5, 9, 12 }, n_forced[] = { 0, 1, 1, 1, 2, 3, 4 };
+  static const gint64 batch[] = {1, 2, 3, 4, 5, 9, 12}, n_forced[] = {0, 1, 1, 1, 2, 3, 4};
   g_autoptr (TessPlan) plan = tess_plan_new ();
 
   for (guint i = 0; i < G_N_ELEMENTS (batch); i++) {

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-static const gint64 whole[3] = { 4, 6, 8 }, heads[2][3] = { { 4, 6, 8 }, { 2, 3, 4 } };
+static const gint64 whole[3] = {4, 6, 8}, heads[2][3] = {{4, 6, 8}, {2, 3, 4}};
 
 static TessSnapshot *
 make (gint64 epoch)
@@ -19,13 +19,13 @@ make (gint64 epoch)
   s->epoch = epoch;
   s->iteration = 10 * epoch;
   for (guint i = 0; i < 2 * 192; i++)
-    s->image[i] = (guint16) (i * 7);
+    s->image[i] = (guint16)(i * 7);
   for (guint i = 0; i < 192; i++)
     s->truth[i] = i % 3;
   for (guint i = 0; i < 3 * 192; i++)
-    s->heads[0].probabilities[i] = (guint8) i;
+    s->heads[0].probabilities[i] = (guint8)i;
   for (guint i = 0; i < 3 * 24; i++)
-    s->heads[1].probabilities[i] = (guint8) (255 - i);
+    s->heads[1].probabilities[i] = (guint8)(255 - i);
   return s;
 }
 
@@ -64,10 +64,10 @@ test_round_trip (void)
 static void
 test_softmax (void)
 {
-  const gint64 dhw[1][3] = { { 1, 1, 3 } };
+  const gint64 dhw[1][3] = {{1, 1, 3}};
   g_autoptr (TessSnapshot) s = tess_snapshot_new ("c", 1, 2, 1, dhw[0], dhw, NULL);
-  const float logits[6] = { 0.0f, logf (3.0f), 1000.0f, 0.0f, -INFINITY, NAN };
-  const guint8 expected[6] = { 64, 255, 0, 191, 0, 0 };
+  const float logits[6] = {0.0f, logf (3.0f), 1000.0f, 0.0f, -INFINITY, NAN};
+  const guint8 expected[6] = {64, 255, 0, 191, 0, 0};
 
   tess_snapshot_set_head (s, 0, logits);
   g_assert_cmpmem (s->heads[0].probabilities, 6, expected, 6);
@@ -84,15 +84,28 @@ typedef struct {
 static void
 test_hostile (void)
 {
-  static const guint8 zeros[4096] = { 0 };
+  static const guint8 zeros[4096] = {0};
   static const Part wrong[][4] = {
-    { { "image", TESS_DTYPE_F32, 4, { 1, 2, 2, 2 } }, { "truth", TESS_DTYPE_U8, 3, { 2, 2, 2 } }, { "head.0", TESS_DTYPE_U8, 4, { 2, 2, 2, 2 } } },
-    { { "image", TESS_DTYPE_F16, 4, { 1, 2, 2, 2 } }, { "truth", TESS_DTYPE_U8, 3, { 2, 2, 3 } }, { "head.0", TESS_DTYPE_U8, 4, { 2, 2, 2, 2 } } },
-    { { "image", TESS_DTYPE_F16, 4, { 1, 2, 2, 2 } }, { "truth", TESS_DTYPE_U8, 3, { 2, 2, 2 } }, { "head.0", TESS_DTYPE_U8, 4, { 2, 2, 2, 1 } } },
-    { { "image", TESS_DTYPE_F16, 4, { 1, 2, 2, 2 } }, { "truth", TESS_DTYPE_U8, 3, { 2, 2, 2 } } },
-    { { "image", TESS_DTYPE_F16, 4, { 17, 2, 2, 2 } }, { "truth", TESS_DTYPE_U8, 3, { 2, 2, 2 } }, { "head.0", TESS_DTYPE_U8, 4, { 2, 2, 2, 2 } } },
-    { { "image", TESS_DTYPE_F16, 4, { 1, 2, 2, 2 } }, { "truth", TESS_DTYPE_U8, 3, { 2, 2, 2 } }, { "head.0", TESS_DTYPE_U8, 4, { 256, 2, 2, 2 } } },
-    { { "image", TESS_DTYPE_F16, 4, { 1, 2, 2, 2 } }, { "truth", TESS_DTYPE_U8, 3, { 2, 2, 2 } }, { "head.0", TESS_DTYPE_U8, 4, { 2, 2, 2, 2 } }, { "head.1", TESS_DTYPE_U8, 4, { 3, 1, 1, 1 } } },
+      {{"image", TESS_DTYPE_F32, 4, {1, 2, 2, 2}},
+       {"truth", TESS_DTYPE_U8, 3, {2, 2, 2}},
+       {"head.0", TESS_DTYPE_U8, 4, {2, 2, 2, 2}}},
+      {{"image", TESS_DTYPE_F16, 4, {1, 2, 2, 2}},
+       {"truth", TESS_DTYPE_U8, 3, {2, 2, 3}},
+       {"head.0", TESS_DTYPE_U8, 4, {2, 2, 2, 2}}},
+      {{"image", TESS_DTYPE_F16, 4, {1, 2, 2, 2}},
+       {"truth", TESS_DTYPE_U8, 3, {2, 2, 2}},
+       {"head.0", TESS_DTYPE_U8, 4, {2, 2, 2, 1}}},
+      {{"image", TESS_DTYPE_F16, 4, {1, 2, 2, 2}}, {"truth", TESS_DTYPE_U8, 3, {2, 2, 2}}},
+      {{"image", TESS_DTYPE_F16, 4, {17, 2, 2, 2}},
+       {"truth", TESS_DTYPE_U8, 3, {2, 2, 2}},
+       {"head.0", TESS_DTYPE_U8, 4, {2, 2, 2, 2}}},
+      {{"image", TESS_DTYPE_F16, 4, {1, 2, 2, 2}},
+       {"truth", TESS_DTYPE_U8, 3, {2, 2, 2}},
+       {"head.0", TESS_DTYPE_U8, 4, {256, 2, 2, 2}}},
+      {{"image", TESS_DTYPE_F16, 4, {1, 2, 2, 2}},
+       {"truth", TESS_DTYPE_U8, 3, {2, 2, 2}},
+       {"head.0", TESS_DTYPE_U8, 4, {2, 2, 2, 2}},
+       {"head.1", TESS_DTYPE_U8, 4, {3, 1, 1, 1}}},
   };
   g_autofree char *folder = g_dir_make_tmp ("tessera-snapshot-XXXXXX", NULL);
   g_autofree char *path = g_build_filename (folder, "bad.safetensors", NULL), *text = NULL;
@@ -106,7 +119,8 @@ test_hostile (void)
     tess_safetensors_writer_metadata (writer, "tessera.epoch", "1");
     tess_safetensors_writer_metadata (writer, "tessera.iteration", "5");
     for (guint k = 0; k < 4 && wrong[i][k].name; k++)
-      tess_safetensors_writer_add (writer, wrong[i][k].name, wrong[i][k].dtype, wrong[i][k].n_dims, wrong[i][k].dim, zeros);
+      tess_safetensors_writer_add (writer, wrong[i][k].name, wrong[i][k].dtype, wrong[i][k].n_dims, wrong[i][k].dim,
+                                   zeros);
     g_assert_true (tess_safetensors_writer_save (writer, path, NULL));
     g_assert_null (tess_snapshot_load (path, &error));
     g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
@@ -118,7 +132,7 @@ test_hostile (void)
     g_assert_true (tess_snapshot_save (good, path, NULL));
     g_assert_true (g_file_get_contents (path, &text, &n, NULL));
     for (gsize cut = 0; cut < n; cut += 1 + cut / 3) {
-      g_assert_true (g_file_set_contents (path, text, (gssize) cut, NULL));
+      g_assert_true (g_file_set_contents (path, text, (gssize)cut, NULL));
       g_assert_null (tess_snapshot_load (path, NULL));
     }
   }

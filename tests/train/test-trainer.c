@@ -33,7 +33,8 @@ wait_done (TessTrainer *trainer)
 }
 
 static void
-wait_for (TessTrainer *trainer, gboolean (*condition) (const TessTrainStatus *, gint64), gint64 value, TessTrainStatus *status)
+wait_for (TessTrainer *trainer, gboolean (*condition) (const TessTrainStatus *, gint64), gint64 value,
+          TessTrainStatus *status)
 {
   do {
     g_usleep (1000);
@@ -51,7 +52,7 @@ reached (const TessTrainStatus *s, gint64 total)
 static gboolean
 in_state (const TessTrainStatus *s, gint64 state)
 {
-  return (gint64) s->state == state;
+  return (gint64)s->state == state;
 }
 
 static gboolean
@@ -66,7 +67,8 @@ file_exists (const char *folder, const char *name)
 static void
 test_run (void)
 {
-  g_autofree char *run = train_fixture_path (&fixture, "run"), *log = g_build_filename (run, "log.csv", NULL), *text = NULL;
+  g_autofree char *run = train_fixture_path (&fixture, "run"), *log = g_build_filename (run, "log.csv", NULL),
+                  *text = NULL;
   g_autofree char *progress = g_build_filename (run, "progress.json", NULL), *latest = NULL;
   TessTrainOptions options = train_fixture_options (&fixture, run);
   g_autoptr (TessTrainer) trainer = start (&options);
@@ -83,7 +85,8 @@ test_run (void)
   g_assert_cmpint (status.state, ==, TESS_TRAIN_DONE);
   g_assert_cmpint (status.total_iterations, ==, 18);
   g_assert_cmpint (status.n_epochs, ==, 3);
-  g_assert_true (isfinite (status.train_loss) && isfinite (status.val_loss) && status.memory_bytes > 0 && status.cache_bytes > 0);
+  g_assert_true (isfinite (status.train_loss) && isfinite (status.val_loss) && status.memory_bytes > 0 &&
+                 status.cache_bytes > 0);
   for (guint i = 0; i < 3; i++) {
     g_assert_true (tess_trainer_epoch (trainer, i, &record));
     g_assert_cmpint (record.epoch, ==, i + 1);
@@ -92,9 +95,9 @@ test_run (void)
   }
   g_assert_false (tess_trainer_epoch (trainer, 3, &record));
 
-  for (const char *const *p = (const char *const[]) { "plan.json", "dataset.json", "cases", "log.csv", "progress.json",
-                                                      "best.safetensors", "latest.safetensors", "snapshots/e0001.safetensors",
-                                                      "snapshots/e0003.safetensors", NULL };
+  for (const char *const *p = (const char *const[]){"plan.json", "dataset.json", "cases", "log.csv", "progress.json",
+                                                    "best.safetensors", "latest.safetensors",
+                                                    "snapshots/e0001.safetensors", "snapshots/e0003.safetensors", NULL};
        *p; p++)
     g_assert_true (file_exists (run, *p));
   g_assert_cmpuint (train_count_hidden (run), ==, 0);
@@ -102,7 +105,8 @@ test_run (void)
   for (const char *p = text; *p; p++)
     lines += *p == '\n';
   g_assert_cmpuint (lines, ==, 4);
-  g_assert_true (g_str_has_prefix (text, "epoch,iteration,loss,val_loss,dice_organ,dice_vessel,dice_gland,mean_dice,rate,seconds,loader_share\n"));
+  g_assert_true (g_str_has_prefix (
+      text, "epoch,iteration,loss,val_loss,dice_organ,dice_vessel,dice_gland,mean_dice,rate,seconds,loader_share\n"));
 
   node = tess_json_load (progress, &error);
   g_assert_no_error (error);
@@ -230,7 +234,7 @@ expect_refused (const TessTrainOptions *options, int code)
 static int
 compare_strings (gconstpointer a, gconstpointer b)
 {
-  return strcmp (*(const char *const *) a, *(const char *const *) b);
+  return strcmp (*(const char *const *)a, *(const char *const *)b);
 }
 
 /* Everything in a folder, to see that nothing was touched. */
@@ -246,12 +250,12 @@ listing (const char *folder)
     GStatBuf info;
 
     g_assert_cmpint (g_stat (path, &info), ==, 0);
-    g_ptr_array_add (lines, g_strdup_printf ("%s %ld %ld.%09ld", name, (long) info.st_size, (long) info.st_mtim.tv_sec,
+    g_ptr_array_add (lines, g_strdup_printf ("%s %ld %ld.%09ld", name, (long)info.st_size, (long)info.st_mtim.tv_sec,
                                              info.st_mtim.tv_nsec));
   }
   g_ptr_array_sort (lines, compare_strings);
   g_ptr_array_add (lines, NULL);
-  return g_strjoinv ("\n", (char **) lines->pdata);
+  return g_strjoinv ("\n", (char **)lines->pdata);
 }
 
 static void
@@ -259,7 +263,7 @@ test_refusals (void)
 {
   g_autofree char *run = train_fixture_path (&fixture, "refuse"), *other = train_fixture_path (&fixture, "other data");
   g_autofree char *missing = train_fixture_path (&fixture, "no such data"), *before = NULL, *after = NULL;
-  TessPhantomOptions phantom = { .n_cases = 4, .size = { 24, 24, 24 }, .seed = 2 };
+  TessPhantomOptions phantom = {.n_cases = 4, .size = {24, 24, 24}, .seed = 2};
   TessTrainOptions options = train_fixture_options (&fixture, run), o;
   g_autoptr (TessPlan) changed = tess_plan_dup (fixture.plan);
 
@@ -313,7 +317,8 @@ test_refusals (void)
 static void
 test_not_finite (void)
 {
-  g_autofree char *run = train_fixture_path (&fixture, "explodes"), *latest = g_build_filename (run, "latest.safetensors", NULL);
+  g_autofree char *run = train_fixture_path (&fixture, "explodes"),
+                  *latest = g_build_filename (run, "latest.safetensors", NULL);
   g_autofree char *before = NULL, *after = NULL;
   g_autoptr (TessPlan) plan = tess_plan_dup (fixture.plan);
   TessTrainOptions options = train_fixture_options (&fixture, run);
@@ -358,18 +363,18 @@ test_patch_is_tile (void)
   native = tess_volume_grid (image);
   g_assert_true (tess_grid_mapping (&native, &grid, &to_target));
   for (guint32 sample = 0; sample < 20; sample++) {
-    TessSampleKey key = { .random = TRUE, .foreground = sample % 2, .seed = 5, .epoch = 3, .sample = sample };
-    TessSampleKey place = { .seed = 77, .sample = 1 };
-    TessPatchOut out = { { { 0, 0, 0 }, { 16, 16, 16 } }, patch, NULL };
+    TessSampleKey key = {.random = TRUE, .foreground = sample % 2, .seed = 5, .epoch = 3, .sample = sample};
+    TessSampleKey place = {.seed = 77, .sample = 1};
+    TessPatchOut out = {{{0, 0, 0}, {16, 16, 16}}, patch, NULL};
     TessAffine mapping;
-    double corner[3] = { 0, 0, 0 };
+    double corner[3] = {0, 0, 0};
 
     g_assert_true (tess_sampler_mapping (plan, c, &key, &mapping, &error));
     tess_affine_apply (&mapping, corner, corner);
     tess_affine_apply (&to_target, corner, corner);
     for (guint a = 0; a < 3; a++) {
-      place.origin[a] = (gint64) rint (corner[a]);
-      g_assert_cmpfloat_with_epsilon (corner[a], (double) place.origin[a], 1e-6);
+      place.origin[a] = (gint64)rint (corner[a]);
+      g_assert_cmpfloat_with_epsilon (corner[a], (double)place.origin[a], 1e-6);
     }
     g_assert_true (tess_sampler_draw (plan, c, &key, NULL, &out, &error));
     out.image = tile;
@@ -384,7 +389,7 @@ static void
 test_overfit (void)
 {
   g_autofree char *run = train_fixture_path (&fixture, "overfit"), *data = train_fixture_path (&fixture, "one case");
-  TessPhantomOptions phantom = { .n_cases = 1, .size = { 32, 28, 24 }, .seed = 7 };
+  TessPhantomOptions phantom = {.n_cases = 1, .size = {32, 28, 24}, .seed = 7};
   g_autoptr (TessPlan) plan = tess_plan_dup (fixture.plan);
   TessTrainOptions options = train_fixture_options (&fixture, run);
   g_autoptr (TessTrainer) trainer = NULL;
@@ -408,7 +413,8 @@ test_overfit (void)
   options.fold = -1;
   trainer = start (&options);
   status = wait_done (trainer);
-  g_test_message ("Dice %.3f: %.3f %.3f %.3f, %.1f s", status.dice[0], status.dice[1], status.dice[2], status.dice[3], status.elapsed);
+  g_test_message ("Dice %.3f: %.3f %.3f %.3f, %.1f s", status.dice[0], status.dice[1], status.dice[2], status.dice[3],
+                  status.elapsed);
   g_assert_cmpfloat (status.dice[0], >, 0.9);
 }
 

@@ -37,7 +37,7 @@ small_plan (void)
 void
 train_fixture_init (TrainFixture *f, guint n_cases)
 {
-  TessPhantomOptions options = { .n_cases = n_cases, .size = { 32, 28, 24 }, .seed = 7 };
+  TessPhantomOptions options = {.n_cases = n_cases, .size = {32, 28, 24}, .seed = 7};
   g_autoptr (GError) error = NULL;
 
   f->root = g_dir_make_tmp ("tessera-train-XXXXXX", &error);
@@ -83,6 +83,17 @@ train_count_hidden (const char *path)
   return n;
 }
 
+int
+train_run_program (char **argv, char **out, char **said)
+{
+  g_autoptr (GError) error = NULL;
+  int status = -1;
+
+  g_spawn_sync (NULL, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, out, said, &status, &error);
+  g_assert_no_error (error);
+  return status;
+}
+
 void
 train_fixture_clear (TrainFixture *f)
 {
@@ -102,6 +113,12 @@ train_fixture_path (const TrainFixture *f, const char *name)
 TessTrainOptions
 train_fixture_options (const TrainFixture *f, const char *run_dir)
 {
-  return (TessTrainOptions) { .dataset_dir = f->dataset, .run_dir = run_dir, .plan = f->plan, .fold = TESS_FOLD_DEFAULT,
-                              .backend = tess_cpu_backend (), .n_threads = 1, .act_dtype = TESS_DTYPE_F32, .seed = -1 };
+  return (TessTrainOptions){.dataset_dir = f->dataset,
+                            .run_dir = run_dir,
+                            .plan = f->plan,
+                            .fold = TESS_FOLD_DEFAULT,
+                            .backend = tess_cpu_backend (),
+                            .n_threads = 1,
+                            .act_dtype = TESS_DTYPE_F32,
+                            .seed = -1};
 }

@@ -1,0 +1,715 @@
+#include "tess-run-model.h"
+
+#include "tess-run-poll.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define RING_MS 100          /* between two "status" of a training of ours */
+#define LOOK_MS 700          /* between two looks at a folder that is being written */
+#define LOOK_IDLE_MS 2500    /* ... at one that is not */
+#define DOUBT_SECONDS 5      /* without news, the lock is asked */
+#define QUIET_SECONDS 60     /* without news and without a lock, nobody is at work any more */
+#define OLD_SECONDS 180      /* a progress.json that old when first seen: clocks do not differ by that */
+
+/* The trainer's end of a string: it pulls from its own thread, at most one ring is on its way. Outlives the model. */
+typedef struct {
+  gatomicrefcount refs;
+  _Atomic int pending;
+  TessRunModel *model; /* main thread only; NULL once the model goes */
+} Bell;
+
+struct _TessRunModel {
+  GObject parent_instance;
+
+  char *run_dir, *dataset_dir;
+  gboolean ours;
+  TessTrainer *trainer; /* NULL when watching, and when it has ended: it holds the folder's lock */
+  Bell *bell;
+  gboolean started, stopping, ended, ending;
+  gboolean failed;
+  TessRunPhase announced; /* of a watched run: time alone changes it, too */
+
+  TessRunPoll *poll;
+  gboolean looking, look_again, looked;
+  guint timer;
+  gint64 last_change; /* monotonic: when progress.json was last seen to change */
+  gboolean locked, written; /* somebody holds the lock; it changed while we watched */
+  gint64 age;
+
+  TessTrainStatus status;
+  TessPlan *plan;
+  char codes[4];
+  gboolean axes_known;
+  GPtrArray *label_names;
+  GArray *rows, *kept;
+  TessSnapshot *newest;
+  gboolean has_checkpoint, has_best;
+};
+
+enum { STATUS, ROWS, SNAPSHOT, KEPT, ENDED, N_SIGNALS };
+
+static guint signals[N_SIGNALS];
+
+G_DEFINE_FINAL_TYPE (TessRunModel, tess_run_model, G_TYPE_OBJECT)
+
+static void look (TessRunModel *self);
+static void schedule_look (TessRunModel *self);
+static void take_from_trainer (TessRunModel *self);
+
+/* ---- the bell ---- */
+
+static void
+bell_unref (gpointer data)
+{
+  Bell *bell = data;
+
+  if (g_atomic_ref_count_dec (&bell->refs))
+    g_free (bell);
+}
+
+static gboolean
+ring_cb (gpointer data)
+{
+  Bell *bell = data;
+
+  atomic_store (&bell->pending, FALSE);
+  if (bell->model && bell->model->trainer)
+    take_from_trainer (bell->model);
+  return G_SOURCE_REMOVE;
+}
+
+/* On the trainer's thread. */
+static void
+notify_cb (gpointer data)
+{
+  Bell *bell = data;
+
+  if (atomic_exchange (&bell->pending, TRUE))
+    return;
+  g_atomic_ref_count_inc (&bell->refs);
+  g_timeout_add_full (G_PRIORITY_DEFAULT, RING_MS, ring_cb, bell, bell_unref);
+}
+
+/* ---- a training of ours ---- */
+
+static gboolean
+is_over (TessTrainState state)
+{
+  return state == TESS_TRAIN_STOPPED || state == TESS_TRAIN_DONE || state == TESS_TRAIN_FAILED;
+}
+
+static void
+wait_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
+{
+  GError *error = NULL;
+
+  if (tess_trainer_wait (task_data, &error))
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, error);
+}
+
+static void
+waited_cb (GObject *object, GAsyncResult *result, gpointer data)
+{
+  TessRunModel *self = TESS_RUN_MODEL (object);
+  g_autoptr (GError) error = NULL;
+
+  self->failed = !g_task_propagate_boolean (G_TASK (result), &error);
+  self->ended = TRUE;
+  self->stopping = FALSE;
+  take_from_trainer (self); /* whatever came last */
+  g_clear_pointer (&self->trainer, tess_trainer_free);
+  look (self); /* the last snapshot, the checkpoint */
+  g_signal_emit (self, signals[ENDED], 0, error);
+}
+
+static void
+set_names (TessRunModel *self, const TessPlan *plan)
+{
+  g_ptr_array_set_size (self->label_names, 0);
+  for (guint i = 0; i < plan->n_labels; i++)
+    g_ptr_array_add (self->label_names, g_strdup (plan->labels[i].name));
+}
+
+static void
+take_plan (TessRunModel *self, TessPlan *plan)
+{
+  g_clear_pointer (&self->plan, tess_plan_unref);
+  self->plan = tess_plan_ref (plan);
+  set_names (self, plan);
+}
+
+static gboolean
+take_epochs (TessRunModel *self)
+{
+  guint before = self->rows->len;
+  TessEpochRecord record;
+
+  while (tess_trainer_epoch (self->trainer, self->rows->len, &record))
+    g_array_append_val (self->rows, record);
+  return self->rows->len != before;
+}
+
+static void
+take_from_trainer (TessRunModel *self)
+{
+  g_autoptr (TessSnapshot) newest = tess_trainer_newest_snapshot (self->trainer);
+  gboolean fresh = newest && newest != self->newest, more;
+
+  tess_trainer_status (self->trainer, &self->status);
+  more = self->status.state != TESS_TRAIN_PREPARING && take_epochs (self);
+  if (fresh) {
+    g_clear_pointer (&self->newest, tess_snapshot_unref);
+    self->newest = g_steal_pointer (&newest);
+  }
+  if (more || !self->plan || (fresh && !self->axes_known))
+    look (self);
+  if (is_over (self->status.state) && !self->ending) {
+    g_autoptr (GTask) task = g_task_new (self, NULL, waited_cb, NULL);
+
+    self->ending = TRUE;
+    g_task_set_task_data (task, self->trainer, NULL);
+    g_task_run_in_thread (task, wait_thread);
+  }
+  g_signal_emit (self, signals[STATUS], 0);
+  if (more)
+    g_signal_emit (self, signals[ROWS], 0);
+  if (fresh && self->axes_known) /* else when the look is done: pictures do not turn round under people's eyes */
+    g_signal_emit (self, signals[SNAPSHOT], 0);
+  if (self->status.state == TESS_TRAIN_PREPARING) /* it tells nobody how far it is */
+    notify_cb (self->bell);
+}
+
+/* ---- looking at the folder ---- */
+
+typedef struct {
+  TessRunLook what;
+  char *case_id;
+} Look;
+
+static void
+look_free (gpointer data)
+{
+  Look *request = data;
+
+  g_free (request->case_id);
+  g_free (request);
+}
+
+static gboolean
+same_epochs (const GArray *a, const GArray *b)
+{
+  return a->len == b->len && memcmp (a->data, b->data, a->len * sizeof (gint64)) == 0;
+}
+
+static gboolean
+take_folder (TessRunModel *self, TessRunNews *news)
+{
+  gboolean changed = !same_epochs (self->kept, news->kept) || memcmp (self->codes, news->codes, sizeof self->codes) != 0;
+
+  g_array_unref (self->kept);
+  self->kept = g_steal_pointer (&news->kept);
+  memcpy (self->codes, news->codes, sizeof self->codes);
+  if (news->plan && !self->plan) {
+    take_plan (self, news->plan);
+    changed = TRUE;
+  }
+  if (news->dataset_dir && !self->dataset_dir)
+    self->dataset_dir = g_steal_pointer (&news->dataset_dir);
+  if (self->has_checkpoint != news->has_checkpoint || self->has_best != news->has_best)
+    changed = TRUE;
+  self->has_checkpoint = news->has_checkpoint;
+  self->has_best = news->has_best;
+  return changed;
+}
+
+/* Dice a class are in the log only. */
+static void
+complete_status (TessRunModel *self)
+{
+  const TessEpochRecord *last;
+
+  if (self->rows->len == 0)
+    return;
+  last = &g_array_index (self->rows, TessEpochRecord, self->rows->len - 1);
+  self->status.n_labels = last->n_labels;
+  memcpy (self->status.dice, last->dice, last->n_labels * sizeof (double));
+}
+
+/* What somebody else's run has new to tell. */
+static void
+take_watched (TessRunModel *self, TessRunNews *news, gboolean *rows, gboolean *snapshot)
+{
+  self->status = news->status;
+  self->locked = news->locked;
+  self->age = news->age;
+  if (news->changed) {
+    self->written = self->looked; /* the first look sees everything for the first time */
+    self->last_change = g_get_monotonic_time ();
+  }
+  *rows = news->rows != NULL;
+  if (news->rows) {
+    g_array_unref (self->rows);
+    self->rows = g_steal_pointer (&news->rows);
+  }
+  complete_status (self);
+  *snapshot = news->newest != NULL;
+  if (news->newest) {
+    g_clear_pointer (&self->newest, tess_snapshot_unref);
+    self->newest = g_steal_pointer (&news->newest);
+  }
+  if (!news->has_status && self->has_checkpoint)
+    self->status.state = TESS_TRAIN_STOPPED;
+}
+
+static gboolean
+is_alive_phase (TessRunPhase phase)
+{
+  return phase == TESS_RUN_PREPARING || phase == TESS_RUN_RUNNING || phase == TESS_RUN_PAUSED;
+}
+
+static void
+looked_cb (GObject *object, GAsyncResult *result, gpointer data)
+{
+  TessRunModel *self = TESS_RUN_MODEL (object);
+  g_autoptr (TessRunNews) news = g_task_propagate_pointer (G_TASK (result), NULL);
+  TessRunPhase before = self->announced, now;
+  gboolean asked = ((const Look *)g_task_get_task_data (G_TASK (result)))->case_id != NULL;
+  gboolean kept, rows = FALSE, snapshot = FALSE, alive = is_alive_phase (before), first = !self->looked;
+
+  self->looking = FALSE;
+  kept = take_folder (self, news);
+  if (!self->ours)
+    take_watched (self, news, &rows, &snapshot);
+  else
+    snapshot = asked && !self->axes_known;
+  self->axes_known |= asked || snapshot;
+  self->looked = TRUE;
+  now = self->announced = tess_run_model_get_phase (self);
+  if (kept)
+    g_signal_emit (self, signals[KEPT], 0);
+  if (rows)
+    g_signal_emit (self, signals[ROWS], 0);
+  if (snapshot)
+    g_signal_emit (self, signals[SNAPSHOT], 0);
+  if (!self->ours && (news->changed || before != now || first))
+    g_signal_emit (self, signals[STATUS], 0);
+  if (!self->ours && !first && alive && !tess_run_model_is_alive (self))
+    g_signal_emit (self, signals[ENDED], 0, NULL);
+  if (self->look_again) {
+    self->look_again = FALSE;
+    look (self);
+  } else if (!self->ours) {
+    schedule_look (self);
+  }
+}
+
+static void
+look_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
+{
+  TessRunModel *self = source;
+  const Look *request = task_data;
+
+  g_task_return_pointer (task, tess_run_poll_look (self->poll, request->what, request->case_id),
+                         (GDestroyNotify)tess_run_news_free);
+}
+
+/* One look at a time: the poll belongs to the worker meanwhile. */
+static void
+look (TessRunModel *self)
+{
+  g_autoptr (GTask) task = NULL;
+  TessRunLook what = self->ours ? TESS_RUN_LOOK_KEPT_ONLY : TESS_RUN_LOOK_ALL;
+  Look *request;
+
+  g_clear_handle_id (&self->timer, g_source_remove);
+  if (self->looking) {
+    self->look_again = TRUE;
+    return;
+  }
+  if (!self->ours && !is_over (self->status.state) &&
+      g_get_monotonic_time () - self->last_change >= DOUBT_SECONDS * G_USEC_PER_SEC)
+    what |= TESS_RUN_LOOK_LOCK;
+  self->looking = TRUE;
+  task = g_task_new (self, NULL, looked_cb, NULL);
+  request = g_new0 (Look, 1);
+  request->what = what;
+  request->case_id = g_strdup (self->newest ? self->newest->case_id : NULL);
+  g_task_set_task_data (task, request, look_free);
+  g_task_run_in_thread (task, look_thread);
+}
+
+static gboolean
+look_cb (gpointer data)
+{
+  TessRunModel *self = data;
+
+  self->timer = 0;
+  look (self);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+schedule_look (TessRunModel *self)
+{
+  if (self->timer == 0)
+    self->timer = g_timeout_add (tess_run_model_is_alive (self) ? LOOK_MS : LOOK_IDLE_MS, look_cb, self);
+}
+
+/* ---- object ---- */
+
+static void
+tess_run_model_dispose (GObject *object)
+{
+  TessRunModel *self = TESS_RUN_MODEL (object);
+
+  g_clear_handle_id (&self->timer, g_source_remove);
+  if (self->bell)
+    self->bell->model = NULL;
+  /* Waits for a training that is still at work: whoever can wait stops it first. */
+  g_clear_pointer (&self->trainer, tess_trainer_free);
+  G_OBJECT_CLASS (tess_run_model_parent_class)->dispose (object);
+}
+
+static void
+tess_run_model_finalize (GObject *object)
+{
+  TessRunModel *self = TESS_RUN_MODEL (object);
+
+  g_clear_pointer (&self->bell, bell_unref);
+  tess_run_poll_free (self->poll);
+  g_free (self->run_dir);
+  g_free (self->dataset_dir);
+  g_clear_pointer (&self->plan, tess_plan_unref);
+  g_ptr_array_unref (self->label_names);
+  g_array_unref (self->rows);
+  g_array_unref (self->kept);
+  tess_snapshot_unref (self->newest);
+  G_OBJECT_CLASS (tess_run_model_parent_class)->finalize (object);
+}
+
+static void
+tess_run_model_class_init (TessRunModelClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  static const char *const names[] = { "status", "rows", "snapshot", "kept" };
+
+  object_class->dispose = tess_run_model_dispose;
+  object_class->finalize = tess_run_model_finalize;
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    signals[i] = g_signal_new (names[i], TESS_TYPE_RUN_MODEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
+  signals[ENDED] = g_signal_new ("ended", TESS_TYPE_RUN_MODEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1,
+                                 G_TYPE_ERROR);
+}
+
+static void
+tess_run_model_init (TessRunModel *self)
+{
+  self->status = (TessTrainStatus){ .remaining = NAN, .train_loss = NAN, .val_loss = NAN, .best_dice = NAN };
+  for (guint i = 0; i < TESS_MAX_LABELS; i++)
+    self->status.dice[i] = NAN;
+  self->label_names = g_ptr_array_new_with_free_func (g_free);
+  self->rows = g_array_new (FALSE, FALSE, sizeof (TessEpochRecord));
+  g_array_set_clear_func (self->rows, (GDestroyNotify)tess_epoch_record_clear);
+  self->kept = g_array_new (FALSE, FALSE, sizeof (gint64));
+}
+
+/**
+ * tess_run_model_new_train:
+ *
+ * A training in this process, idle until tess_run_model_start(). Errors are the trainer's (USAGE, IO, MISMATCH).
+ */
+TessRunModel *
+tess_run_model_new_train (const TessTrainOptions *options, GError **error)
+{
+  TessTrainer *trainer = tess_trainer_new (options, error);
+  TessRunModel *self;
+
+  if (!trainer)
+    return NULL;
+  self = g_object_new (TESS_TYPE_RUN_MODEL, NULL);
+  self->ours = TRUE;
+  self->trainer = trainer;
+  self->run_dir = g_strdup (options->run_dir);
+  self->dataset_dir = g_strdup (options->dataset_dir);
+  self->poll = tess_run_poll_new (self->run_dir);
+  if (options->plan)
+    take_plan (self, options->plan);
+  self->bell = g_new0 (Bell, 1);
+  g_atomic_ref_count_init (&self->bell->refs);
+  self->bell->model = self;
+  tess_trainer_set_notify (trainer, notify_cb, self->bell);
+  return self;
+}
+
+/**
+ * tess_run_model_new_watch:
+ *
+ * A run folder as it is and as it changes; the first look is on its way when this returns. Nothing is written to it.
+ */
+TessRunModel *
+tess_run_model_new_watch (const char *run_dir, GError **error)
+{
+  TessRunModel *self;
+
+  if (!tess_run_poll_check (run_dir, error))
+    return NULL;
+  self = g_object_new (TESS_TYPE_RUN_MODEL, NULL);
+  self->run_dir = g_strdup (run_dir);
+  self->poll = tess_run_poll_new (run_dir);
+  self->last_change = g_get_monotonic_time ();
+  look (self);
+  return self;
+}
+
+gboolean
+tess_run_model_is_ours (TessRunModel *self)
+{
+  return self->ours;
+}
+
+const char *
+tess_run_model_get_run_dir (TessRunModel *self)
+{
+  return self->run_dir;
+}
+
+gboolean
+tess_run_model_start (TessRunModel *self, GError **error)
+{
+  g_return_val_if_fail (self->trainer && !self->started, FALSE);
+  if (!tess_trainer_start (self->trainer, error))
+    return FALSE;
+  self->started = TRUE;
+  tess_trainer_status (self->trainer, &self->status);
+  notify_cb (self->bell); /* the trainer is silent while it prepares */
+  return TRUE;
+}
+
+void
+tess_run_model_pause (TessRunModel *self)
+{
+  if (self->trainer)
+    tess_trainer_pause (self->trainer);
+}
+
+void
+tess_run_model_resume (TessRunModel *self)
+{
+  if (self->trainer)
+    tess_trainer_resume (self->trainer);
+}
+
+void
+tess_run_model_stop (TessRunModel *self)
+{
+  if (!self->trainer || !self->started || self->ended)
+    return;
+  self->stopping = TRUE;
+  tess_trainer_stop (self->trainer);
+  g_signal_emit (self, signals[STATUS], 0);
+}
+
+void
+tess_run_model_get_status (TessRunModel *self, TessTrainStatus *status)
+{
+  *status = self->status;
+}
+
+/* Somebody else's: the file is believed while it changes or while its lock is held; a lock alone proves nothing, it may
+ * be of another machine, so that without one we wait for news first. */
+static gboolean
+is_quiet (TessRunModel *self)
+{
+  gint64 silence = (g_get_monotonic_time () - self->last_change) / G_USEC_PER_SEC;
+
+  if (self->locked || self->status.state == TESS_TRAIN_PAUSED)
+    return FALSE;
+  return silence >= QUIET_SECONDS || (!self->written && self->age > OLD_SECONDS && silence >= DOUBT_SECONDS);
+}
+
+TessRunPhase
+tess_run_model_get_phase (TessRunModel *self)
+{
+  if (!self->ours && !self->looked)
+    return TESS_RUN_OPENING;
+  switch (self->status.state) {
+  case TESS_TRAIN_IDLE:
+    return self->ours ? TESS_RUN_PREPARING : is_quiet (self) ? TESS_RUN_QUIET : TESS_RUN_PREPARING;
+  case TESS_TRAIN_PREPARING:
+    return TESS_RUN_PREPARING;
+  case TESS_TRAIN_RUNNING:
+    return !self->ours && is_quiet (self) ? TESS_RUN_QUIET : TESS_RUN_RUNNING;
+  case TESS_TRAIN_PAUSED:
+    return TESS_RUN_PAUSED;
+  case TESS_TRAIN_STOPPED:
+    return TESS_RUN_STOPPED;
+  case TESS_TRAIN_DONE:
+    return TESS_RUN_DONE;
+  case TESS_TRAIN_FAILED:
+    return TESS_RUN_FAILED;
+  }
+  return TESS_RUN_FAILED;
+}
+
+gboolean
+tess_run_model_is_alive (TessRunModel *self)
+{
+  if (self->ours)
+    return self->started && !self->ended;
+  return is_alive_phase (tess_run_model_get_phase (self));
+}
+
+gboolean
+tess_run_model_is_stopping (TessRunModel *self)
+{
+  return self->stopping;
+}
+
+gboolean
+tess_run_model_can_resume (TessRunModel *self)
+{
+  TessRunPhase phase = tess_run_model_get_phase (self);
+
+  return self->has_checkpoint && !self->locked && !tess_run_model_is_alive (self) &&
+         (phase == TESS_RUN_STOPPED || phase == TESS_RUN_FAILED || phase == TESS_RUN_QUIET);
+}
+
+gboolean
+tess_run_model_has_model (TessRunModel *self)
+{
+  return self->has_best;
+}
+
+char *
+tess_run_model_dup_model (TessRunModel *self)
+{
+  return g_build_filename (self->run_dir, "best.safetensors", NULL);
+}
+
+const char *
+tess_run_model_get_dataset_dir (TessRunModel *self)
+{
+  return self->dataset_dir;
+}
+
+const TessPlan *
+tess_run_model_get_plan (TessRunModel *self)
+{
+  return self->plan;
+}
+
+const char *
+tess_run_model_get_codes (TessRunModel *self)
+{
+  return self->codes;
+}
+
+char *
+tess_run_model_next_note (TessRunModel *self)
+{
+  return self->trainer ? tess_trainer_next_note (self->trainer) : NULL;
+}
+
+guint
+tess_run_model_n_rows (TessRunModel *self)
+{
+  return self->rows->len;
+}
+
+const TessEpochRecord *
+tess_run_model_row (TessRunModel *self, guint row)
+{
+  g_return_val_if_fail (row < self->rows->len, NULL);
+  return &g_array_index (self->rows, TessEpochRecord, row);
+}
+
+/* Dice of the class whose name follows "dice_". */
+static double
+dice_value (TessRunModel *self, const TessEpochRecord *r, const char *name)
+{
+  for (guint c = 1; c < self->label_names->len && c < r->n_labels; c++)
+    if (strcmp (g_ptr_array_index (self->label_names, c), name) == 0)
+      return r->dice[c];
+  return NAN;
+}
+
+double
+tess_run_model_value (TessRunModel *self, guint row, const char *column)
+{
+  const TessEpochRecord *r = row < self->rows->len ? &g_array_index (self->rows, TessEpochRecord, row) : NULL;
+  const struct {
+    const char *name;
+    double value;
+  } columns[] = {
+    { "epoch", r ? (double)r->epoch : NAN },     { "iteration", r ? (double)r->iteration : NAN },
+    { "loss", r ? r->train_loss : NAN },         { "val_loss", r ? r->val_loss : NAN },
+    { "mean_dice", r ? r->dice[0] : NAN },       { "rate", r ? r->learning_rate : NAN },
+    { "seconds", r ? r->seconds : NAN },         { "loader_share", r ? r->loader_share : NAN },
+  };
+
+  if (!r)
+    return NAN;
+  for (guint i = 0; i < G_N_ELEMENTS (columns); i++)
+    if (strcmp (column, columns[i].name) == 0)
+      return columns[i].value;
+  return g_str_has_prefix (column, "dice_") ? dice_value (self, r, column + strlen ("dice_")) : NAN;
+}
+
+GPtrArray *
+tess_run_model_label_names (TessRunModel *self)
+{
+  return self->label_names;
+}
+
+TessSnapshot *
+tess_run_model_dup_newest (TessRunModel *self)
+{
+  return self->newest ? tess_snapshot_ref (self->newest) : NULL;
+}
+
+guint
+tess_run_model_n_kept (TessRunModel *self)
+{
+  return self->kept->len;
+}
+
+gint64
+tess_run_model_kept_epoch (TessRunModel *self, guint i)
+{
+  g_return_val_if_fail (i < self->kept->len, 0);
+  return g_array_index (self->kept, gint64, i);
+}
+
+static void
+load_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
+{
+  GError *error = NULL;
+  TessSnapshot *snapshot = tess_snapshot_load (task_data, &error);
+
+  if (snapshot)
+    g_task_return_pointer (task, snapshot, (GDestroyNotify)tess_snapshot_unref);
+  else
+    g_task_return_error (task, error);
+}
+
+void
+tess_run_model_load_kept_async (TessRunModel *self, guint i, GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (self, NULL, callback, user_data);
+  g_autoptr (TessRunFolder) run = tess_run_folder_new (self->run_dir);
+
+  g_return_if_fail (i < self->kept->len);
+  g_task_set_task_data (task, tess_run_folder_snapshot (run, g_array_index (self->kept, gint64, i)), g_free);
+  g_task_run_in_thread (task, load_thread);
+}
+
+TessSnapshot *
+tess_run_model_load_kept_finish (TessRunModel *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+  return g_task_propagate_pointer (G_TASK (result), error);
+}

@@ -1,0 +1,214 @@
+#!/usr/bin/python3
+"""The window beside mrview (Debian package mrtrix3), both on an Xvfb of 1280x800 that only this script sees.
+
+Both are watched from outside and in the same way: Xvfb keeps its screen in a file (-fbdir), which is looked at every
+millisecond. A picture is there when a square in the middle of the window shows many greys; a frame is a change of the
+screen. Hands are xdotool's. Prints complete JSON lines (with a ratio), which run.py passes on. Medians of 5 starts.
+"""
+import json
+import mmap
+import os
+import shutil
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+
+WIDTH, HEIGHT = 1280, 800
+PROGRAM = os.environ.get("BENCH_PROGRAM", "")
+TESSERA = os.path.join(os.path.dirname(PROGRAM), "..", "..", "src", "app", "tessera")
+SECONDS = 4.0
+
+
+def leave(sentence):
+    print(f"bench_view_peer.py: {sentence}", file=sys.stderr)
+    sys.exit(77)
+
+
+class Screen:
+    """An X server of our own and its pixels."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        read, write = os.pipe()
+        self.server = subprocess.Popen(["Xvfb", "-displayfd", str(write), "-screen", "0", f"{WIDTH}x{HEIGHT}x24",
+                                        "-fbdir", folder, "-nolisten", "tcp"], pass_fds=[write],
+                                       stderr=subprocess.DEVNULL)
+        os.close(write)
+        with os.fdopen(read) as pipe:
+            self.display = ":" + pipe.readline().strip()
+        with open(os.path.join(folder, "Xvfb_screen0"), "rb") as file:
+            self.pixels = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        header = struct.unpack(">25I", self.pixels[:100])
+        self.line = header[12]
+        self.first = header[0] + 12 * header[19]
+
+    def row(self, y, x0, x1):
+        at = self.first + y * self.line
+        return self.pixels[at + 4 * x0:at + 4 * x1]
+
+    def shows_picture(self):
+        """Many greys in a square about the middle of the window's left half, which each program fills with a slice."""
+        seen, bright = set(), 0
+        for y in range(HEIGHT // 2 - 64, HEIGHT // 2 + 64, 4):
+            row = self.row(y, WIDTH // 2 - 128, WIDTH // 2)
+            for at in range(0, len(row), 16):
+                blue, green, red = row[at], row[at + 1], row[at + 2]
+                if red == green == blue:
+                    seen.add(red)
+                    bright += 40 < red < 250
+        return len(seen) > 40 and bright > 400
+
+    def digest(self):
+        value = 0
+        for y in range(100, HEIGHT - 60, 9):
+            value = zlib.crc32(self.row(y, 300, 1000), value)
+        return value
+
+    def close(self):
+        self.server.terminate()
+        self.server.wait()
+
+
+class Session:
+    """A program on the screen, with folders and a bus of its own."""
+
+    def __init__(self, screen, command):
+        self.home = tempfile.mkdtemp(dir=screen.folder)
+        environment = {**os.environ, "DISPLAY": screen.display, "HOME": self.home, "XDG_RUNTIME_DIR": self.home,
+                       "XDG_CONFIG_HOME": self.home, "XDG_DATA_HOME": self.home, "XDG_CACHE_HOME": self.home,
+                       "GDK_BACKEND": "x11", "QT_QPA_PLATFORM": "xcb", "LIBGL_ALWAYS_SOFTWARE": "1",
+                       "GSETTINGS_BACKEND": "memory", "GTK_A11Y": "none", "NO_AT_BRIDGE": "1",
+                       "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
+        self.start = time.monotonic()
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL, start_new_session=True)
+
+    def wait_for(self, what, seconds=60.0):
+        while time.monotonic() < self.start + seconds:
+            if what():
+                return time.monotonic() - self.start
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.001)
+        return None
+
+    def close(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+def blank(screen):
+    """Waits until the last program's window is gone."""
+    end = time.monotonic() + 10.0
+    while screen.shows_picture() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def first_picture(screen, command, repeats):
+    """Seconds from the command to the picture: median."""
+    times = []
+    for _ in range(repeats):
+        session = Session(screen, command)
+        taken = session.wait_for(screen.shows_picture)
+        session.close()
+        blank(screen)
+        if taken is None:
+            return None
+        times.append(taken)
+    return statistics.median(times)
+
+
+def moves(kind):
+    """What the hands do, for longer than we look: 125 events a second."""
+    steps = int((SECONDS + 1.0) * 125)
+    if kind == "scroll":
+        return "".join(f"mousedown {4 + i // 40 % 2} mouseup {4 + i // 40 % 2} sleep 0.008 " for i in range(steps))
+    path = "".join(f"mousemove {300 + abs(i % 200 - 100)} {380 + i % 50} sleep 0.008 " for i in range(steps))
+    return f"mousedown {kind} {path}mouseup {kind} "
+
+
+def frames_a_second(screen, command, kind):
+    """Pictures seen a second while the hands are busy in the first pane."""
+    session = Session(screen, command)
+    if session.wait_for(screen.shows_picture) is None:
+        session.close()
+        return None
+    time.sleep(1.0)
+    script = f"mousemove 310 390 sleep 0.3 {moves(kind)}"
+    hands = subprocess.Popen(["xdotool", "-"], env={**os.environ, "DISPLAY": screen.display}, stdin=subprocess.PIPE,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+    hands.stdin.write(script.replace(" sleep", "\nsleep").replace(" mouse", "\nmouse") + "\n")
+    hands.stdin.close()
+    time.sleep(0.8)
+    frames, last, start = 0, screen.digest(), time.monotonic()
+    while time.monotonic() < start + SECONDS:
+        now = screen.digest()
+        if now != last:
+            frames += 1
+            last = now
+        time.sleep(0.001)
+    taken = time.monotonic() - start
+    hands.kill()
+    hands.wait()
+    session.close()
+    blank(screen)
+    return frames / taken
+
+
+def report(case, unit, ours, peer):
+    ratio = None
+    if ours and peer:
+        ratio = round(ours / peer if "/s" in unit else peer / ours, 4)
+    print(json.dumps({"bench": "view", "case": case, "unit": unit, "ours": ours and round(ours, 4),
+                      "peer": "mrview" if peer else None, "peer_value": peer and round(peer, 4), "ratio": ratio}),
+          flush=True)
+
+
+def main():
+    for tool in "Xvfb", "xdotool":
+        if not shutil.which(tool):
+            leave(f"{tool} is not installed (./dev test installs it)")
+    if not os.access(TESSERA, os.X_OK):
+        leave("the window is not built")
+    folder = tempfile.mkdtemp(prefix="bench-view-")
+    screen = None
+    try:
+        subprocess.run([PROGRAM, "--make", folder], check=True)
+        head, scan = os.path.join(folder, "head.nii"), os.path.join(folder, "ct.nii.gz")
+        screen = Screen(folder)
+        tessera = [TESSERA]
+        mrview = ["mrview"]
+        large = ["-size", f"{WIDTH},{HEIGHT - 46}", "-position", "0,0"]  # without a window manager; 46: its tool bar
+        if not shutil.which("mrview"):
+            print("bench_view_peer.py: mrview is not installed (package mrtrix3)", file=sys.stderr)
+            mrview = None
+
+        def both(case, unit, measure, ours, theirs):
+            report(case, unit, measure(tessera + ours), measure(mrview + theirs + large) if mrview else None)
+
+        both("start-to-picture-head", "s", lambda command: first_picture(screen, command, 5), [head], [head])
+        both("start-to-picture-512x512x600-nii-gz", "s", lambda command: first_picture(screen, command, 3), [scan], [scan])
+        # mrview's hands: right button for brightness and contrast, wheel for slices; mode 2 has three panes.
+        both("window-drag-three-panes", "frames/s",
+             lambda command: frames_a_second(screen, command, "3" if command[0] == "mrview" else "1"),
+             [head], [head, "-mode", "2"])
+        both("scroll-three-panes", "frames/s", lambda command: frames_a_second(screen, command, "scroll"),
+             [head], [head, "-mode", "2"])
+    finally:
+        if screen:
+            screen.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+main()
