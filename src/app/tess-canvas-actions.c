@@ -58,7 +58,7 @@ preset_cb (GSimpleAction *action, GVariant *parameter, gpointer data)
   TessCanvas *self = data;
 
   if (self->study)
-    tess_preset_apply (self->study, (guint)(g_variant_get_int32 (parameter) - 1));
+    tess_preset_apply (self->study, active_image (self), (guint)(g_variant_get_int32 (parameter) - 1));
 }
 
 static void
@@ -180,16 +180,10 @@ static void
 reset_cb (GSimpleAction *action, GVariant *parameter, gpointer data)
 {
   TessCanvas *self = data;
-  TessLayer *layer = scene_of (self) ? tess_scene_main (scene_of (self)) : NULL;
-  double middle[3], world[3];
 
-  if (!layer)
-    return;
-  for (int a = 0; a < 3; a++)
-    middle[a] = (double)(tess_volume_dim (layer->volume)[a] - 1) / 2.0;
-  tess_affine_apply (tess_volume_affine (layer->volume), middle, world);
   tess_canvas_reset_view (self);
-  tess_study_set_cursor (self->study, world);
+  if (self->study)
+    tess_study_reset_cursor (self->study);
 }
 
 static void

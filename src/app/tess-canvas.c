@@ -382,8 +382,9 @@ tess_canvas_describe (TessCanvas *self)
   TessScene *scene = self->study ? tess_study_get_scene (self->study) : NULL;
   TessLayer *layer = scene ? tess_scene_main (scene) : NULL, *active;
   TessPane panes[TESS_N_PLANES];
-  double world[3], p[3], spacing[3];
+  double world[3], p[3], half[3], spacing[3];
   g_autofree char *position = NULL;
+  gboolean inside = TRUE;
   TessAffine inverse;
   guint n;
 
@@ -392,9 +393,15 @@ tess_canvas_describe (TessCanvas *self)
   if (!self->pointer_inside || !tess_canvas_world_at (self, self->pointer[0], self->pointer[1], world))
     memcpy (world, scene->cursor, sizeof world);
   tess_affine_apply (&inverse, world, p);
+  tess_layer_rounding (layer, half);
+  for (int a = 0; a < 3; a++) {
+    p[a] = floor (p[a] + half[a]);
+    inside = inside && p[a] >= 0.0 && p[a] < (double)tess_volume_dim (layer->volume)[a];
+  }
   position = tess_format_position (world);
-  g_string_append_printf (text, "%.0f, %.0f, %.0f   %s", floor (p[0] + 0.5), floor (p[1] + 0.5), floor (p[2] + 0.5),
-                          position);
+  if (inside) /* elsewhere there is no voxel, only a place */
+    g_string_append_printf (text, "%.0f, %.0f, %.0f   ", p[0], p[1], p[2]);
+  g_string_append (text, position);
   for (guint i = 0; i < scene->layers->len; i++) {
     TessLayer *l = g_ptr_array_index (scene->layers, i);
 

@@ -28,6 +28,7 @@ struct _TessStudy {
   GHashTable *surveys; /* TessLayer -> TessSurvey; also of layers taken out to be put back */
   TessLayer *active;
   char *path, *title, *subtitle;
+  guint64 serial;        /* counts how often all layers went at once */
   guint64 generation;    /* of the open scan: grows with every open and close */
   TessProgress *opening; /* of the scan being read; NULL when none is */
   GPtrArray *waiting;    /* GTask: labels read before their scan was */

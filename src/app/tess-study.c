@@ -118,7 +118,14 @@ tess_study_get_has_image (TessStudy *self)
 const char *
 tess_study_get_path (TessStudy *self)
 {
-  return self->path;
+  return tess_study_get_has_image (self) ? self->path : NULL;
+}
+
+/* Another number whenever all layers have made room for another scan or for nothing. */
+guint64
+tess_study_get_serial (TessStudy *self)
+{
+  return self->serial;
 }
 
 /* What the scan is in one line: "181 x 217 x 181 · 1.0 mm". */
@@ -218,6 +225,7 @@ tess_study_take_layer (TessStudy *self, TessLayer *layer, guint position)
 void
 tess_study_drop_layers (TessStudy *self)
 {
+  self->serial++;
   self->active = NULL;
   g_ptr_array_set_size (self->scene->layers, 0);
   g_hash_table_remove_all (self->surveys);
@@ -294,6 +302,25 @@ surveyed_cb (GObject *source, GAsyncResult *result, gpointer user_data)
   tess_study_emit_changed (self);
 }
 
+/* A label layer of which little is known yet: a worker looks at every voxel of it. */
+static void
+start_survey (TessStudy *self, TessLayer *layer)
+{
+  g_autoptr (GTask) task = NULL;
+  Surveying *s;
+
+  g_hash_table_insert (self->surveys, layer, tess_survey_new_quick (layer));
+  if (layer->lut != TESS_LUT_LABELS)
+    return;
+  task = g_task_new (self, NULL, surveyed_cb, NULL);
+  s = g_new0 (Surveying, 1);
+  s->copy = tess_layer_new (layer->volume, layer->name);
+  s->layer = layer;
+  s->voxels_serial = layer->voxels_serial;
+  g_task_set_task_data (task, s, surveying_free);
+  g_task_run_in_thread (task, survey_thread);
+}
+
 /**
  * tess_study_add_layer:
  *
@@ -308,18 +335,8 @@ tess_study_add_layer (TessStudy *self, TessVolume *volume, const char *name)
   if (self->scene->layers->len >= TESS_MAX_LAYERS)
     return NULL;
   layer = tess_layer_new (volume, name);
-  g_hash_table_insert (self->surveys, layer, tess_survey_new_quick (layer));
+  start_survey (self, layer);
   tess_study_take_layer (self, layer, self->scene->layers->len);
-  if (layer->lut == TESS_LUT_LABELS) {
-    g_autoptr (GTask) task = g_task_new (self, NULL, surveyed_cb, NULL);
-    Surveying *s = g_new0 (Surveying, 1);
-
-    s->copy = tess_layer_new (volume, name);
-    s->layer = layer;
-    s->voxels_serial = layer->voxels_serial;
-    g_task_set_task_data (task, s, surveying_free);
-    g_task_run_in_thread (task, survey_thread);
-  }
   return layer;
 }
 
@@ -328,13 +345,19 @@ tess_study_remove_layer (TessStudy *self, TessLayer *layer)
 {
   TessLayer *stolen = tess_study_steal_layer (self, layer, NULL);
 
-  if (!stolen)
-    return;
-  g_hash_table_remove (self->surveys, stolen);
-  tess_layer_free (stolen);
+  if (stolen)
+    tess_study_discard_layer (self, stolen);
 }
 
-/* (transfer full): put it back with tess_study_insert_layer() or free it with tess_layer_free(). */
+/* Ends a layer that was taken out, and what is known about it. */
+void
+tess_study_discard_layer (TessStudy *self, TessLayer *layer)
+{
+  g_hash_table_remove (self->surveys, layer);
+  tess_layer_free (layer);
+}
+
+/* (transfer full): put it back with tess_study_insert_layer() or end it with tess_study_discard_layer(). */
 TessLayer *
 tess_study_steal_layer (TessStudy *self, TessLayer *layer, guint *position)
 {
@@ -354,12 +377,11 @@ void
 tess_study_insert_layer (TessStudy *self, TessLayer *layer, guint position)
 {
   if (self->scene->layers->len >= TESS_MAX_LAYERS) {
-    g_hash_table_remove (self->surveys, layer);
-    tess_layer_free (layer);
+    tess_study_discard_layer (self, layer);
     return;
   }
   if (!g_hash_table_contains (self->surveys, layer))
-    g_hash_table_insert (self->surveys, layer, tess_survey_new_quick (layer));
+    start_survey (self, layer);
   tess_study_take_layer (self, layer, position);
 }
 
@@ -445,14 +467,26 @@ tess_study_set_cursor (TessStudy *self, const double world[3])
 {
   TessLayer *layer = tess_scene_main (self->scene);
   TessAffine inverse;
-  double p[3];
+  double p[3], half[3];
 
   if (!layer || !tess_affine_invert (tess_volume_affine (layer->volume), &inverse))
     return;
   tess_affine_apply (&inverse, world, p);
+  tess_layer_rounding (layer, half);
   for (int a = 0; a < 3; a++)
-    p[a] = CLAMP (floor (p[a] + 0.5), 0.0, (double)(tess_volume_dim (layer->volume)[a] - 1));
+    p[a] = CLAMP (floor (p[a] + half[a]), 0.0, (double)(tess_volume_dim (layer->volume)[a] - 1));
   tess_affine_apply (tess_volume_affine (layer->volume), p, self->scene->cursor);
+  g_signal_emit (self, signals[CURSOR_CHANGED], 0);
+  tess_study_emit_changed (self);
+}
+
+/* The middle of the main layer, with the panes along its axes, as when it was opened. */
+void
+tess_study_reset_cursor (TessStudy *self)
+{
+  if (!tess_scene_main (self->scene))
+    return;
+  tess_scene_reset (self->scene);
   g_signal_emit (self, signals[CURSOR_CHANGED], 0);
   tess_study_emit_changed (self);
 }

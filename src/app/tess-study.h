@@ -21,6 +21,7 @@ const char *tess_study_get_title (TessStudy *self);
 const char *tess_study_get_subtitle (TessStudy *self);
 gboolean tess_study_get_has_image (TessStudy *self);
 const char *tess_study_get_path (TessStudy *self); /* of the main image, NULL when none */
+guint64 tess_study_get_serial (TessStudy *self);       /* another one whenever all layers went at once */
 
 /* Reads on a worker. as_label: labels over the open scan (which must exist); else the file replaces what is open. The
  * job is the caller's to show, and finished here. A later open of a scan voids everything before it; labels asked for
@@ -35,6 +36,7 @@ void tess_study_remove_layer (TessStudy *self, TessLayer *layer);
 /* Takes a layer out but keeps it, so that a toast's Undo can put it back. */
 TessLayer *tess_study_steal_layer (TessStudy *self, TessLayer *layer, guint *position);
 void tess_study_insert_layer (TessStudy *self, TessLayer *layer, guint position); /* (transfer full) */
+void tess_study_discard_layer (TessStudy *self, TessLayer *layer);                /* (transfer full) one taken out */
 TessLayer *tess_study_top_labels (TessStudy *self); /* the uppermost label layer, or NULL */
 /* The layer that window drags and the inspector are about; "active-changed". An image layer where there is one. */
 TessLayer *tess_study_get_active (TessStudy *self);
@@ -55,6 +57,7 @@ gboolean tess_study_is_hounsfield (TessStudy *self, TessLayer *layer); /* values
 
 void tess_study_emit_changed (TessStudy *self);
 void tess_study_set_cursor (TessStudy *self, const double world[3]);
+void tess_study_reset_cursor (TessStudy *self);
 void tess_study_scroll (TessStudy *self, int plane, gint64 steps);
 void tess_study_set_window (TessStudy *self, TessLayer *layer, double lower, double upper);
 void tess_study_set_channel (TessStudy *self, TessLayer *layer, gint64 channel);

@@ -1,5 +1,6 @@
 #include "tess-study-private.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 #define MAX_LABELS 65536
@@ -182,7 +183,7 @@ complete_table (TessLabelTable *given, GArray *facts)
     gint64 value = g_array_index (facts, TessLabelFact, i).value;
 
     if (!tess_label_table_find (table, value)) {
-      g_autofree char *name = g_strdup_printf (_ ("label %" G_GINT64_FORMAT), value);
+      g_autofree char *name = g_strdup_printf (_ ("label %" PRId64), value);
 
       tess_label_table_add (table, value, name, NULL);
     }

@@ -373,10 +373,11 @@ tess_window_get_property (GObject *object, guint id, GValue *value, GParamSpec *
     g_value_set_string (value, self->model ? self->model : "");
     break;
   case PROP_SHOW_SIDEBAR:
-    g_value_set_boolean (value, adw_flap_get_reveal_flap (self->sidebar_flap));
+    /* The property actions ask before the template is there. */
+    g_value_set_boolean (value, self->sidebar_flap && adw_flap_get_reveal_flap (self->sidebar_flap));
     break;
   case PROP_SHOW_INSPECTOR:
-    g_value_set_boolean (value, adw_flap_get_reveal_flap (self->inspector_flap));
+    g_value_set_boolean (value, self->inspector_flap && adw_flap_get_reveal_flap (self->inspector_flap));
     break;
   default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);

@@ -2,6 +2,8 @@
 
 #include "tess-philox.h"
 
+#include <inttypes.h>
+
 /* What a random number decides: the `transform` of its Philox address. Values are part of reproducibility: append only.
  */
 typedef enum {
@@ -230,8 +232,8 @@ tess_sampler_draw (const TessPlan *plan, const TessCase *c, const TessSampleKey 
   for (int a = 0; a < 3; a++)
     if (out->region.lo[a] < 0 || out->region.hi[a] > plan->patch[a] || out->region.lo[a] >= out->region.hi[a]) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-                   _ ("%s: voxels %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT " along %c are not inside a patch of "
-                      "%" G_GINT64_FORMAT),
+                   _ ("%s: voxels %" PRId64 " to %" PRId64 " along %c are not inside a patch of "
+                      "%" PRId64),
                    c->id, out->region.lo[a], out->region.hi[a], "xyz"[a], plan -> patch[a]);
       return FALSE;
     }

@@ -2,6 +2,7 @@
 #include "tess-atomic-file.h"
 #include "tess-stream.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -187,8 +188,8 @@ range_text (gint64 lo, gint64 hi)
   if (lo == G_MININT64 && hi == G_MAXINT64)
     return g_strdup (_ ("a whole number"));
   if (hi == G_MAXINT64)
-    return g_strdup_printf (_ ("a whole number of at least %" G_GINT64_FORMAT), lo);
-  return g_strdup_printf (_ ("a whole number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT), lo, hi);
+    return g_strdup_printf (_ ("a whole number of at least %" PRId64), lo);
+  return g_strdup_printf (_ ("a whole number from %" PRId64 " to %" PRId64), lo, hi);
 }
 
 gboolean
@@ -406,7 +407,7 @@ append_value (GString *out, JsonNode *node)
     g_string_append (out, json_node_get_boolean (node) ? "true" : "false");
     break;
   case G_TYPE_INT64:
-    g_string_append_printf (out, "%" G_GINT64_FORMAT, json_node_get_int (node));
+    g_string_append_printf (out, "%" PRId64, json_node_get_int (node));
     break;
   case G_TYPE_DOUBLE:
     append_double (out, json_node_get_double (node));

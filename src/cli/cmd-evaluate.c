@@ -4,6 +4,7 @@
 #include "tess-format.h"
 #include "tess-parallel.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -68,8 +69,8 @@ print_table (JsonObject *root)
     gint64 n = json_object_get_int_member (excluded, l->data);
 
     if (n)
-      printf (_ ("label %s: %" G_GINT64_FORMAT " of %u cases excluded, because it is in neither map\n"),
-              (char *)l->data, n, json_array_get_length (cases));
+      printf (_ ("label %s: %" PRId64 " of %u cases excluded, because it is in neither map\n"), (char *)l->data, n,
+              json_array_get_length (cases));
   }
 }
 

@@ -4,6 +4,7 @@
 #include "tess-parallel.h"
 #include "tess-statistics.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -81,7 +82,7 @@ print_card (const char *path, TessVolume *volume, const TessFormat *format, cons
           tess_volume_intent (volume) == TESS_INTENT_LABEL ? _ (", labels") : "");
   printf (_ ("  voxels       %s\n"), dims);
   if (n_channels > 1)
-    printf (_ ("  channels     %" G_GINT64_FORMAT "\n"), n_channels);
+    printf (_ ("  channels     %" PRId64 "\n"), n_channels);
   printf (_ ("  type         %s (%s in memory)\n"), tess_dtype_name (tess_volume_dtype (volume)), bytes);
   if (tess_volume_slope (volume) != 1.0 || tess_volume_intercept (volume) != 0.0) {
     g_autofree char *slope = tess_format_number (tess_volume_slope (volume), 6);
@@ -114,11 +115,10 @@ all_warnings (TessVolume *volume, const TessStatistics *statistics)
     g_ptr_array_add (all, g_strdup (*warning));
   if (statistics->n_not_finite > 0)
     g_ptr_array_add (
-        all,
-        g_strdup_printf (g_dngettext (GETTEXT_PACKAGE, "%" G_GINT64_FORMAT " voxel is not a number (NaN or infinite).",
-                                      "%" G_GINT64_FORMAT " voxels are not numbers (NaN or infinite).",
-                                      (gulong)statistics->n_not_finite),
-                         statistics->n_not_finite));
+        all, g_strdup_printf (g_dngettext (GETTEXT_PACKAGE, "%" PRId64 " voxel is not a number (NaN or infinite).",
+                                           "%" PRId64 " voxels are not numbers (NaN or infinite).",
+                                           (gulong)statistics->n_not_finite),
+                              statistics->n_not_finite));
   return all;
 }
 

@@ -3,6 +3,7 @@
 #include "tess-format-registry.h"
 #include "tess-reconstruct.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -224,20 +225,19 @@ report_text (const Report *r, const Options *options)
   g_autofree char *in = g_filename_display_name (r->in);
 
   printf (_ ("%s: %s voxels, patches of %s every %s\n"), in, dims, size, stride);
-  printf (_ ("patches   %u x %u x %u = %" G_GUINT64_FORMAT "\n"), r->grid->n[0], r->grid->n[1], r->grid->n[2],
+  printf (_ ("patches   %u x %u x %u = %" PRIu64 "\n"), r->grid->n[0], r->grid->n[1], r->grid->n[2],
           tess_patch_grid_n (r->grid));
   printf (_ ("coverage  %s %% of the voxels, counted\n"), coverage);
   printf (_ ("overlap  "));
   for (guint a = 0; a < 3; a++)
-    printf (" %c %" G_GINT64_FORMAT " (%.0f %%)%s", "xyz"[a], r -> grid -> size[a] - r -> stride[a],
+    printf (" %c %" PRId64 " (%.0f %%)%s", "xyz"[a], r -> grid -> size[a] - r -> stride[a],
             100.0 * (double)(r->grid->size[a] - r->stride[a]) / (double)r -> grid -> size[a], a < 2 ? "," : "\n");
   printf (_ ("padding  "));
   for (guint a = 0; a < 3; a++) {
     gint64 before, after;
 
     padding (r->grid, a, &before, &after);
-    printf (_ (" %c %" G_GINT64_FORMAT " before, %" G_GINT64_FORMAT " after%s"), "xyz"[a], before, after,
-            a < 2 ? ";" : "\n");
+    printf (_ (" %c %" PRId64 " before, %" PRId64 " after%s"), "xyz"[a], before, after, a < 2 ? ";" : "\n");
   }
   if (!r->result)
     return;

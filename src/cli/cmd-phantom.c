@@ -3,6 +3,7 @@
 #include "tess-parallel.h"
 #include "tess-phantom.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 static int
@@ -23,9 +24,8 @@ print_result (TessCli *cli, const char *out, const TessPhantomOptions *options)
     json_node_take_object (root, object);
     tess_cli_print_json (root);
   } else
-    printf (_ ("%s: %u labelled scans of about %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT
-               " voxels, %u held out\n"),
-            out, options->n_cases, options->size[0], options->size[1], options->size[2], options->n_test);
+    printf (_ ("%s: %u labelled scans of about %" PRId64 " x %" PRId64 " x %" PRId64 " voxels, %u held out\n"), out,
+            options->n_cases, options->size[0], options->size[1], options->size[2], options->n_test);
   return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "tess-cli.h"
 #include "tess-format.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,13 +65,13 @@ apply_options (const Options *options, TessPlannerLimits *limits, GError **error
       (options->patch && !tess_cli_triple (options->patch, "--patch", 1, 4096, limits->patch, error)))
     return FALSE;
   if (options->batch != NOT_GIVEN && (options->batch < 1 || options->batch > 4096)) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
-                 _ ("--batch %" G_GINT64_FORMAT ": give a whole number from 1 to 4096"), options->batch);
+    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("--batch %" PRId64 ": give a whole number from 1 to 4096"),
+                 options->batch);
     return FALSE;
   }
   if (options->epochs != NOT_GIVEN && (options->epochs < 1 || options->epochs > 1000000)) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
-                 _ ("--epochs %" G_GINT64_FORMAT ": give a whole number from 1 to 1000000"), options->epochs);
+    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("--epochs %" PRId64 ": give a whole number from 1 to 1000000"),
+                 options->epochs);
     return FALSE;
   }
   if (options->patch && limits->patch[0] % 2 && limits->patch[1] % 2 && limits->patch[2] % 2) {
@@ -204,12 +205,12 @@ table_text (const TessPlan *plan, GArray *rows)
     g_autofree char *stride =
         g_strdup_printf ("%d,%d,%d", (int)layer->stride[0], (int)layer->stride[1], (int)layer->stride[2]);
 
-    printf ("%-44s %-22s %-7s %-7s %12" G_GINT64_FORMAT " %12.1f\n", name, shape, kernel, stride, layer->n_parameters,
+    printf ("%-44s %-22s %-7s %-7s %12" PRId64 " %12.1f\n", name, shape, kernel, stride, layer->n_parameters,
             layer->mflops);
     mflops += layer->mflops;
   }
   tess_plan_network_spec (plan, &spec);
-  printf ("%-44s %-22s %-7s %-7s %12" G_GINT64_FORMAT " %12.1f\n", _ ("sum (one patch, forward)"), "", "", "",
+  printf ("%-44s %-22s %-7s %-7s %12" PRId64 " %12.1f\n", _ ("sum (one patch, forward)"), "", "", "",
           tess_network_n_parameters (&spec), mflops);
 }
 

@@ -3,6 +3,7 @@
 #include "tess-format.h"
 #include "tess-trainer.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,9 +97,9 @@ draw_line (Display *d, const TessTrainStatus *s)
     fprintf (stderr, _ ("\rpreparing %3.0f %%\033[K"), s->preparing * 100.0);
   } else {
     left = isfinite (s->remaining) ? tess_format_duration (s->remaining) : g_strdup ("-");
-    of = s->n_epochs > 0 ? g_strdup_printf ("/%" G_GINT64_FORMAT, s->n_epochs) : g_strdup ("");
+    of = s->n_epochs > 0 ? g_strdup_printf ("/%" PRId64, s->n_epochs) : g_strdup ("");
     fprintf (stderr,
-             _ ("\repoch %" G_GINT64_FORMAT "%s  %s %" G_GINT64_FORMAT "/%" G_GINT64_FORMAT
+             _ ("\repoch %" PRId64 "%s  %s %" PRId64 "/%" PRId64
                 "  %.2f it/s  loss %s  Dice %s  left %s  loader %.0f %%\033[K"),
              s->epoch, of, s->validating ? _ ("validating") : _ ("step"), s->iteration, s->n_iterations,
              s->iterations_per_second, loss, dice, left, s->loader_share * 100.0);
@@ -132,9 +133,9 @@ show_epoch (Display *d, const TessEpochRecord *r, const TessTrainStatus *s)
 
   erase_line (d);
   if (s->n_epochs > 0)
-    fprintf (stderr, _ ("epoch %" G_GINT64_FORMAT "/%" G_GINT64_FORMAT), r->epoch, s->n_epochs);
+    fprintf (stderr, _ ("epoch %" PRId64 "/%" PRId64), r->epoch, s->n_epochs);
   else
-    fprintf (stderr, _ ("epoch %" G_GINT64_FORMAT), r->epoch);
+    fprintf (stderr, _ ("epoch %" PRId64), r->epoch);
   fprintf (stderr, _ (": loss %s, validation %s, Dice %s, rate %.3g, %.1f s, loader %.0f %%\n"), loss, val, dice,
            r->learning_rate, r->seconds, r->loader_share * 100.0);
 }
@@ -257,7 +258,7 @@ finish (Display *d, const TessTrainStatus *s)
   if (s->state == TESS_TRAIN_STOPPED) {
     if (s->total_iterations > 0)
       fprintf (stderr,
-               _ ("tessera-cli: %s: interrupted in epoch %" G_GINT64_FORMAT " after %" G_GINT64_FORMAT
+               _ ("tessera-cli: %s: interrupted in epoch %" PRId64 " after %" PRId64
                   " iterations; go on by giving --resume\n"),
                d->run_dir, s->epoch, s->total_iterations);
     else
@@ -270,7 +271,7 @@ finish (Display *d, const TessTrainStatus *s)
   } else {
     g_autofree char *time = tess_format_duration (s->elapsed), *dice = dice_text (d, s->dice, s->n_labels);
 
-    printf (_ ("trained %u epochs, %" G_GINT64_FORMAT " iterations, in %s; Dice of the last validation %s\n%s\n"),
+    printf (_ ("trained %u epochs, %" PRId64 " iterations, in %s; Dice of the last validation %s\n%s\n"),
             d->epochs_shown, s->total_iterations, time, dice, best);
   }
   return 0;

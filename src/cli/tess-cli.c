@@ -1,5 +1,6 @@
 #include "tess-cli.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,14 +19,14 @@ tess_cli_parse (TessCli *cli, int *argc, char ***argv, const GOptionEntry *entri
   gboolean help = FALSE;
   GError *error = NULL;
   const GOptionEntry common[] = {
-    { "json", 0, 0, G_OPTION_ARG_NONE, &cli->json, N_ ("print the result as JSON"), NULL },
-    { "backend", 0, 0, G_OPTION_ARG_STRING, &cli->backend, N_ ("what computes: auto, cpu or cuda"), "NAME" },
-    { "precision", 0, 0, G_OPTION_ARG_STRING, &cli->precision, N_ ("auto, bf16 or f32"), "NAME" },
-    { "threads", 0, 0, G_OPTION_ARG_INT, &cli->threads, N_ ("processor threads (0: all cores)"), "N" },
-    { "seed", 0, 0, G_OPTION_ARG_INT64, &cli->seed, N_ ("seed of everything random"), "S" },
-    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &cli->quiet, N_ ("say nothing but results and failures"), NULL },
-    { "help", 'h', 0, G_OPTION_ARG_NONE, &help, N_ ("show this help"), NULL },
-    { NULL },
+      {"json", 0, 0, G_OPTION_ARG_NONE, &cli->json, N_ ("print the result as JSON"), NULL},
+      {"backend", 0, 0, G_OPTION_ARG_STRING, &cli->backend, N_ ("what computes: auto, cpu or cuda"), "NAME"},
+      {"precision", 0, 0, G_OPTION_ARG_STRING, &cli->precision, N_ ("auto, bf16 or f32"), "NAME"},
+      {"threads", 0, 0, G_OPTION_ARG_INT, &cli->threads, N_ ("processor threads (0: all cores)"), "N"},
+      {"seed", 0, 0, G_OPTION_ARG_INT64, &cli->seed, N_ ("seed of everything random"), "S"},
+      {"quiet", 'q', 0, G_OPTION_ARG_NONE, &cli->quiet, N_ ("say nothing but results and failures"), NULL},
+      {"help", 'h', 0, G_OPTION_ARG_NONE, &help, N_ ("show this help"), NULL},
+      {NULL},
   };
 
   g_option_context_set_help_enabled (context, FALSE);
@@ -48,7 +49,7 @@ tess_cli_parse (TessCli *cli, int *argc, char ***argv, const GOptionEntry *entri
     return FALSE;
   }
   if (*argc > 1 && strcmp ((*argv)[1], "--") == 0) {
-    memmove (*argv + 1, *argv + 2, sizeof (char *) * (gsize) (*argc - 1));
+    memmove (*argv + 1, *argv + 2, sizeof (char *) * (gsize)(*argc - 1));
     (*argc)--;
   }
   if (*argc - 1 < min_operands || (max_operands >= 0 && *argc - 1 > max_operands)) {
@@ -108,7 +109,7 @@ static void
 draw_cb (TessProgress *progress, double fraction, gpointer user_data)
 {
   gint64 now = g_get_monotonic_time ();
-  int width = 30, filled = (int) (fraction * width + 0.5);
+  int width = 30, filled = (int)(fraction * width + 0.5);
 
   if (!bar.terminal || (now - bar.last_drawn < 100000 && fraction < 1.0))
     return;
@@ -123,9 +124,9 @@ TessProgress *
 tess_cli_progress (TessCli *cli, const char *label)
 {
   TessProgress *progress = tess_progress_new ();
-  struct sigaction action = { .sa_handler = interrupt_cb };
+  struct sigaction action = {.sa_handler = interrupt_cb};
 
-  bar = (Bar) { .label = g_strdup (label), .terminal = !cli->quiet && isatty (STDERR_FILENO) };
+  bar = (Bar){.label = g_strdup (label), .terminal = !cli->quiet && isatty (STDERR_FILENO)};
   tess_progress_set_notify (progress, draw_cb, NULL);
   current_progress = progress;
   sigaction (SIGINT, &action, NULL);
@@ -181,7 +182,7 @@ tess_cli_backend (TessCli *cli, const TessBackendIface **backend, guint *device,
   if (!*backend)
     return FALSE;
   *device = 0;
-  *n_threads = (guint) cli->threads;
+  *n_threads = (guint)cli->threads;
   if (!(*backend)->device_info (0, &info, error))
     return FALSE;
   if (strcmp (precision, "bf16") == 0)
@@ -205,8 +206,8 @@ tess_cli_triple (const char *text, const char *option, gint64 lo, gint64 hi, gin
     out[1] = out[2] = out[0];
   else if (n != 3) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
-                 _ ("%s %s: give one whole number, or three as X,Y,Z, from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT),
-                 option, text ? text : "", lo, hi);
+                 _ ("%s %s: give one whole number, or three as X,Y,Z, from %" PRId64 " to %" PRId64), option,
+                 text ? text : "", lo, hi);
     return FALSE;
   }
   return TRUE;

@@ -1,5 +1,6 @@
 #include "tess-cpu-private.h"
 
+#include <inttypes.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -244,9 +245,8 @@ inside (const TessBuffer *buffer, gsize offset, gsize n, GError **error)
 {
   if (offset <= buffer->bytes && n <= buffer->bytes - offset)
     return TRUE;
-  g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-               _ ("%" G_GSIZE_FORMAT " bytes at %" G_GSIZE_FORMAT " do not lie in a buffer of %" G_GSIZE_FORMAT), n,
-               offset, buffer->bytes);
+  g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE, _ ("%zu bytes at %zu do not lie in a buffer of %zu"), n, offset,
+               buffer->bytes);
   return FALSE;
 }
 

@@ -276,9 +276,8 @@ tess_cpu_program_bind (TessProgram *p, TessBuffer *const arenas[TESS_N_ARENAS], 
     gsize there = arenas[a] != NULL ? arenas[a]->bytes : 0;
 
     if (there < p->graph->arena_bytes[a]) {
-      g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-                   _ ("arena %u has %" G_GSIZE_FORMAT " bytes, the program needs %" G_GSIZE_FORMAT), a, there,
-                   p->graph->arena_bytes[a]);
+      g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE, _ ("arena %u has %zu bytes, the program needs %zu"), a,
+                   there, p->graph->arena_bytes[a]);
       return FALSE;
     }
     p->arena[a] = arenas[a] != NULL ? arenas[a]->data : NULL;

@@ -220,8 +220,8 @@ copy (TessBuffer *buffer, gsize offset, void *target, const void *source, gsize 
 
   if (offset > buffer->bytes || n > buffer->bytes - offset) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-                 _ ("CUDA: %s: %" G_GSIZE_FORMAT " bytes at %" G_GSIZE_FORMAT " pass the end of a buffer of "
-                    "%" G_GSIZE_FORMAT " bytes"),
+                 _ ("CUDA: %s: %zu bytes at %zu pass the end of a buffer of "
+                    "%zu bytes"),
                  doing, n, offset, buffer->bytes);
     return FALSE;
   }

@@ -116,8 +116,7 @@ tess_cuda_bind (TessProgram *program, TessBuffer *const arenas[TESS_N_ARENAS], G
 
     if (have < program->arena_bytes[a]) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-                   _ ("CUDA: arena %u has %" G_GSIZE_FORMAT " bytes and the program needs %" G_GSIZE_FORMAT), a, have,
-                   program->arena_bytes[a]);
+                   _ ("CUDA: arena %u has %zu bytes and the program needs %zu"), a, have, program->arena_bytes[a]);
       return FALSE;
     }
     program->arena[a] = arenas[a] ? arenas[a]->data : NULL;

@@ -4,6 +4,7 @@
 #include "tess-plan.h"
 #include "tess-thread.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -28,8 +29,8 @@ tess_same_grid_check (const TessGrid *a, const char *path_a, const TessGrid *b, 
 
   if (memcmp (a->dim, b->dim, sizeof a->dim) != 0) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                 _ ("%s: has %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT " voxels, but %s has "
-                    "%" G_GINT64_FORMAT " x %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT "; bring both onto one grid"),
+                 _ ("%s: has %" PRId64 " x %" PRId64 " x %" PRId64 " voxels, but %s has "
+                    "%" PRId64 " x %" PRId64 " x %" PRId64 "; bring both onto one grid"),
                  path_b, b->dim[0], b->dim[1], b->dim[2], path_a, a->dim[0], a->dim[1], a->dim[2]);
     return FALSE;
   }
@@ -127,7 +128,7 @@ tess_label_values_check (const TessVolume *label, const char *path, guint n_labe
 
   if (tess_volume_n_channels (label) != 1) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                 _ ("%s: has %" G_GINT64_FORMAT " channels, but a label map has one; write one value a voxel"), path,
+                 _ ("%s: has %" PRId64 " channels, but a label map has one; write one value a voxel"), path,
                  tess_volume_n_channels (label));
     return FALSE;
   }
@@ -140,7 +141,7 @@ tess_label_values_check (const TessVolume *label, const char *path, guint n_labe
   y = check.bad / dim[0] % dim[1];
   z = check.bad / dim[0] / dim[1];
   g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-               _ ("%s: voxel (%" G_GINT64_FORMAT ", %" G_GINT64_FORMAT ", %" G_GINT64_FORMAT ") holds %.10g; labels "
+               _ ("%s: voxel (%" PRId64 ", %" PRId64 ", %" PRId64 ") holds %.10g; labels "
                   "must be whole numbers from 0 to %u"),
                path, x, y, z, tess_volume_value (label, x, y, z, 0), n_labels - 1);
   return FALSE;

@@ -3,6 +3,7 @@
 #include "tess-plan.h"
 #include "tess-statistics.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static void
@@ -155,8 +156,8 @@ parse_labels (TessDataset *dataset, JsonObject *root, const char *path, GError *
       return FALSE;
     if (value < 0 || value >= TESS_MAX_LABELS) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                   _ ("%s: label \"%s\" has the value %" G_GINT64_FORMAT "; use values from 0 to %d"), path, name,
-                   value, TESS_MAX_LABELS - 1);
+                   _ ("%s: label \"%s\" has the value %" PRId64 "; use values from 0 to %d"), path, name, value,
+                   TESS_MAX_LABELS - 1);
       return FALSE;
     }
     if (names->len <= value)
@@ -245,7 +246,7 @@ discover_channels (TessDataset *dataset, guint n_files, GError **error)
       return FALSE;
     if (tess_volume_n_channels (image) > TESS_MAX_CHANNELS) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                   _ ("%s: has %" G_GINT64_FORMAT " channels, more than %d; leave some out"), first->image_paths[0],
+                   _ ("%s: has %" PRId64 " channels, more than %d; leave some out"), first->image_paths[0],
                    tess_volume_n_channels (image), TESS_MAX_CHANNELS);
       return FALSE;
     }

@@ -5,6 +5,7 @@
 #include "tess-parallel.h"
 #include "tess-philox.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 const char *const tess_phantom_label_names[TESS_PHANTOM_N_LABELS] = {"background", "organ", "vessel", "gland"};
@@ -316,8 +317,8 @@ write_json (const char *directory, const TessPhantomOptions *options, GError **e
 {
   g_autofree char *path = g_build_filename (directory, "dataset.json", NULL);
   g_autofree char *name = g_path_get_basename (directory);
-  g_autofree char *description = g_strdup_printf (
-      "Synthetic torso scans made by Tessera with seed %" G_GUINT64_FORMAT "; no patient", options->seed);
+  g_autofree char *description =
+      g_strdup_printf ("Synthetic torso scans made by Tessera with seed %" PRIu64 "; no patient", options->seed);
   g_autoptr (JsonNode) node = json_node_new (JSON_NODE_OBJECT);
   JsonObject *root = json_object_new (), *channels = json_object_new (), *labels = json_object_new ();
 

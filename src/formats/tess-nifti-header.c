@@ -1,5 +1,6 @@
 #include "tess-nifti-header.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 
@@ -287,7 +288,7 @@ tess_nifti_header_read (TessNiftiHeader *header, TessStream *stream, GPtrArray *
     header->h.vox_offset = fixed;
   if (header->h.vox_offset < fixed || (guint64)header->h.vox_offset > tess_stream_max_size (stream))
     return fail (error, TESS_ERROR_FORMAT, path,
-                 _ ("its header places the voxels at byte %" G_GINT64_FORMAT
+                 _ ("its header places the voxels at byte %" PRId64
                     ", which cannot be; the file is damaged or incomplete, copy it again"),
                  (gint64)header->h.vox_offset);
   if (got < 4)
@@ -373,19 +374,19 @@ tess_nifti_header_dims (const TessNiftiHeader *header, const char *path, gint64 
   gint64 n_dims = header->h.dim[0];
 
   if (n_dims < 1 || n_dims > 7)
-    return fail (error, TESS_ERROR_FORMAT, path,
-                 _ ("its header claims %" G_GINT64_FORMAT
-                    " dimensions, 1 to 7 are possible; the file is damaged, copy it again"),
-                 n_dims);
+    return fail (
+        error, TESS_ERROR_FORMAT, path,
+        _ ("its header claims %" PRId64 " dimensions, 1 to 7 are possible; the file is damaged, copy it again"),
+        n_dims);
   dim[0] = dim[1] = dim[2] = *n_channels = 1;
   for (gint64 i = 1; i <= n_dims; i++) {
     gint64 size = header->h.dim[i];
 
     if (size < 1)
-      return fail (error, TESS_ERROR_FORMAT, path,
-                   _ ("its header claims a size of %" G_GINT64_FORMAT " along dimension %" G_GINT64_FORMAT
-                      "; the file is damaged, copy it again"),
-                   size, i);
+      return fail (
+          error, TESS_ERROR_FORMAT, path,
+          _ ("its header claims a size of %" PRId64 " along dimension %" PRId64 "; the file is damaged, copy it again"),
+          size, i);
     if (i <= 3)
       dim[i - 1] = size;
     else if (__builtin_mul_overflow (*n_channels, size, n_channels))

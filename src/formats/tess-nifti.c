@@ -1,6 +1,7 @@
 #include "tess-nifti.h"
 #include "tess-nifti-header.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define PIECE ((gsize)4 << 20) /* a multiple of every voxel size; between two pieces a cancel is noticed */
@@ -172,7 +173,7 @@ fits_file (TessStream *stream, guint64 offset, const gint64 dim[3], gint64 n_cha
     g_autofree char *name = g_filename_display_name (tess_stream_peek_path (stream));
 
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                 _ ("%s: its header promises %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT
+                 _ ("%s: its header promises %" PRId64 " x %" PRId64 " x %" PRId64
                     " voxels, more than a file of this size can hold; it is incomplete or damaged, copy it again"),
                  name, dim[0], dim[1], dim[2]);
     return FALSE;

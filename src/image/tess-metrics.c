@@ -4,6 +4,7 @@
 #include "tess-statistics.h"
 #include "tess-thread.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 enum {
@@ -304,7 +305,7 @@ pooled_distance (Comparison *c, const double spacing[3], double *hd95, GError **
   }
   if (!pooled) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
-                 _ ("surface distances of label %" G_GINT64_FORMAT " need %" G_GSIZE_FORMAT
+                 _ ("surface distances of label %" PRId64 " need %zu"
                     " MB of memory; close other programs or leave distances out"),
                  c->label, n_voxels / 1000000 * 6 + 1);
     return FALSE;
@@ -327,17 +328,15 @@ check_pair (const TessVolume *reference, const TessVolume *prediction, GError **
 
   if (tess_volume_n_channels (reference) != 1 || tess_volume_n_channels (prediction) != 1) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                 _ ("a label map has one channel, but the reference has %" G_GINT64_FORMAT
-                    " and the prediction %" G_GINT64_FORMAT),
+                 _ ("a label map has one channel, but the reference has %" PRId64 " and the prediction %" PRId64),
                  tess_volume_n_channels (reference), tess_volume_n_channels (prediction));
     return FALSE;
   }
   for (int i = 0; i < 3; i++)
     if (a.dim[i] != b.dim[i]) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                   _ ("reference and prediction lie on different grids (%" G_GINT64_FORMAT " x %" G_GINT64_FORMAT
-                      " x %" G_GINT64_FORMAT " and %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT
-                      " voxels); compare segmentations of the same scan"),
+                   _ ("reference and prediction lie on different grids (%" PRId64 " x %" PRId64 " x %" PRId64
+                      " and %" PRId64 " x %" PRId64 " x %" PRId64 " voxels); compare segmentations of the same scan"),
                    a.dim[0], a.dim[1], a.dim[2], b.dim[0], b.dim[1], b.dim[2]);
       return FALSE;
     }

@@ -1,5 +1,6 @@
 #include "tess-volume.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -76,8 +77,8 @@ tess_volume_new (TessDType dtype, const gint64 dim[3], gint64 n_channels, const 
       __builtin_mul_overflow (n, dim[1], &n) || __builtin_mul_overflow (n, dim[2], &n) ||
       __builtin_mul_overflow (n, n_channels, &n) || (guint64)n > G_MAXSSIZE) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-                 _ ("a volume of %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT
-                    " voxels and %" G_GINT64_FORMAT " channels is impossible; check its size"),
+                 _ ("a volume of %" PRId64 " x %" PRId64 " x %" PRId64 " voxels and %" PRId64
+                    " channels is impossible; check its size"),
                  dim[0], dim[1], dim[2], n_channels);
     return NULL;
   }

@@ -3,6 +3,7 @@
 #include "tess-format.h"
 #include "tess-parallel.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 /* Where a voxel of the scan lies between two voxels of the target grid along one axis. */
@@ -96,10 +97,10 @@ tess_logit_band_new (const TessGrid *target, TessVolume *output, guint n_classes
     g_autofree char *bytes = tess_format_bytes ((guint64)band->n_slots * (guint64)band->dim[1] * (guint64)band->dim[0] *
                                                 (n_classes + 1) * sizeof (float));
 
-    g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
-                 _ ("segmenting needs %s of memory for %" G_GINT64_FORMAT
-                    " slices of %u classes; close other programs or crop the scan"),
-                 bytes, band->n_slots, n_classes);
+    g_set_error (
+        error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+        _ ("segmenting needs %s of memory for %" PRId64 " slices of %u classes; close other programs or crop the scan"),
+        bytes, band->n_slots, n_classes);
     return NULL;
   }
   return g_steal_pointer (&band);

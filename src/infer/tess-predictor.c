@@ -7,6 +7,7 @@
 #include "tess-planner.h"
 #include "tess-thread.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 struct _TessPredictor {
@@ -255,7 +256,7 @@ split_channels (TessPredictor *p, TessVolume *const *images, guint n_images, GEr
     for (guint c = 0; c < p->plan->n_channels; c++)
       g_string_append_printf (names, "%s%s", c ? ", " : "", p->plan->channels[c].name);
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                 _ ("the model was trained on %u channels (%s), but the scan has %" G_GINT64_FORMAT
+                 _ ("the model was trained on %u channels (%s), but the scan has %" PRId64
                     "; give one file for each, in that order"),
                  p->plan->n_channels, names->str, n);
     return NULL;

@@ -1,5 +1,6 @@
 #include "tess-graph.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 #include "tess-philox.h"
@@ -221,8 +222,8 @@ check_conv (const TessGraph *graph, TessOpKind kind, TessId x_id, TessId w_id, T
     return FALSE;
   }
   if (w->role != TESS_ROLE_PARAM || w->dim[in_axis] != x->dim[4]) {
-    misfit (graph, kind, error, _ ("the weights take %" G_GINT64_FORMAT " channels, the input has %" G_GINT64_FORMAT),
-            w->dim[in_axis], x->dim[4]);
+    misfit (graph, kind, error, _ ("the weights take %" PRId64 " channels, the input has %" PRId64), w->dim[in_axis],
+            x->dim[4]);
     return FALSE;
   }
   if (b_id != TESS_NONE) {
@@ -284,9 +285,8 @@ tess_graph_conv (TessGraph *graph, TessId x, TessId w, TessId b, const TessConvA
     gint64 room = tess_graph_tensor (graph, x)->dim[1 + a] + 2 * attr->pad[a] - attr->kernel[a];
 
     if (room < 0)
-      return misfit (graph, TESS_OP_CONV, error,
-                     _ ("a kernel of %d does not fit %" G_GINT64_FORMAT " voxels along axis %u"), attr->kernel[a],
-                     tess_graph_tensor (graph, x)->dim[1 + a], a);
+      return misfit (graph, TESS_OP_CONV, error, _ ("a kernel of %d does not fit %" PRId64 " voxels along axis %u"),
+                     attr->kernel[a], tess_graph_tensor (graph, x)->dim[1 + a], a);
     dim[1 + a] = room / attr->stride[a] + 1;
   }
   dim[4] = tess_graph_tensor (graph, w)->dim[0];
@@ -412,8 +412,7 @@ join (TessGraph *graph, TessOpKind kind, TessId a, TessId b, guint n_equal, GErr
   memcpy (dim, tess_graph_tensor (graph, a)->dim, sizeof dim);
   for (guint i = 0; i < n_equal; i++)
     if (dim[i] != tess_graph_tensor (graph, b)->dim[i])
-      return misfit (graph, kind, error,
-                     _ ("axis %u is %" G_GINT64_FORMAT " in one input and %" G_GINT64_FORMAT " in the other"), i,
+      return misfit (graph, kind, error, _ ("axis %u is %" PRId64 " in one input and %" PRId64 " in the other"), i,
                      dim[i], tess_graph_tensor (graph, b)->dim[i]);
   if (n_equal == 4)
     dim[4] += tess_graph_tensor (graph, b)->dim[4];

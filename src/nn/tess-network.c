@@ -1,5 +1,7 @@
 #include "tess-network.h"
 
+#include <inttypes.h>
+
 /* PlainConvUNet of nnU-Net (dynamic_network_architectures). Encoder stage s: convolutions with the stage's kernel, the
  * first with its stride. Decoder stage u works at the resolution of encoder stage n_stages - 2 - u. */
 
@@ -24,14 +26,13 @@ check_axis (const TessNetworkSpec *spec, guint s, guint a, GError **error)
 
   if (kernel < 1 || kernel > 31 || kernel % 2 == 0) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-                 _ ("network stage %u has a kernel of %" G_GINT64_FORMAT "; kernels must be odd, 1 to 31"), s, kernel);
+                 _ ("network stage %u has a kernel of %" PRId64 "; kernels must be odd, 1 to 31"), s, kernel);
     return FALSE;
   }
   if (stride < 1 || stride > 8 || (s == 0 && stride != 1)) {
-    g_set_error (
-        error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-        _ ("network stage %u has a stride of %" G_GINT64_FORMAT "; strides must be 1 to 8, and 1 in the first stage"),
-        s, stride);
+    g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
+                 _ ("network stage %u has a stride of %" PRId64 "; strides must be 1 to 8, and 1 in the first stage"),
+                 s, stride);
     return FALSE;
   }
   return TRUE;
@@ -97,10 +98,9 @@ check_program (const TessNetworkSpec *spec, const TessProgramSpec *program, GErr
   if (fits)
     return TRUE;
   g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-               _ ("a batch of %" G_GINT64_FORMAT " patches of %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT
-                  " x %" G_GINT64_FORMAT " (z, y, x) does not fit the network, whose axes must be multiples of "
-                  "%" G_GINT64_FORMAT ", %" G_GINT64_FORMAT " and %" G_GINT64_FORMAT "; %" G_GINT64_FORMAT
-                  " x %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT " would fit"),
+               _ ("a batch of %" PRId64 " patches of %" PRId64 " x %" PRId64 " x %" PRId64
+                  " (z, y, x) does not fit the network, whose axes must be multiples of "
+                  "%" PRId64 ", %" PRId64 " and %" PRId64 "; %" PRId64 " x %" PRId64 " x %" PRId64 " would fit"),
                program->batch, program->dhw[0], program->dhw[1], program->dhw[2], divisor[0], divisor[1], divisor[2],
                near[0], near[1], near[2]);
   return FALSE;

@@ -1,5 +1,6 @@
 #include "tess-safetensors-header.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #define MAX_DIMS 32
@@ -37,7 +38,7 @@ static gboolean
 broken (Parser *q, const char *what)
 {
   g_set_error (q->error, TESS_ERROR, TESS_ERROR_FORMAT,
-               _ ("%s: damaged safetensors header at byte %" G_GSIZE_FORMAT ": %s; get the file again"), q->path,
+               _ ("%s: damaged safetensors header at byte %zu: %s; get the file again"), q->path,
                (gsize)(q->p - q->start) + 8, what);
   return FALSE;
 }
@@ -310,8 +311,7 @@ keep_tensor (Parser *q, char *name, const Entry *entry)
     countable = g_size_checked_mul (&bytes, bytes, (gsize)entry->dim[i]);
   if (!countable || entry->offset[0] > entry->offset[1] || (guint64)entry->offset[1] > q->n_data ||
       (guint64)(entry->offset[1] - entry->offset[0]) != bytes)
-    return bad_tensor (q, name,
-                       _ ("of bytes %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT " does not fit its shape or the file"),
+    return bad_tensor (q, name, _ ("of bytes %" PRId64 " to %" PRId64 " does not fit its shape or the file"),
                        entry->offset[0], entry->offset[1]);
   if (g_hash_table_contains (q->header->by_name, name))
     return bad_tensor (q, name, "%s", _ ("occurs twice"));
@@ -402,7 +402,7 @@ check_places (Parser *q)
   }
   if (at != q->n_data) {
     g_set_error (q->error, TESS_ERROR, TESS_ERROR_FORMAT,
-                 _ ("%s: damaged: its tensors take %" G_GSIZE_FORMAT " bytes, the file has %" G_GSIZE_FORMAT
+                 _ ("%s: damaged: its tensors take %zu bytes, the file has %zu"
                     "; get the file again"),
                  q->path, at, q->n_data);
     return FALSE;

@@ -237,8 +237,7 @@ locate (TessSession *session, int program, TessId id, gsize n, gsize *offset, GE
   *offset = t->offset;
   if (n == t->bytes && buffer != NULL)
     return buffer;
-  g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE, _ ("%s holds %" G_GSIZE_FORMAT " bytes, not %" G_GSIZE_FORMAT),
-               t->name, t->bytes, n);
+  g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE, _ ("%s holds %zu bytes, not %zu"), t->name, t->bytes, n);
   return NULL;
 }
 

@@ -1,5 +1,6 @@
 #include "tess-plan-private.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define FORMAT_NAME "tessera-plan"
@@ -331,10 +332,10 @@ read_head (TessPlan *plan, JsonObject *root, const char *origin, GError **error)
   if (!tess_json_int (root, origin, "version", 1, G_MAXINT64, &version, error))
     return FALSE;
   if (version > FORMAT_VERSION) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("%s: the plan has format version %" G_GINT64_FORMAT
-                    ", this program knows up to %d; use a newer version of it"),
-                 origin, version, FORMAT_VERSION);
+    g_set_error (
+        error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+        _ ("%s: the plan has format version %" PRId64 ", this program knows up to %d; use a newer version of it"),
+        origin, version, FORMAT_VERSION);
     return FALSE;
   }
   if (has (root, "axis_order") && !tess_json_string (root, origin, "axis_order", &axes, error))

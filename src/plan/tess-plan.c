@@ -1,5 +1,6 @@
 #include "tess-plan-private.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -220,8 +221,7 @@ validate_field (const TessPlan *plan, const TessPlanField *field, const char *or
       if (value >= field->ilo && value <= field->ihi)
         continue;
       g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                   _ ("%s: \"%s%s%s\" is %" G_GINT64_FORMAT "; a whole number from %" G_GINT64_FORMAT
-                      " to %" G_GINT64_FORMAT " belongs there"),
+                   _ ("%s: \"%s%s%s\" is %" PRId64 "; a whole number from %" PRId64 " to %" PRId64 " belongs there"),
                    origin, field->group, dot, field->name, value, field->ilo, field->ihi);
     } else {
       double value = ((const double *)at)[i];
@@ -287,7 +287,7 @@ validate_labels (const TessPlan *plan, const char *origin, GError **error)
       return FALSE;
     if (plan->labels[i].value != (gint64)i) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                   _ ("%s: \"labels[%u].value\" is %" G_GINT64_FORMAT
+                   _ ("%s: \"labels[%u].value\" is %" PRId64
                       "; labels are numbered 0, 1, 2 ... without a gap, so %u belongs there"),
                    origin, i, plan->labels[i].value, i);
       return FALSE;
@@ -301,10 +301,10 @@ in_range (gint64 value, gint64 lo, gint64 hi, const char *what, guint stage, con
 {
   if (value >= lo && value <= hi)
     return TRUE;
-  g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-               _ ("%s: \"network.stages[%u]\": %s is %" G_GINT64_FORMAT "; a whole number from %" G_GINT64_FORMAT
-                  " to %" G_GINT64_FORMAT " belongs there"),
-               origin, stage, what, value, lo, hi);
+  g_set_error (
+      error, TESS_ERROR, TESS_ERROR_FORMAT,
+      _ ("%s: \"network.stages[%u]\": %s is %" PRId64 "; a whole number from %" PRId64 " to %" PRId64 " belongs there"),
+      origin, stage, what, value, lo, hi);
   return FALSE;
 }
 
@@ -325,8 +325,7 @@ validate_stage (const TessPlan *plan, guint s, const char *origin, GError **erro
       return FALSE;
     if (k % 2 == 0) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                   _ ("%s: \"network.stages[%u]\": kernel %" G_GINT64_FORMAT " is even; use 1, 3, 5 or 7"), origin, s,
-                   k);
+                   _ ("%s: \"network.stages[%u]\": kernel %" PRId64 " is even; use 1, 3, 5 or 7"), origin, s, k);
       return FALSE;
     }
   }
@@ -352,8 +351,8 @@ validate_network (const TessPlan *plan, const char *origin, GError **error)
   for (guint a = 0; a < 3; a++)
     if (plan->patch[a] % divisor[a] != 0) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                   _ ("%s: \"patch\" is %" G_GINT64_FORMAT " along %c, but the network halves it down to a multiple of "
-                      "%" G_GINT64_FORMAT "; use %" G_GINT64_FORMAT),
+                   _ ("%s: \"patch\" is %" PRId64 " along %c, but the network halves it down to a multiple of "
+                      "%" PRId64 "; use %" PRId64),
                    origin, plan->patch[a], "xyz"[a], divisor[a],
                    (plan->patch[a] + divisor[a] - 1) / divisor[a] * divisor[a]);
       return FALSE;

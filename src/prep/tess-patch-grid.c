@@ -2,6 +2,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <inttypes.h>
 
 /* A volume's axis is never longer (formats refuse it); keeps every product below in range. */
 #define MAX_DIM G_MAXINT32
@@ -13,12 +14,12 @@ check_shape (const gint64 dim[3], const gint64 size[3], GError **error)
   for (guint a = 0; a < 3; a++) {
     if (dim[a] < 1 || dim[a] > MAX_DIM) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-                   _ ("a volume of %" G_GINT64_FORMAT " voxels along %c cannot be cut into patches"), dim[a], "xyz"[a]);
+                   _ ("a volume of %" PRId64 " voxels along %c cannot be cut into patches"), dim[a], "xyz"[a]);
       return FALSE;
     }
     if (size[a] < 1 || size[a] > MAX_DIM) {
-      g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
-                   _ ("patch size %" G_GINT64_FORMAT " along %c: give at least 1 voxel"), size[a], "xyz"[a]);
+      g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("patch size %" PRId64 " along %c: give at least 1 voxel"),
+                   size[a], "xyz"[a]);
       return FALSE;
     }
   }
@@ -39,8 +40,7 @@ set_axis (TessPatchGrid *grid, guint a, guint64 n, GError **error)
   if (grid->start[a])
     return TRUE;
   g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
-               _ ("this grid has too many patches (%" G_GUINT64_FORMAT " along %c); take a larger stride"), n,
-               "xyz"[a]);
+               _ ("this grid has too many patches (%" PRIu64 " along %c); take a larger stride"), n, "xyz"[a]);
   return FALSE;
 }
 
@@ -74,10 +74,9 @@ tess_patch_grid_new (const gint64 dim[3], const gint64 size[3], const gint64 str
   for (guint a = 0; a < 3; a++)
     if (stride[a] < 1 || stride[a] > size[a]) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
-                   stride[a] < 1 ? _ ("stride %" G_GINT64_FORMAT " along %c with patch size %" G_GINT64_FORMAT
-                                      ": give at least 1 voxel")
-                                 : _ ("stride %" G_GINT64_FORMAT " along %c is larger than the patch size "
-                                      "%" G_GINT64_FORMAT " and would leave voxels out; make it at most the size"),
+                   stride[a] < 1 ? _ ("stride %" PRId64 " along %c with patch size %" PRId64 ": give at least 1 voxel")
+                                 : _ ("stride %" PRId64 " along %c is larger than the patch size "
+                                      "%" PRId64 " and would leave voxels out; make it at most the size"),
                    stride[a], "xyz"[a], size[a]);
       return NULL;
     }

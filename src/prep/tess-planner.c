@@ -1,6 +1,7 @@
 #include "tess-planner-private.h"
 #include "tess-format.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 /* Below this a patch loses more than a narrower network does. */
@@ -110,7 +111,7 @@ first_patch (Planner *p, GError **error)
                     : (gint64)CLAMP (rint (edge * mean / plan->spacing[a]), 1.0, MIN (rint (p->median[a]), 2048.0));
   if (!tess_planner_topology (plan, wanted, p->fixed_patch)) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
-                 _ ("a patch of %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT
+                 _ ("a patch of %" PRId64 " x %" PRId64 " x %" PRId64
                     " voxels cannot be halved along any axis; use an even number"),
                  wanted[0], wanted[1], wanted[2]);
     return FALSE;
@@ -128,8 +129,8 @@ no_memory (const Planner *p, GError **error)
   g_autofree char *patch = tess_format_dims (p->plan->patch, 3);
 
   g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
-               _ ("training needs %s for the smallest plan tried (patch %s, batch %" G_GINT64_FORMAT
-                  ", width %" G_GINT64_FORMAT ") and may take %s; free memory or allow more"),
+               _ ("training needs %s for the smallest plan tried (patch %s, batch %" PRId64 ", width %" PRId64
+                  ") and may take %s; free memory or allow more"),
                need, patch, p->plan->training.batch_size, p->width, have);
   return FALSE;
 }
@@ -212,16 +213,15 @@ explain_program (Planner *p)
   gint64 usual = p->limits->accelerator ? 32 : 16;
 
   if (p->width == usual)
-    tess_plan_add_reason (
-        plan, _ ("%" G_GINT64_FORMAT " channels at full resolution: doubled every stage up to 320; %s"), p->width,
-        p->limits->accelerator ? _ ("nnU-Net's width") : _ ("half nnU-Net's, for a processor"));
+    tess_plan_add_reason (plan, _ ("%" PRId64 " channels at full resolution: doubled every stage up to 320; %s"),
+                          p->width,
+                          p->limits->accelerator ? _ ("nnU-Net's width") : _ ("half nnU-Net's, for a processor"));
   else
-    tess_plan_add_reason (plan,
-                          _ ("%" G_GINT64_FORMAT " channels at full resolution: narrowed from %" G_GINT64_FORMAT
-                             " because the memory is small"),
-                          p->width, usual);
+    tess_plan_add_reason (
+        plan, _ ("%" PRId64 " channels at full resolution: narrowed from %" PRId64 " because the memory is small"),
+        p->width, usual);
   if (p->fixed_batch)
-    tess_plan_add_reason (plan, _ ("batch %" G_GINT64_FORMAT ": as asked for"), plan->training.batch_size);
+    tess_plan_add_reason (plan, _ ("batch %" PRId64 ": as asked for"), plan->training.batch_size);
   else if (plan->training.batch_size == 1)
     tess_plan_add_reason (plan, _ ("batch 1: two patches do not fit in the memory"));
   else
@@ -251,7 +251,7 @@ decide_schedule (Planner *p)
                                   "processor shows progress every minute or so"),
                         (int)plan->training.iterations_per_epoch, (int)plan->training.validation_iterations);
   if (p->limits->epochs > 0)
-    tess_plan_add_reason (plan, _ ("%" G_GINT64_FORMAT " epochs: as asked for"), plan->training.epochs);
+    tess_plan_add_reason (plan, _ ("%" PRId64 " epochs: as asked for"), plan->training.epochs);
   else
     tess_plan_add_reason (plan,
                           fast ? _ ("%d epochs: nnU-Net's")
@@ -304,10 +304,10 @@ decide_cache (Planner *p, GError **error)
     return TRUE;
   }
   if (fit_cases < 1) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
-                 _ ("the largest case takes %s decoded and the cache may hold %s; allow at least %" G_GUINT64_FORMAT
-                    " bytes for it"),
-                 one, have, 2 * largest);
+    g_set_error (
+        error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+        _ ("the largest case takes %s decoded and the cache may hold %s; allow at least %" PRIu64 " bytes for it"), one,
+        have, 2 * largest);
     return FALSE;
   }
   plan->training.pool_cases = MAX (fit_cases - CASES_BESIDE_POOL, MIN (fit_cases, 2));

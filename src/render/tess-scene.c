@@ -1,6 +1,7 @@
 #include "tess-scene.h"
 #include "tess-statistics.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdatomic.h>
 
@@ -258,7 +259,7 @@ tess_layer_complete_labels (TessLayer *layer, GError **error)
     gint64 value = g_array_index (values, gint64, i);
 
     if (value > 0 && !tess_label_table_find (table, value)) {
-      g_autofree char *name = g_strdup_printf (_ ("label %" G_GINT64_FORMAT), value);
+      g_autofree char *name = g_strdup_printf (_ ("label %" PRId64), value);
 
       tess_label_table_add (table, value, name, NULL);
     }

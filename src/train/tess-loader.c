@@ -3,6 +3,7 @@
 #include "tess-parallel.h"
 #include "tess-thread.h"
 
+#include <inttypes.h>
 #include <sys/resource.h>
 
 #define MAX_WORKERS 12u
@@ -270,8 +271,8 @@ take_buffers (TessLoader *loader, GError **error)
     slot->batch.label = g_try_malloc0 (label_bytes);
     if (!slot->batch.image || !slot->batch.label) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
-                   _ ("no memory for %u batches of %" G_GINT64_FORMAT " patches; use a smaller batch or patch"),
-                   loader->depth, loader->batch);
+                   _ ("no memory for %u batches of %" PRId64 " patches; use a smaller batch or patch"), loader->depth,
+                   loader->batch);
       return FALSE;
     }
   }

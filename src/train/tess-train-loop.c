@@ -1,5 +1,6 @@
 #include "tess-trainer-private.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 #define VIEW_SHARE 0.01    /* of the time, for snapshots between epochs */
@@ -107,7 +108,7 @@ static gboolean
 not_finite (TessTraining *t, const char *what, GError **error)
 {
   g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-               _ ("%s: %s is not a finite number in epoch %" G_GINT64_FORMAT ", iteration %" G_GINT64_FORMAT
+               _ ("%s: %s is not a finite number in epoch %" PRId64 ", iteration %" PRId64
                   "; the last checkpoint is kept: lower the plan's learning_rate and train again"),
                t->options->run_dir, what, t->state.epoch + 1, t->state.iteration + 1);
   return FALSE;

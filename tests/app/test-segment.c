@@ -19,6 +19,7 @@ model_new (guint n_channels)
 
   g_assert_cmpint (fd, >=, 0);
   g_close (fd, NULL);
+  g_free (plan->dataset_name);
   plan->dataset_name = g_strdup ("torso");
   for (guint c = 0; c < n_channels; c++)
     tess_plan_add_channel (plan, c ? "PET" : "CT", TESS_NORM_ZSCORE);

@@ -63,10 +63,14 @@ tess_chart_frame (TessChart *self, int width, int height, TessChartFrame *f)
   find_range (self, &lower, &upper);
   margin = 0.06 * (upper - lower);
   *f = (TessChartFrame){
-    .left = AXIS_WIDTH, .right = MAX (width - END_WIDTH, AXIS_WIDTH + 20.0), .top = TITLE_HEIGHT + 4.0,
-    .bottom = MAX (height - FOOT_HEIGHT - (self->marks->len ? MARK_HEIGHT : 0.0), TITLE_HEIGHT + 14.0),
-    .x0 = self->n ? self->x[0] : 0.0, .x1 = self->n ? self->x[self->n - 1] : 1.0,
-    .y0 = isnan (self->lower) ? lower - margin : self->lower, .y1 = isnan (self->upper) ? upper + margin : self->upper,
+      .left = AXIS_WIDTH,
+      .right = MAX (width - END_WIDTH, AXIS_WIDTH + 20.0),
+      .top = TITLE_HEIGHT + 4.0,
+      .bottom = MAX (height - FOOT_HEIGHT - (self->marks->len ? MARK_HEIGHT : 0.0), TITLE_HEIGHT + 14.0),
+      .x0 = self->n ? self->x[0] : 0.0,
+      .x1 = self->n ? self->x[self->n - 1] : 1.0,
+      .y0 = isnan (self->lower) ? lower - margin : self->lower,
+      .y1 = isnan (self->upper) ? upper + margin : self->upper,
   };
   if (f->x1 <= f->x0)
     f->x1 = f->x0 + 1.0;
@@ -111,8 +115,8 @@ text (TessChart *self, cairo_t *cr, const char *words, double x, double y, Ancho
       double max_width)
 {
   g_autoptr (PangoLayout) layout = gtk_widget_create_pango_layout (GTK_WIDGET (self), words);
-  g_autoptr (PangoFontDescription) font = pango_font_description_copy (
-      pango_context_get_font_description (pango_layout_get_context (layout)));
+  g_autoptr (PangoFontDescription) font =
+      pango_font_description_copy (pango_context_get_font_description (pango_layout_get_context (layout)));
   int width, height;
 
   pango_font_description_set_size (font, (int)((title ? 0.92 : 0.8) * pango_font_description_get_size (font)));
@@ -216,7 +220,7 @@ draw_ends (TessChart *self, cairo_t *cr, const TessChartFrame *f, gboolean dark)
     guint i = last_value (self, series);
 
     if (i > 0)
-      ends[n++] = (End){ series, tess_chart_place_y (f, series->y[i - 1]), series->y[i - 1] };
+      ends[n++] = (End){series, tess_chart_place_y (f, series->y[i - 1]), series->y[i - 1]};
   }
   qsort (ends, n, sizeof *ends, compare_ends);
   spread (ends, n, f->top, f->bottom);
@@ -232,7 +236,8 @@ draw_ends (TessChart *self, cairo_t *cr, const TessChartFrame *f, gboolean dark)
 static void
 draw_foot (TessChart *self, cairo_t *cr, const TessChartFrame *f, const GdkRGBA *fg)
 {
-  g_autofree char *first = g_strdup_printf (_ ("epoch %.0f"), f->x0), *last = g_strdup_printf ("%.0f", self->x[self->n - 1]);
+  g_autofree char *first = g_strdup_printf (_ ("epoch %.0f"), f->x0),
+                  *last = g_strdup_printf ("%.0f", self->x[self->n - 1]);
   double y = f->bottom + FOOT_HEIGHT / 2.0 + 1.0 + (self->marks->len ? MARK_HEIGHT : 0.0);
 
   cairo_set_source_rgba (cr, fg->red, fg->green, fg->blue, 0.6);
@@ -254,7 +259,7 @@ draw_foot (TessChart *self, cairo_t *cr, const TessChartFrame *f, const GdkRGBA 
 static void
 draw_best (TessChart *self, cairo_t *cr, const TessChartFrame *f, const GdkRGBA *fg)
 {
-  const double dashes[] = { 2.0, 3.0 };
+  const double dashes[] = {2.0, 3.0};
   double x = floor (tess_chart_place_x (f, self->best)) + 0.5;
   gboolean right = x < (f->left + f->right) / 2.0;
 

@@ -38,11 +38,11 @@ typedef struct {
   double x0, x1, y0, y1;
 } TessChartFrame;
 
-void   tess_chart_frame   (TessChart *self, int width, int height, TessChartFrame *frame);
+void tess_chart_frame (TessChart *self, int width, int height, TessChartFrame *frame);
 double tess_chart_place_x (const TessChartFrame *f, double x);
 double tess_chart_place_y (const TessChartFrame *f, double y);
-void   tess_chart_draw    (TessChart *self, cairo_t *cr, int width, int height);
-void   tess_chart_draw_hover (TessChart *self, cairo_t *cr, int width, int height);
-char  *tess_chart_number  (double value);
+void tess_chart_draw (TessChart *self, cairo_t *cr, int width, int height);
+void tess_chart_draw_hover (TessChart *self, cairo_t *cr, int width, int height);
+char *tess_chart_number (double value);
 
 G_END_DECLS

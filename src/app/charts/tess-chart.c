@@ -156,7 +156,7 @@ pop_up (TessChart *self, double x, double y)
     gtk_popover_set_has_arrow (GTK_POPOVER (self->menu), FALSE);
     gtk_widget_set_halign (self->menu, GTK_ALIGN_START);
   }
-  gtk_popover_set_pointing_to (GTK_POPOVER (self->menu), &(GdkRectangle){ (int)x, (int)y, 1, 1 });
+  gtk_popover_set_pointing_to (GTK_POPOVER (self->menu), &(GdkRectangle){(int)x, (int)y, 1, 1});
   gtk_popover_popup (GTK_POPOVER (self->menu));
 }
 
@@ -253,7 +253,7 @@ tess_chart_set_best (TessChart *self, double x, const char *words)
 void
 tess_chart_add_mark (TessChart *self, double x, const char *sentence)
 {
-  TessChartMark mark = { x, g_strdup (sentence) };
+  TessChartMark mark = {x, g_strdup (sentence)};
 
   g_array_append_val (self->marks, mark);
 }
@@ -341,7 +341,7 @@ static void
 tess_chart_class_init (TessChartClass *klass)
 {
   GtkWidgetClass *widget_class = GTK_WIDGET_CLASS (klass);
-  const guint left[] = { GDK_KEY_Left, GDK_KEY_KP_Left }, right[] = { GDK_KEY_Right, GDK_KEY_KP_Right };
+  const guint left[] = {GDK_KEY_Left, GDK_KEY_KP_Left}, right[] = {GDK_KEY_Right, GDK_KEY_KP_Right};
 
   G_OBJECT_CLASS (klass)->dispose = tess_chart_dispose;
   G_OBJECT_CLASS (klass)->finalize = tess_chart_finalize;

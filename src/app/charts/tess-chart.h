@@ -10,14 +10,14 @@ G_BEGIN_DECLS
 #define TESS_TYPE_CHART (tess_chart_get_type ())
 G_DECLARE_FINAL_TYPE (TessChart, tess_chart, TESS, CHART, GtkWidget)
 
-GtkWidget *tess_chart_new       (const char *title);
+GtkWidget *tess_chart_new (const char *title);
 /* New contents: begin, then what there is, then end. x: n ascending epochs; NaN leaves a gap. All is copied. */
-void       tess_chart_begin     (TessChart *self, guint n, const double *x);
-void       tess_chart_add_series (TessChart *self, const char *name, const guint8 rgb[3], const double *y);
-void       tess_chart_set_range (TessChart *self, double lower, double upper); /* NaN: from the data */
-void       tess_chart_set_best  (TessChart *self, double x, const char *text); /* NaN: none */
-void       tess_chart_add_mark  (TessChart *self, double x, const char *sentence);
-void       tess_chart_end       (TessChart *self);
-char      *tess_chart_to_csv    (TessChart *self);
+void tess_chart_begin (TessChart *self, guint n, const double *x);
+void tess_chart_add_series (TessChart *self, const char *name, const guint8 rgb[3], const double *y);
+void tess_chart_set_range (TessChart *self, double lower, double upper); /* NaN: from the data */
+void tess_chart_set_best (TessChart *self, double x, const char *text);  /* NaN: none */
+void tess_chart_add_mark (TessChart *self, double x, const char *sentence);
+void tess_chart_end (TessChart *self);
+char *tess_chart_to_csv (TessChart *self);
 
 G_END_DECLS

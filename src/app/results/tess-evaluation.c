@@ -6,6 +6,7 @@
 #include "tess-format.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -204,7 +205,7 @@ read_labels (TessEvaluation *self, JsonObject *root, const char *origin, GError 
     if (!JSON_NODE_HOLDS_OBJECT (node) || !g_ascii_string_to_signed (key, 10, 1, G_MAXINT32, &label.value, NULL))
       continue;
     name = g_hash_table_lookup (names, &label.value);
-    label.name = name ? g_strdup (name) : g_strdup_printf (_ ("label %" G_GINT64_FORMAT), label.value);
+    label.name = name ? g_strdup (name) : g_strdup_printf (_ ("label %" PRId64), label.value);
     label.dice = number (json_node_get_object (node), "dice");
     label.n_absent = (guint)count (excluded, key);
     g_array_append_val (self->labels, label);
@@ -241,7 +242,7 @@ read_case (const TessEvaluation *self, JsonObject *o, const char *origin, GError
   c->hd95 = NAN;
   for (guint i = 0; i < self->labels->len; i++) {
     gint64 value = g_array_index (self->labels, TessEvaluationLabel, i).value;
-    g_autofree char *key = g_strdup_printf ("%" G_GINT64_FORMAT, value);
+    g_autofree char *key = g_strdup_printf ("%" PRId64, value);
     JsonObject *row = NULL;
     TessLabelMetrics m = {.label = value, .dice = NAN, .iou = NAN, .hd95 = NAN};
 
@@ -397,7 +398,7 @@ tess_evaluation_to_csv (const TessEvaluation *self)
       const TessLabelMetrics *m = &g_array_index (c->metrics, TessLabelMetrics, l);
 
       append_text (csv, c->name);
-      g_string_append_printf (csv, ",%" G_GINT64_FORMAT ",", m->label);
+      g_string_append_printf (csv, ",%" PRId64 ",", m->label);
       append_text (csv, g_array_index (self->labels, TessEvaluationLabel, l).name);
       append_number (csv, m->dice);
       append_number (csv, m->iou);
@@ -405,8 +406,7 @@ tess_evaluation_to_csv (const TessEvaluation *self)
       append_number (csv, m->volume_reference);
       append_number (csv, m->volume_prediction);
       append_number (csv, tess_volume_difference (m->volume_reference, m->volume_prediction));
-      g_string_append_printf (csv, ",%" G_GINT64_FORMAT ",%" G_GINT64_FORMAT ",%" G_GINT64_FORMAT "\r\n", m->tp, m->fp,
-                              m->fn);
+      g_string_append_printf (csv, ",%" PRId64 ",%" PRId64 ",%" PRId64 "\r\n", m->tp, m->fp, m->fn);
     }
   }
   return g_string_free (csv, FALSE);

@@ -4,6 +4,7 @@
 #include "tess-strip-plot.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <math.h>
 
 struct _TessResultsPage {
@@ -218,7 +219,7 @@ fill_table (TessResultsPage *self, const TessComparison *c)
     const TessLabelMetrics *m = &g_array_index (c->rows, TessLabelMetrics, i);
     guint8 rgba[4];
     const char *known = tess_results_label_name (self->results, m->label, rgba);
-    g_autofree char *name = known ? g_strdup (known) : g_strdup_printf (_ ("label %" G_GINT64_FORMAT), m->label);
+    g_autofree char *name = known ? g_strdup (known) : g_strdup_printf (_ ("label %" PRId64), m->label);
     Line line = {name, rgba, m->dice, m->iou, m->hd95, m->volume_reference, m->volume_prediction, m->label};
 
     gtk_list_box_append (self->table, row_new (self, &line));
@@ -326,7 +327,7 @@ update_cb (TessResultsPage *self)
   has_scan = tess_study_get_has_image (study);
   fill_combo (self->prediction_row, layers, tess_results_get_prediction (self->results));
   fill_combo (self->reference_row, layers, tess_results_get_reference (self->results));
-  gtk_widget_set_visible (GTK_WIDGET (self->prediction_row), layers->len > 0);
+  gtk_widget_set_visible (GTK_WIDGET (self->prediction_row), both);
   gtk_widget_set_visible (GTK_WIDGET (self->reference_row), both);
   gtk_widget_set_visible (self->open_row, has_scan);
   gtk_widget_set_visible (self->choice_group, has_scan);

@@ -1,6 +1,6 @@
 #pragma once
 
-/* Private to the two files of the model. */
+/* Private to the three files of the model. */
 
 #include "tess-results.h"
 
@@ -50,6 +50,12 @@ typedef enum {
 
 extern guint tess_results_signals[TESS_RESULTS_N_SIGNALS];
 
+/* tess-results.c: makes choice, comparison and what is seen fit each other. */
+void tess_results_update (TessResults *self);
+/* tess-results-display.c */
+void tess_results_arrange (TessResults *self);
+void tess_results_restore (TessResults *self);
+void tess_results_remove_difference (TessResults *self);
 TessLayer *tess_results_find (TessResults *self, guint64 serial);
 /* A job that the window shows; (transfer full). */
 TessJob *tess_results_start_job (TessResults *self, const char *name);

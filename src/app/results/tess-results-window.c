@@ -105,6 +105,7 @@ open_reference_cb (GSimpleAction *action, GVariant *parameter, gpointer data)
 static void
 take_prediction_folder (TessWindow *window, const char *path, const char *before)
 {
+  tess_window_clear_error (window);
   tess_window_set_mode (window, "results");
   tess_results_evaluate (tess_results_of (window), before, path);
 }

@@ -44,6 +44,7 @@ draw_text (TessStripPlot *self, cairo_t *cr, const char *text, double x, double 
   cairo_set_source_rgba (cr, c.red, c.green, c.blue, alpha);
   cairo_move_to (cr, x - align * width, y);
   pango_cairo_show_layout (cr, layout);
+  cairo_new_path (cr); /* text leaves a point behind that an arc would start from */
 }
 
 static void

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* TP grey-green, FP orange, FN violet: the same in Results. */
-const guint8 tess_heads_error_colours[3][3] = { { 0x8f, 0xb0, 0x94 }, { 0xf2, 0x8e, 0x2b }, { 0xb0, 0x6a, 0xe0 } };
+const guint8 tess_heads_error_colours[3][3] = {{0x8f, 0xb0, 0x94}, {0xf2, 0x8e, 0x2b}, {0xb0, 0x6a, 0xe0}};
 
 #define TINT 0.62 /* of a label's colour over the image */
 #define DIM 0.55  /* of the image under the errors */
@@ -46,10 +46,10 @@ tess_heads_data_unref (TessHeadsData *data)
 static gboolean
 find_turn (const char *codes, Turn *turn)
 {
-  static const char *const directions[3] = { "LR", "PA", "SI" }; /* wanted, its opposite */
+  static const char *const directions[3] = {"LR", "PA", "SI"}; /* wanted, its opposite */
   gboolean all = strlen (codes) == 3;
 
-  *turn = (Turn){ .axis = { 0, 1, 2 } };
+  *turn = (Turn){.axis = {0, 1, 2}};
   for (int d = 0; all && d < 3; d++) {
     int found = -1;
 
@@ -61,7 +61,7 @@ find_turn (const char *codes, Turn *turn)
     turn->flip[d] = found >= 0 && codes[found] == directions[d][1];
   }
   if (!all)
-    *turn = (Turn){ .axis = { 0, 1, 2 } };
+    *turn = (Turn){.axis = {0, 1, 2}};
   return all;
 }
 
@@ -74,8 +74,8 @@ typedef struct {
 static void
 map_init (Map *map, const Turn *turn, const gint64 source_dhw[3], const gint64 dim[3])
 {
-  const gint64 n[3] = { source_dhw[2], source_dhw[1], source_dhw[0] };
-  const gint64 step[3] = { 1, n[0], n[0] * n[1] };
+  const gint64 n[3] = {source_dhw[2], source_dhw[1], source_dhw[0]};
+  const gint64 step[3] = {1, n[0], n[0] * n[1]};
 
   for (int d = 0; d < 3; d++) {
     int a = turn->axis[d];
@@ -165,7 +165,7 @@ static void
 find_dice (TessHeadsLevel *level, guint n_classes)
 {
   gsize n = (gsize)(level->dim[0] * level->dim[1] * level->dim[2]);
-  gsize both[256] = { 0 }, truth[256] = { 0 }, prediction[256] = { 0 };
+  gsize both[256] = {0}, truth[256] = {0}, prediction[256] = {0};
   double sum = 0.0;
   guint there = 0;
 
@@ -344,7 +344,7 @@ tess_heads_paint (const TessHeadsData *data, guint level_index, TessHeadsColumn 
                   int height, guint32 *pixels)
 {
   const TessHeadsLevel *level = &data->levels[level_index];
-  const gint64 step[3] = { 1, level->dim[0], level->dim[0] * level->dim[1] };
+  const gint64 step[3] = {1, level->dim[0], level->dim[0] * level->dim[1]};
   gint64 columns, rows, own = tess_heads_slice (data, level_index, plane, slice), last = -1;
   g_autofree guint32 *line = NULL;
   int across, down, through;

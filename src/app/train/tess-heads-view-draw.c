@@ -23,7 +23,7 @@ tess_heads_view_layout (TessHeadsView *self, TessHeadsLayout *l)
   double aspect = self->now ? tess_heads_aspect (self->now, self->plane) : 1.0;
   int room_x, room_y, tile;
 
-  *l = (TessHeadsLayout){ .rows = self->now ? self->now->n_levels : 0, .columns = self->columns->len };
+  *l = (TessHeadsLayout){.rows = self->now ? self->now->n_levels : 0, .columns = self->columns->len};
   if (self->enlarged) {
     room_x = width - 2 * GAP;
     room_y = height - CAPTION_HEIGHT - GAP;
@@ -63,7 +63,7 @@ make_texture (TessHeadsView *self, guint level, const TessHeadsTileColumn *colum
   g_autoptr (GBytes) bytes = g_bytes_new_take (pixels, n);
 
   tess_heads_paint (data, level, column->what, column->klass, self->plane, tess_heads_view_slice (self), self->mirrored,
-                    (const guint8(*)[3])self->rgb, width, height, pixels);
+                    (const guint8 (*)[3])self->rgb, width, height, pixels);
 #if G_BYTE_ORDER == G_LITTLE_ENDIAN
   return gdk_memory_texture_new (width, height, GDK_MEMORY_B8G8R8A8_PREMULTIPLIED, bytes, (gsize)width * 4);
 #else
@@ -103,8 +103,8 @@ words (TessHeadsView *self, GtkSnapshot *snapshot, const char *text, double x, d
        PangoAlignment alignment, double alpha)
 {
   g_autoptr (PangoLayout) layout = gtk_widget_create_pango_layout (GTK_WIDGET (self), text);
-  g_autoptr (PangoFontDescription) font = pango_font_description_copy (
-      pango_context_get_font_description (pango_layout_get_context (layout)));
+  g_autoptr (PangoFontDescription) font =
+      pango_font_description_copy (pango_context_get_font_description (pango_layout_get_context (layout)));
   GdkRGBA colour;
   int height;
 
@@ -146,7 +146,8 @@ draw_row_caption (TessHeadsView *self, GtkSnapshot *snapshot, const TessHeadsLay
     dice = g_strdup (_ ("not in the loss"));
   else if (isfinite (level->dice[0]))
     dice = g_strdup_printf (_ ("Dice %.2f"), level->dice[0]);
-  words (self, snapshot, size, 4, l->height >= 32 && dice ? middle - 8 : middle, CAPTION_WIDTH - 8, PANGO_ALIGN_RIGHT, 0.9);
+  words (self, snapshot, size, 4, l->height >= 32 && dice ? middle - 8 : middle, CAPTION_WIDTH - 8, PANGO_ALIGN_RIGHT,
+         0.9);
   if (dice && l->height >= 32)
     words (self, snapshot, dice, 4, middle + 8, CAPTION_WIDTH - 8, PANGO_ALIGN_RIGHT, 0.6);
 }
@@ -155,9 +156,9 @@ static void
 draw_focus (TessHeadsView *self, GtkSnapshot *snapshot, const graphene_rect_t *bounds)
 {
   GskRoundedRect outline;
-  const float width[4] = { 2, 2, 2, 2 };
-  GdkRGBA accent = { 0.47f, 0.68f, 0.93f, 1.0f };
-  const GdkRGBA colours[4] = { accent, accent, accent, accent };
+  const float width[4] = {2, 2, 2, 2};
+  GdkRGBA accent = {0.47f, 0.68f, 0.93f, 1.0f};
+  const GdkRGBA colours[4] = {accent, accent, accent, accent};
   graphene_rect_t around;
 
   graphene_rect_inset_r (bounds, -2.0f, -2.0f, &around);
@@ -169,11 +170,13 @@ static void
 draw_tile (TessHeadsView *self, GtkSnapshot *snapshot, const TessHeadsLayout *l, guint row, guint column)
 {
   GdkTexture *texture = texture_at (self, row, column, l->width, l->height);
-  graphene_rect_t bounds = GRAPHENE_RECT_INIT ((float)(l->left + (int)column * l->step_x),
-                                               (float)(l->top + (int)row * l->step_y), (float)l->width, (float)l->height);
+  graphene_rect_t bounds =
+      GRAPHENE_RECT_INIT ((float)(l->left + (int)column * l->step_x), (float)(l->top + (int)row * l->step_y),
+                          (float)l->width, (float)l->height);
 
   gtk_snapshot_append_texture (snapshot, texture, &bounds);
-  if (gtk_widget_has_visible_focus (GTK_WIDGET (self)) && (int)row == self->focus_row && (int)column == self->focus_column)
+  if (gtk_widget_has_visible_focus (GTK_WIDGET (self)) && (int)row == self->focus_row &&
+      (int)column == self->focus_column)
     draw_focus (self, snapshot, &bounds);
 }
 
@@ -189,8 +192,8 @@ draw_grid (TessHeadsView *self, GtkSnapshot *snapshot)
     const TessHeadsTileColumn *column = &g_array_index (self->columns, TessHeadsTileColumn, c);
     double excess = MIN (l.step_x - l.width, 28);
 
-    words (self, snapshot, column->caption, l.left + (int)c * l.step_x - excess / 2.0, l.top - caption_height (self) / 2.0,
-           l.width + excess, PANGO_ALIGN_CENTER, column->then ? 1.0 : 0.75);
+    words (self, snapshot, column->caption, l.left + (int)c * l.step_x - excess / 2.0,
+           l.top - caption_height (self) / 2.0, l.width + excess, PANGO_ALIGN_CENTER, column->then ? 1.0 : 0.75);
   }
   for (guint r = 0; r < l.rows; r++) {
     draw_row_caption (self, snapshot, &l, r);

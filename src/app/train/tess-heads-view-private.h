@@ -19,15 +19,15 @@ struct _TessHeadsView {
   char **names;
   guint8 (*rgb)[3];
   gboolean unused[TESS_MAX_HEADS]; /* heads that are not in the loss */
-  gboolean *shown; /* [n_classes]: its probability has a column */
+  gboolean *shown;                 /* [n_classes]: its probability has a column */
 
   TessHeadsPlane plane;
   double place; /* of the slice: (slice + 0.5) / n, so that it survives a change of plane or patch */
   gboolean mirrored;
   char *message;
 
-  GArray *columns;      /* TessHeadsTileColumn */
-  GPtrArray *textures;  /* GdkTexture or NULL, [level][column] */
+  GArray *columns;                    /* TessHeadsTileColumn */
+  GPtrArray *textures;                /* GdkTexture or NULL, [level][column] */
   int tile_width, tile_height, scale; /* what the textures are made for */
   int focus_row, focus_column;
   gboolean enlarged;
@@ -36,13 +36,13 @@ struct _TessHeadsView {
 
 /* Where things are, widget coordinates. */
 typedef struct {
-  int left, top;           /* of the first picture */
+  int left, top;                     /* of the first picture */
   int width, height, step_x, step_y; /* of a picture; from one to the next */
   guint rows, columns;
 } TessHeadsLayout;
 
-void   tess_heads_view_layout (TessHeadsView *self, TessHeadsLayout *layout);
-gint64 tess_heads_view_slice  (TessHeadsView *self);
-void   tess_heads_view_draw   (TessHeadsView *self, GtkSnapshot *snapshot);
+void tess_heads_view_layout (TessHeadsView *self, TessHeadsLayout *layout);
+gint64 tess_heads_view_slice (TessHeadsView *self);
+void tess_heads_view_draw (TessHeadsView *self, GtkSnapshot *snapshot);
 
 G_END_DECLS

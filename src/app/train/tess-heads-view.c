@@ -28,7 +28,7 @@ texture_free (gpointer data)
 static void
 describe (TessHeadsView *self)
 {
-  static const char *const planes[] = { N_ ("Axial"), N_ ("Coronal"), N_ ("Sagittal") };
+  static const char *const planes[] = {N_ ("Axial"), N_ ("Coronal"), N_ ("Sagittal")};
   g_autoptr (GString) text = g_string_new (NULL);
   TessHeadsData *shown = self->then ? self->then : self->now;
 
@@ -59,7 +59,7 @@ invalidate (TessHeadsView *self)
 static void
 add_column (TessHeadsView *self, TessHeadsColumn what, guint klass, gboolean then, char *caption)
 {
-  TessHeadsTileColumn column = { what, klass, then, caption };
+  TessHeadsTileColumn column = {what, klass, then, caption};
 
   g_array_append_val (self->columns, column);
 }
@@ -360,12 +360,12 @@ add_keys (GtkWidgetClass *klass)
   static const struct {
     guint key;
     int step;
-  } slices[] = { { GDK_KEY_Page_Up, 1 }, { GDK_KEY_KP_Page_Up, 1 }, { GDK_KEY_Page_Down, -1 },
-                 { GDK_KEY_KP_Page_Down, -1 }, { GDK_KEY_Home, -2 }, { GDK_KEY_End, 2 } };
+  } slices[] = {{GDK_KEY_Page_Up, 1},       {GDK_KEY_KP_Page_Up, 1}, {GDK_KEY_Page_Down, -1},
+                {GDK_KEY_KP_Page_Down, -1}, {GDK_KEY_Home, -2},      {GDK_KEY_End, 2}};
   static const struct {
     guint key;
     int dx, dy;
-  } moves[] = { { GDK_KEY_Left, -1, 0 }, { GDK_KEY_Right, 1, 0 }, { GDK_KEY_Up, 0, -1 }, { GDK_KEY_Down, 0, 1 } };
+  } moves[] = {{GDK_KEY_Left, -1, 0}, {GDK_KEY_Right, 1, 0}, {GDK_KEY_Up, 0, -1}, {GDK_KEY_Down, 0, 1}};
 
   for (guint i = 0; i < G_N_ELEMENTS (slices); i++)
     gtk_widget_class_add_binding (klass, slices[i].key, 0, slice_cb, "i", slices[i].step);
@@ -389,8 +389,8 @@ tess_heads_view_class_init (TessHeadsViewClass *klass)
   gtk_widget_class_set_css_name (widget_class, "heads");
   gtk_widget_class_set_accessible_role (widget_class, GTK_ACCESSIBLE_ROLE_IMG);
   add_keys (widget_class);
-  signals[SCRUB] = g_signal_new ("scrub", TESS_TYPE_HEADS_VIEW, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1,
-                                 G_TYPE_INT);
+  signals[SCRUB] =
+      g_signal_new ("scrub", TESS_TYPE_HEADS_VIEW, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_INT);
 }
 
 static void

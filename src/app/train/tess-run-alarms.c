@@ -1,5 +1,6 @@
 #include "tess-run-alarms.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 #define ABSENT_EPOCHS 5u   /* of Dice 0 until a class counts as never found */
@@ -17,7 +18,7 @@ alarm_clear (gpointer data)
 static void
 add (GArray *alarms, TessAlarmKind kind, gint64 epoch, char *sentence)
 {
-  TessRunAlarm alarm = { kind, epoch, sentence };
+  TessRunAlarm alarm = {kind, epoch, sentence};
 
   g_array_append_val (alarms, alarm);
 }
@@ -32,7 +33,7 @@ find_not_a_number (TessRunModel *model, GArray *alarms)
 
     if (!isfinite (r->train_loss)) {
       add (alarms, TESS_ALARM_NOT_A_NUMBER, r->epoch,
-           g_strdup_printf (_ ("From epoch %" G_GINT64_FORMAT " on the loss is not a number: the network is lost. Stop, and "
+           g_strdup_printf (_ ("From epoch %" PRId64 " on the loss is not a number: the network is lost. Stop, and "
                                "train again with a lower learning rate."),
                             r->epoch));
       return;
@@ -63,7 +64,7 @@ find_never_found (TessRunModel *model, GArray *alarms)
     }
     if (zeros >= ABSENT_EPOCHS)
       add (alarms, TESS_ALARM_NEVER_FOUND, since,
-           g_strdup_printf (_ ("\"%s\" has not been found since epoch %" G_GINT64_FORMAT
+           g_strdup_printf (_ ("\"%s\" has not been found since epoch %" PRId64
                                ": small structures come late; if it stays so, add cases that show it."),
                             (const char *)g_ptr_array_index (names, c), since));
   }
@@ -97,7 +98,7 @@ find_plateau (TessRunModel *model, GArray *alarms)
 
   if (best > 0 && last - best >= MAX ((gint64)PLATEAU_EPOCHS, last / 4))
     add (alarms, TESS_ALARM_PLATEAU, best,
-         g_strdup_printf (_ ("The validation Dice has not grown since epoch %" G_GINT64_FORMAT
+         g_strdup_printf (_ ("The validation Dice has not grown since epoch %" PRId64
                              ": more cases may help more than more epochs."),
                           best));
 }

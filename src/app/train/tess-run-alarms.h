@@ -19,7 +19,7 @@ typedef struct {
 } TessRunAlarm;
 
 /* The epoch with the largest running mean of the Dice, which best.safetensors is from; 0 when there is none. */
-gint64  tess_run_best_epoch (TessRunModel *model);
+gint64 tess_run_best_epoch (TessRunModel *model);
 GArray *tess_run_alarms (TessRunModel *model); /* TessRunAlarm, ascending epochs; free with g_array_unref */
 
 G_END_DECLS

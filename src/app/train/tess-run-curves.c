@@ -5,8 +5,8 @@
 
 #include <math.h>
 
-static const guint8 train_colour[3] = { 0x61, 0xaf, 0xef }, validation_colour[3] = { 0xe5, 0xa0, 0x4b },
-                    mean_colour[3] = { 0xd8, 0xd8, 0xd8 };
+static const guint8 train_colour[3] = {0x61, 0xaf, 0xef}, validation_colour[3] = {0xe5, 0xa0, 0x4b},
+                    mean_colour[3] = {0xd8, 0xd8, 0xd8};
 
 /* The colours View gives labels that have none of their own: one table, one order. */
 void
@@ -44,7 +44,7 @@ static void
 add_dice (TessRunView *self)
 {
   GPtrArray *names = tess_run_model_label_names (self->model);
-  guint8 rgb[256][3] = { { 0 } };
+  guint8 rgb[256][3] = {{0}};
 
   tess_run_view_class_colours (self, rgb);
   if (names->len > 2)
@@ -78,7 +78,7 @@ add_speed (TessRunView *self)
 static void
 show_alarms (TessRunView *self, GArray *alarms)
 {
-  TessChart *const charts[] = { self->loss, self->dice };
+  TessChart *const charts[] = {self->loss, self->dice};
   GtkWidget *child;
 
   while ((child = gtk_widget_get_first_child (GTK_WIDGET (self->alarms))))
@@ -109,7 +109,7 @@ tess_run_view_update_curves (TessRunView *self)
   gint64 best = tess_run_best_epoch (self->model);
   g_autofree char *words = g_strdup_printf (_ ("best: %d"), (int)best);
   g_autoptr (GArray) alarms = tess_run_alarms (self->model);
-  TessChart *const charts[] = { self->loss, self->dice, self->rate, self->speed };
+  TessChart *const charts[] = {self->loss, self->dice, self->rate, self->speed};
 
   for (guint i = 0; i < G_N_ELEMENTS (charts); i++)
     tess_chart_begin (charts[i], n, epochs);

@@ -1,7 +1,5 @@
 #include "tess-run-view-private.h"
 
-#include "tess-settings.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -19,8 +17,8 @@ static GtkWidget *
 coloured_label (const guint8 rgb[3], const char *words)
 {
   GtkWidget *label = gtk_label_new (NULL);
-  g_autofree char *markup =
-      g_markup_printf_escaped ("<span foreground=\"#%02x%02x%02x\">\342\227\217</span> %s", rgb[0], rgb[1], rgb[2], words);
+  g_autofree char *markup = g_markup_printf_escaped ("<span foreground=\"#%02x%02x%02x\">\342\227\217</span> %s",
+                                                     rgb[0], rgb[1], rgb[2], words);
 
   gtk_label_set_markup (GTK_LABEL (label), markup);
   gtk_widget_add_css_class (label, "caption");
@@ -59,7 +57,7 @@ make_chips (TessRunView *self, GPtrArray *names, const guint8 (*rgb)[3])
 static void
 make_legend (TessRunView *self)
 {
-  const char *const words[3] = { _ ("found"), _ ("wrong"), _ ("missed") };
+  const char *const words[3] = {_ ("found"), _ ("wrong"), _ ("missed")};
 
   empty_box (self->legend);
   for (guint i = 0; i < 3; i++)
@@ -70,7 +68,7 @@ static void
 tell_weights (TessRunView *self)
 {
   const TessPlan *plan = tess_run_model_get_plan (self->model);
-  double weights[TESS_MAX_HEADS + 1] = { 0.0 };
+  double weights[TESS_MAX_HEADS + 1] = {0.0};
 
   if (!plan || tess_plan_n_heads (plan) > TESS_MAX_HEADS)
     return;
@@ -82,15 +80,15 @@ void
 tess_run_view_classes_changed (TessRunView *self)
 {
   GPtrArray *names = tess_run_model_label_names (self->model);
-  guint8 rgb[256][3] = { { 0 } };
+  guint8 rgb[256][3] = {{0}};
 
   tell_weights (self);
   if (names->len == self->n_classes)
     return;
   self->n_classes = names->len;
   tess_run_view_class_colours (self, rgb);
-  tess_heads_view_set_classes (self->heads, names->len, (char *const *)names->pdata, (const guint8(*)[3])rgb);
-  make_chips (self, names, (const guint8(*)[3])rgb);
+  tess_heads_view_set_classes (self->heads, names->len, (char *const *)names->pdata, (const guint8 (*)[3])rgb);
+  make_chips (self, names, (const guint8 (*)[3])rgb);
   make_legend (self);
 }
 
@@ -150,14 +148,14 @@ show (TessRunView *self)
   TessHeadsData *then = self->wanted >= 0 ? self->earlier : NULL;
   g_autofree char *words = NULL;
 
-  tess_heads_view_set_mirrored (self->heads, tess_settings_get_neurological (tess_settings_get ()));
   tess_heads_view_set_data (self->heads, self->newest, then);
   if (!self->newest)
     words = g_strdup ("");
   else if (self->wanted >= 0 && then)
     words = g_strdup_printf (_ ("epoch %d beside %d"), (int)then->epoch, (int)self->newest->epoch);
   else if (tess_run_model_is_alive (self->model))
-    words = g_strdup_printf (_ ("live: epoch %d, iteration %d"), (int)self->newest->epoch, (int)self->newest->iteration);
+    words =
+        g_strdup_printf (_ ("live: epoch %d, iteration %d"), (int)self->newest->epoch, (int)self->newest->iteration);
   else
     words = g_strdup_printf (_ ("newest: epoch %d"), (int)self->newest->epoch);
   gtk_label_set_text (self->place, words);
@@ -274,7 +272,7 @@ fetch (TessRunView *self)
   }
   self->fetching = TRUE;
   request = g_new (Fetch, 1);
-  *request = (Fetch){ g_object_ref (self), self->generation };
+  *request = (Fetch){g_object_ref (self), self->generation};
   tess_run_model_load_kept_async (self->model, (guint)index, loaded_cb, request);
 }
 

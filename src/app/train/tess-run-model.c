@@ -1,52 +1,14 @@
-#include "tess-run-model.h"
-
-#include "tess-run-poll.h"
+#include "tess-run-model-private.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
-#define RING_MS 100          /* between two "status" of a training of ours */
-#define LOOK_MS 700          /* between two looks at a folder that is being written */
-#define LOOK_IDLE_MS 2500    /* ... at one that is not */
-#define DOUBT_SECONDS 5      /* without news, the lock is asked */
-#define QUIET_SECONDS 60     /* without news and without a lock, nobody is at work any more */
-#define OLD_SECONDS 180      /* a progress.json that old when first seen: clocks do not differ by that */
-
-/* The trainer's end of a string: it pulls from its own thread, at most one ring is on its way. Outlives the model. */
-typedef struct {
-  gatomicrefcount refs;
-  _Atomic int pending;
-  TessRunModel *model; /* main thread only; NULL once the model goes */
-} Bell;
-
-struct _TessRunModel {
-  GObject parent_instance;
-
-  char *run_dir, *dataset_dir;
-  gboolean ours;
-  TessTrainer *trainer; /* NULL when watching, and when it has ended: it holds the folder's lock */
-  Bell *bell;
-  gboolean started, stopping, ended, ending;
-  gboolean failed;
-  TessRunPhase announced; /* of a watched run: time alone changes it, too */
-
-  TessRunPoll *poll;
-  gboolean looking, look_again, looked;
-  guint timer;
-  gint64 last_change; /* monotonic: when progress.json was last seen to change */
-  gboolean locked, written; /* somebody holds the lock; it changed while we watched */
-  gint64 age;
-
-  TessTrainStatus status;
-  TessPlan *plan;
-  char codes[4];
-  gboolean axes_known;
-  GPtrArray *label_names;
-  GArray *rows, *kept;
-  TessSnapshot *newest;
-  gboolean has_checkpoint, has_best;
-};
+#define RING_MS 100       /* between two "status" of a training of ours */
+#define LOOK_MS 700       /* between two looks at a folder that is being written */
+#define LOOK_IDLE_MS 2500 /* ... at one that is not */
+#define DOUBT_SECONDS 5   /* without news, the lock is asked */
+#define QUIET_SECONDS 60  /* without news and without a lock, nobody is at work any more */
+#define OLD_SECONDS 180   /* a progress.json that old when first seen: clocks do not differ by that */
 
 enum { STATUS, ROWS, SNAPSHOT, KEPT, ENDED, N_SIGNALS };
 
@@ -208,7 +170,8 @@ same_epochs (const GArray *a, const GArray *b)
 static gboolean
 take_folder (TessRunModel *self, TessRunNews *news)
 {
-  gboolean changed = !same_epochs (self->kept, news->kept) || memcmp (self->codes, news->codes, sizeof self->codes) != 0;
+  gboolean changed =
+      !same_epochs (self->kept, news->kept) || memcmp (self->codes, news->codes, sizeof self->codes) != 0;
 
   g_array_unref (self->kept);
   self->kept = g_steal_pointer (&news->kept);
@@ -395,20 +358,20 @@ static void
 tess_run_model_class_init (TessRunModelClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
-  static const char *const names[] = { "status", "rows", "snapshot", "kept" };
+  static const char *const names[] = {"status", "rows", "snapshot", "kept"};
 
   object_class->dispose = tess_run_model_dispose;
   object_class->finalize = tess_run_model_finalize;
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     signals[i] = g_signal_new (names[i], TESS_TYPE_RUN_MODEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
-  signals[ENDED] = g_signal_new ("ended", TESS_TYPE_RUN_MODEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1,
-                                 G_TYPE_ERROR);
+  signals[ENDED] =
+      g_signal_new ("ended", TESS_TYPE_RUN_MODEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_ERROR);
 }
 
 static void
 tess_run_model_init (TessRunModel *self)
 {
-  self->status = (TessTrainStatus){ .remaining = NAN, .train_loss = NAN, .val_loss = NAN, .best_dice = NAN };
+  self->status = (TessTrainStatus){.remaining = NAN, .train_loss = NAN, .val_loss = NAN, .best_dice = NAN};
   for (guint i = 0; i < TESS_MAX_LABELS; i++)
     self->status.dice[i] = NAN;
   self->label_names = g_ptr_array_new_with_free_func (g_free);
@@ -576,140 +539,4 @@ tess_run_model_can_resume (TessRunModel *self)
 
   return self->has_checkpoint && !self->locked && !tess_run_model_is_alive (self) &&
          (phase == TESS_RUN_STOPPED || phase == TESS_RUN_FAILED || phase == TESS_RUN_QUIET);
-}
-
-gboolean
-tess_run_model_has_model (TessRunModel *self)
-{
-  return self->has_best;
-}
-
-char *
-tess_run_model_dup_model (TessRunModel *self)
-{
-  return g_build_filename (self->run_dir, "best.safetensors", NULL);
-}
-
-const char *
-tess_run_model_get_dataset_dir (TessRunModel *self)
-{
-  return self->dataset_dir;
-}
-
-const TessPlan *
-tess_run_model_get_plan (TessRunModel *self)
-{
-  return self->plan;
-}
-
-const char *
-tess_run_model_get_codes (TessRunModel *self)
-{
-  return self->codes;
-}
-
-char *
-tess_run_model_next_note (TessRunModel *self)
-{
-  return self->trainer ? tess_trainer_next_note (self->trainer) : NULL;
-}
-
-guint
-tess_run_model_n_rows (TessRunModel *self)
-{
-  return self->rows->len;
-}
-
-const TessEpochRecord *
-tess_run_model_row (TessRunModel *self, guint row)
-{
-  g_return_val_if_fail (row < self->rows->len, NULL);
-  return &g_array_index (self->rows, TessEpochRecord, row);
-}
-
-/* Dice of the class whose name follows "dice_". */
-static double
-dice_value (TessRunModel *self, const TessEpochRecord *r, const char *name)
-{
-  for (guint c = 1; c < self->label_names->len && c < r->n_labels; c++)
-    if (strcmp (g_ptr_array_index (self->label_names, c), name) == 0)
-      return r->dice[c];
-  return NAN;
-}
-
-double
-tess_run_model_value (TessRunModel *self, guint row, const char *column)
-{
-  const TessEpochRecord *r = row < self->rows->len ? &g_array_index (self->rows, TessEpochRecord, row) : NULL;
-  const struct {
-    const char *name;
-    double value;
-  } columns[] = {
-    { "epoch", r ? (double)r->epoch : NAN },     { "iteration", r ? (double)r->iteration : NAN },
-    { "loss", r ? r->train_loss : NAN },         { "val_loss", r ? r->val_loss : NAN },
-    { "mean_dice", r ? r->dice[0] : NAN },       { "rate", r ? r->learning_rate : NAN },
-    { "seconds", r ? r->seconds : NAN },         { "loader_share", r ? r->loader_share : NAN },
-  };
-
-  if (!r)
-    return NAN;
-  for (guint i = 0; i < G_N_ELEMENTS (columns); i++)
-    if (strcmp (column, columns[i].name) == 0)
-      return columns[i].value;
-  return g_str_has_prefix (column, "dice_") ? dice_value (self, r, column + strlen ("dice_")) : NAN;
-}
-
-GPtrArray *
-tess_run_model_label_names (TessRunModel *self)
-{
-  return self->label_names;
-}
-
-TessSnapshot *
-tess_run_model_dup_newest (TessRunModel *self)
-{
-  return self->newest ? tess_snapshot_ref (self->newest) : NULL;
-}
-
-guint
-tess_run_model_n_kept (TessRunModel *self)
-{
-  return self->kept->len;
-}
-
-gint64
-tess_run_model_kept_epoch (TessRunModel *self, guint i)
-{
-  g_return_val_if_fail (i < self->kept->len, 0);
-  return g_array_index (self->kept, gint64, i);
-}
-
-static void
-load_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
-{
-  GError *error = NULL;
-  TessSnapshot *snapshot = tess_snapshot_load (task_data, &error);
-
-  if (snapshot)
-    g_task_return_pointer (task, snapshot, (GDestroyNotify)tess_snapshot_unref);
-  else
-    g_task_return_error (task, error);
-}
-
-void
-tess_run_model_load_kept_async (TessRunModel *self, guint i, GAsyncReadyCallback callback, gpointer user_data)
-{
-  g_autoptr (GTask) task = g_task_new (self, NULL, callback, user_data);
-  g_autoptr (TessRunFolder) run = tess_run_folder_new (self->run_dir);
-
-  g_return_if_fail (i < self->kept->len);
-  g_task_set_task_data (task, tess_run_folder_snapshot (run, g_array_index (self->kept, gint64, i)), g_free);
-  g_task_run_in_thread (task, load_thread);
-}
-
-TessSnapshot *
-tess_run_model_load_kept_finish (TessRunModel *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
-  return g_task_propagate_pointer (G_TASK (result), error);
 }

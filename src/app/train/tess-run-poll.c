@@ -120,7 +120,7 @@ is_news (const char *path, char **seen, gint64 *age)
 static TessTrainState
 state_from_name (const char *name)
 {
-  static const char *const names[] = { "idle", "preparing", "running", "paused", "stopped", "done", "failed" };
+  static const char *const names[] = {"idle", "preparing", "running", "paused", "stopped", "done", "failed"};
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     if (g_strcmp0 (name, names[i]) == 0)
@@ -151,7 +151,7 @@ parse_progress (TessRunPoll *poll, const char *path, TessTrainStatus *s)
   const char *state = "";
   JsonObject *o;
 
-  *s = (TessTrainStatus){ .remaining = NAN, .train_loss = NAN, .val_loss = NAN, .best_dice = NAN };
+  *s = (TessTrainStatus){.remaining = NAN, .train_loss = NAN, .val_loss = NAN, .best_dice = NAN};
   for (guint i = 0; i < TESS_MAX_LABELS; i++)
     s->dice[i] = NAN;
   if (!root || !tess_json_root (root, path, &o, NULL) || !tess_json_string (o, path, "state", &state, NULL) ||
@@ -211,7 +211,7 @@ parse_row (const char *line, guint n_labels, TessEpochRecord *r)
   g_auto (GStrv) fields = g_strsplit (line, ",", -1);
   guint n = g_strv_length (fields);
 
-  *r = (TessEpochRecord){ .n_labels = n_labels };
+  *r = (TessEpochRecord){.n_labels = n_labels};
   if (n != n_labels + 7 || !g_ascii_string_to_signed (fields[0], 10, 1, G_MAXINT32, &r->epoch, NULL) ||
       !g_ascii_string_to_signed (fields[1], 10, 0, G_MAXINT64, &r->iteration, NULL))
     return FALSE;

@@ -30,16 +30,16 @@ typedef struct {
   gboolean locked; /* with TESS_RUN_LOOK_LOCK */
 } TessRunNews;
 
-TessRunPoll *tess_run_poll_new  (const char *run_dir);
-void         tess_run_poll_free (TessRunPoll *poll);
+TessRunPoll *tess_run_poll_new (const char *run_dir);
+void tess_run_poll_free (TessRunPoll *poll);
 /* case_id: of the snapshot that is shown, whose axes are asked for; NULL: of the newest one found. */
 TessRunNews *tess_run_poll_look (TessRunPoll *poll, TessRunLook what, const char *case_id);
-void         tess_run_news_free (TessRunNews *news);
+void tess_run_news_free (TessRunNews *news);
 
 /* Is this a run folder at all? MISMATCH or IO with a sentence. */
-gboolean     tess_run_poll_check (const char *run_dir, GError **error);
+gboolean tess_run_poll_check (const char *run_dir, GError **error);
 /* Lines of log.csv in whichever order its header gives; a last line without its end is left for the next look. */
-GArray      *tess_run_log_parse  (const char *text, guint n_labels);
+GArray *tess_run_log_parse (const char *text, guint n_labels);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessRunPoll, tess_run_poll_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessRunNews, tess_run_news_free)

@@ -35,12 +35,12 @@ struct _TessRunView {
 
 /* tess-run-heads.c: from snapshots to pictures, and the scrub line. */
 void tess_run_view_classes_changed (TessRunView *self); /* names and colours are known now */
-void tess_run_view_build_newest    (TessRunView *self);
-void tess_run_view_kept_changed    (TessRunView *self);
-void tess_run_view_show_epoch      (TessRunView *self, gint64 epoch); /* -1: live */
-void tess_run_view_scrub_cb        (TessRunView *self);
-void tess_run_view_step_cb         (TessRunView *self, int steps);
-void tess_run_view_clear_heads     (TessRunView *self);
+void tess_run_view_build_newest (TessRunView *self);
+void tess_run_view_kept_changed (TessRunView *self);
+void tess_run_view_show_epoch (TessRunView *self, gint64 epoch); /* -1: live */
+void tess_run_view_scrub_cb (TessRunView *self);
+void tess_run_view_step_cb (TessRunView *self, int steps);
+void tess_run_view_clear_heads (TessRunView *self);
 
 /* tess-run-curves.c */
 void tess_run_view_update_curves (TessRunView *self);

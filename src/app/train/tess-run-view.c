@@ -1,6 +1,7 @@
 #include "tess-run-view-private.h"
 
 #include "tess-format.h"
+#include "tess-settings.h"
 
 #include <adwaita.h>
 #include <math.h>
@@ -96,7 +97,8 @@ share_done (const TessTrainStatus *s)
   if (s->state == TESS_TRAIN_PREPARING)
     return s->preparing;
   if (s->n_epochs > 0 && s->n_iterations > 0)
-    return CLAMP ((MAX (s->epoch - 1, 0) + (double)s->iteration / (double)s->n_iterations) / (double)s->n_epochs, 0.0, 1.0);
+    return CLAMP ((MAX (s->epoch - 1, 0) + (double)s->iteration / (double)s->n_iterations) / (double)s->n_epochs, 0.0,
+                  1.0);
   return isfinite (total) && total > 0.0 ? s->elapsed / total : 0.0;
 }
 
@@ -107,7 +109,8 @@ update_buttons (TessRunView *self, const TessTrainStatus *s)
   GtkWidget *widget = GTK_WIDGET (self);
   gboolean ours = tess_run_model_is_ours (model), alive = tess_run_model_is_alive (model);
   gboolean stopping = tess_run_model_is_stopping (model), paused = s->state == TESS_TRAIN_PAUSED;
-  gboolean work = ours && alive, resume = tess_run_model_can_resume (model), use = !alive && tess_run_model_has_model (model);
+  gboolean work = ours && alive, resume = tess_run_model_can_resume (model),
+           use = !alive && tess_run_model_has_model (model);
 
   gtk_widget_set_visible (self->pause_button, work && !paused);
   gtk_widget_set_visible (self->continue_button, work && paused);
@@ -225,7 +228,7 @@ close_action (GtkWidget *widget, const char *name, GVariant *parameter)
 static void
 set_plane (TessRunView *self, const char *plane)
 {
-  static const char *const names[] = { "axial", "coronal", "sagittal" };
+  static const char *const names[] = {"axial", "coronal", "sagittal"};
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     if (g_strcmp0 (plane, names[i]) == 0 && g_strcmp0 (plane, self->plane) != 0) {
@@ -365,6 +368,12 @@ add_chart (GtkBox *box, const char *title)
 }
 
 static void
+neurological_cb (TessRunView *self)
+{
+  tess_heads_view_set_mirrored (self->heads, tess_settings_get_neurological (tess_settings_get ()));
+}
+
+static void
 tess_run_view_init (TessRunView *self)
 {
   gtk_widget_init_template (GTK_WIDGET (self));
@@ -380,6 +389,9 @@ tess_run_view_init (TessRunView *self)
   gtk_widget_set_size_request (GTK_WIDGET (self->dice), -1, 168);
   gtk_widget_set_size_request (GTK_WIDGET (self->rate), -1, 84);
   gtk_widget_set_size_request (GTK_WIDGET (self->speed), -1, 84);
+  g_signal_connect_object (tess_settings_get (), "notify::neurological", G_CALLBACK (neurological_cb), self,
+                           G_CONNECT_SWAPPED);
+  neurological_cb (self);
   g_signal_connect_swapped (self->scrub, "value-changed", G_CALLBACK (tess_run_view_scrub_cb), self);
   g_signal_connect_swapped (self->heads, "scrub", G_CALLBACK (tess_run_view_step_cb), self);
 }

@@ -10,8 +10,8 @@ G_BEGIN_DECLS
 #define TESS_TYPE_RUN_VIEW (tess_run_view_get_type ())
 G_DECLARE_FINAL_TYPE (TessRunView, tess_run_view, TESS, RUN_VIEW, GtkWidget)
 
-GtkWidget    *tess_run_view_new       (void);
-void          tess_run_view_set_model (TessRunView *self, TessRunModel *model);
+GtkWidget *tess_run_view_new (void);
+void tess_run_view_set_model (TessRunView *self, TessRunModel *model);
 TessRunModel *tess_run_view_get_model (TessRunView *self);
 
 G_END_DECLS

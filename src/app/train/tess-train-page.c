@@ -19,11 +19,11 @@ struct _TessTrainPage {
   TessRunView *view;
   gboolean from_setup; /* the run was started there, so that Back leads there */
 
-  GPtrArray *devices;      /* TessTrainDevice; NULL until they are known */
-  char *waiting_dir;       /* a data set that waits for them */
-  gboolean sample;         /* what is being opened is the sample */
-  guint generation;        /* of what is being opened */
-  TessJob *job;            /* of looking at a data set or making the sample */
+  GPtrArray *devices; /* TessTrainDevice; NULL until they are known */
+  char *waiting_dir;  /* a data set that waits for them */
+  gboolean sample;    /* what is being opened is the sample */
+  guint generation;   /* of what is being opened */
+  TessJob *job;       /* of looking at a data set or making the sample */
   TessRunModel *model;
   GtkFileChooserNative *chooser;
 };
@@ -167,9 +167,11 @@ devices_cb (GObject *object, GAsyncResult *result, gpointer data)
   TessTrainPage *self = TESS_TRAIN_PAGE (object);
   g_autofree char *dir = NULL;
 
-  self->devices = tess_train_devices_finish (result);
+  g_autoptr (GPtrArray) devices = tess_train_devices_finish (result);
+
   if (!self->setup) /* the window has gone */
     return;
+  self->devices = g_steal_pointer (&devices);
   tess_train_setup_set_devices (self->setup, self->devices);
   dir = g_steal_pointer (&self->waiting_dir);
   if (dir)
@@ -296,7 +298,8 @@ resume_cb (TessTrainPage *self)
   const TessTrainDevice *device = self->devices && self->devices->len ? g_ptr_array_index (self->devices, 0) : NULL;
   const char *dataset = tess_run_model_get_dataset_dir (self->model);
   g_autofree char *run_dir = g_strdup (tess_run_model_get_run_dir (self->model)), *dir = g_strdup (dataset);
-  TessTrainOptions options = { .run_dir = run_dir, .dataset_dir = dir, .fold = TESS_FOLD_DEFAULT, .resume = TRUE, .seed = -1 };
+  TessTrainOptions options = {
+      .run_dir = run_dir, .dataset_dir = dir, .fold = TESS_FOLD_DEFAULT, .resume = TRUE, .seed = -1};
 
   if (!device || !dir) {
     tess_window_show_error (self->window,

@@ -93,7 +93,8 @@ tess_train_setup_update (TessTrainSetup *self)
   gtk_widget_set_visible (self->iterations_reset, iterations);
   gtk_widget_set_visible (GTK_WIDGET (self->again_row), again);
   gtk_widget_set_visible (GTK_WIDGET (self->planning_row), busy);
-  gtk_widget_set_visible (GTK_WIDGET (self->news_group), busy || gtk_widget_get_visible (GTK_WIDGET (self->trouble_row)));
+  gtk_widget_set_visible (GTK_WIDGET (self->news_group),
+                          busy || gtk_widget_get_visible (GTK_WIDGET (self->trouble_row)));
   gtk_widget_set_visible (GTK_WIDGET (self->plan_group), planned && !busy);
   gtk_spinner_set_spinning (self->spinner, busy);
   gtk_widget_set_sensitive (GTK_WIDGET (self->device), !busy);

@@ -30,16 +30,16 @@ struct _TessTrainSetup {
   TessPlan *plan, *chosen; /* as worked out; with the iterations chosen */
   gboolean plan_fits_device;
   char *run_dir;
-  double minutes;          /* proposed; 0: the plan's epochs */
+  double minutes; /* proposed; 0: the plan's epochs */
   gboolean filling;
-  TessJob *job;            /* of planning; NULL when none is at work */
+  TessJob *job; /* of planning; NULL when none is at work */
   GtkFileChooserNative *chooser;
 };
 
 /* tess-train-plan-rows.c */
-void tess_train_setup_show_plan   (TessTrainSetup *self);
-void tess_train_setup_hide_plan   (TessTrainSetup *self);
+void tess_train_setup_show_plan (TessTrainSetup *self);
+void tess_train_setup_hide_plan (TessTrainSetup *self);
 void tess_train_setup_show_labels (TessTrainSetup *self);
-void tess_train_setup_update      (TessTrainSetup *self); /* resets, sensitivity */
+void tess_train_setup_update (TessTrainSetup *self); /* resets, sensitivity */
 
 G_END_DECLS

@@ -39,6 +39,22 @@ fill_from_plan (TessTrainSetup *self)
   self->filling = FALSE;
 }
 
+/* share: of the cases that were in order; the one after them is to blame. */
+static void
+show_trouble (TessTrainSetup *self, const GError *error, double share)
+{
+  guint done = (guint)(share * self->look->cases->len + 0.5);
+  gboolean cancelled = g_error_matches (error, TESS_ERROR, TESS_ERROR_CANCELLED);
+
+  tess_case_list_set_checked (self->cases, done);
+  if (!cancelled)
+    tess_case_list_set_failed (self->cases, done);
+  adw_preferences_row_set_title (ADW_PREFERENCES_ROW (self->trouble_row),
+                                 cancelled ? _ ("The cases were not all read, so there is no plan yet.")
+                                           : error->message);
+  gtk_widget_set_visible (GTK_WIDGET (self->trouble_row), TRUE);
+}
+
 static void
 planned_cb (GObject *object, GAsyncResult *result, gpointer data)
 {
@@ -61,14 +77,7 @@ planned_cb (GObject *object, GAsyncResult *result, gpointer data)
     tess_train_setup_show_plan (self);
     fill_from_plan (self);
   } else {
-    gboolean cancelled = g_error_matches (error, TESS_ERROR, TESS_ERROR_CANCELLED);
-
-    adw_preferences_row_set_title (ADW_PREFERENCES_ROW (self->trouble_row),
-                                   cancelled ? _ ("The cases were not all read, so there is no plan yet.")
-                                             : error->message);
-    if (!cancelled) /* the one after those that were in order */
-      tess_case_list_set_failed (self->cases, (guint)(tess_progress_get (tess_job_get_progress (job)) * self->look->cases->len + 0.5));
-    gtk_widget_set_visible (GTK_WIDGET (self->trouble_row), TRUE);
+    show_trouble (self, error, tess_progress_get (tess_job_get_progress (job)));
   }
   tess_train_setup_update (self);
 }
@@ -93,7 +102,7 @@ read_wish (TessTrainSetup *self, TessPlanWish *wish)
 {
   gboolean patch = FALSE;
 
-  *wish = (TessPlanWish){ { 0 } };
+  *wish = (TessPlanWish){{0}};
   if (!self->plan)
     return;
   for (guint a = 0; a < 3; a++) {
@@ -239,14 +248,14 @@ tess_train_setup_get_options (TessTrainSetup *self, TessTrainOptions *options)
   self->chosen = tess_plan_dup (self->plan);
   self->chosen->training.iterations_per_epoch = gtk_spin_button_get_value_as_int (self->iterations);
   *options = (TessTrainOptions){
-    .dataset_dir = self->look->dataset->directory,
-    .run_dir = self->run_dir,
-    .plan = self->chosen,
-    .fold = fold < n_folds ? (int)fold : -1,
-    .seed = -1,
-    .backend = on->backend,
-    .device = on->index,
-    .act_dtype = on->bf16 ? TESS_DTYPE_BF16 : TESS_DTYPE_F32,
+      .dataset_dir = self->look->dataset->directory,
+      .run_dir = self->run_dir,
+      .plan = self->chosen,
+      .fold = fold < n_folds ? (int)fold : -1,
+      .seed = -1,
+      .backend = on->backend,
+      .device = on->index,
+      .act_dtype = on->bf16 ? TESS_DTYPE_BF16 : TESS_DTYPE_F32,
   };
   if (gtk_drop_down_get_selected (self->unit) == UNIT_MINUTES)
     options->minutes = length;
@@ -414,13 +423,15 @@ bind_children (GtkWidgetClass *klass)
 static void
 tess_train_setup_class_init (TessTrainSetupClass *klass)
 {
-  static const char *const resets[] = { "setup.reset-patch", "setup.reset-batch", "setup.reset-iterations" };
+  static const char *const resets[] = {"setup.reset-patch", "setup.reset-batch", "setup.reset-iterations"};
   GtkWidgetClass *widget_class = GTK_WIDGET_CLASS (klass);
 
   G_OBJECT_CLASS (klass)->dispose = tess_train_setup_dispose;
   G_OBJECT_CLASS (klass)->finalize = tess_train_setup_finalize;
-  signals[START] = g_signal_new ("start", TESS_TYPE_TRAIN_SETUP, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
-  signals[CLOSE] = g_signal_new ("close", TESS_TYPE_TRAIN_SETUP, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
+  signals[START] =
+      g_signal_new ("start", TESS_TYPE_TRAIN_SETUP, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
+  signals[CLOSE] =
+      g_signal_new ("close", TESS_TYPE_TRAIN_SETUP, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
   signals[JOB] = g_signal_new ("job", TESS_TYPE_TRAIN_SETUP, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1,
                                TESS_TYPE_JOB);
   gtk_widget_class_set_template_from_resource (widget_class, "/org/tessera/Tessera/ui/train/train-setup.ui");
@@ -437,7 +448,7 @@ tess_train_setup_class_init (TessTrainSetupClass *klass)
 static void
 add_patch_spins (TessTrainSetup *self)
 {
-  const char *const names[3] = { _ ("Patch, voxels along x"), _ ("Patch, voxels along y"), _ ("Patch, voxels along z") };
+  const char *const names[3] = {_ ("Patch, voxels along x"), _ ("Patch, voxels along y"), _ ("Patch, voxels along z")};
 
   for (guint a = 0; a < 3; a++) {
     GtkWidget *spin = gtk_spin_button_new_with_range (4.0, 512.0, 4.0);

@@ -7,19 +7,19 @@
 
 G_BEGIN_DECLS
 
-/* Between choosing a data set and training on it: cases, labels, the plan with its reasons, where and how long. Actions:
- * setup.start, setup.close, setup.plan, setup.cancel-plan, setup.choose-run, setup.reset-*. Signals: "start",
+/* Between choosing a data set and training on it: cases, labels, the plan with its reasons, where and how long.
+ * Actions: setup.start, setup.close, setup.plan, setup.cancel-plan, setup.choose-run, setup.reset-*. Signals: "start",
  * "close", "job" (TessJob: planning, to be shown). */
 #define TESS_TYPE_TRAIN_SETUP (tess_train_setup_get_type ())
 G_DECLARE_FINAL_TYPE (TessTrainSetup, tess_train_setup, TESS, TRAIN_SETUP, GtkWidget)
 
-GtkWidget *tess_train_setup_new         (void);
-void       tess_train_setup_set_devices (TessTrainSetup *self, GPtrArray *devices); /* TessTrainDevice; before a data set */
+GtkWidget *tess_train_setup_new (void);
+void tess_train_setup_set_devices (TessTrainSetup *self, GPtrArray *devices); /* TessTrainDevice; before a data set */
 /* Takes the look and starts planning. minutes > 0: proposed instead of the plan's epochs. */
-void       tess_train_setup_set_dataset (TessTrainSetup *self, TessDatasetLook *look, double minutes);
-void       tess_train_setup_cancel      (TessTrainSetup *self);
+void tess_train_setup_set_dataset (TessTrainSetup *self, TessDatasetLook *look, double minutes);
+void tess_train_setup_cancel (TessTrainSetup *self);
 /* What to train, lent until something changes; the plan is a new reference inside the options' life. */
-void       tess_train_setup_get_options (TessTrainSetup *self, TessTrainOptions *options);
-void       tess_train_setup_renew_run_dir (TessTrainSetup *self); /* another folder than the one just used */
+void tess_train_setup_get_options (TessTrainSetup *self, TessTrainOptions *options);
+void tess_train_setup_renew_run_dir (TessTrainSetup *self); /* another folder than the one just used */
 
 G_END_DECLS

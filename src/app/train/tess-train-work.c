@@ -26,7 +26,7 @@ add_devices (GPtrArray *devices, const TessBackendIface *backend)
   guint n = backend->n_devices (NULL);
 
   for (guint i = 0; i < n; i++) {
-    TessDeviceInfo info = { 0 };
+    TessDeviceInfo info = {0};
     TessTrainDevice *device;
 
     if (!backend->device_info (i, &info, NULL))
@@ -132,7 +132,7 @@ look_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *can
   look->dataset = tess_dataset_open (request->directory, request->progress, &error);
   for (guint i = 0; look->dataset && i < look->dataset->cases->len; i++) {
     const TessCaseFiles *files = tess_dataset_case (look->dataset, i);
-    TessCaseLook one = { .id = g_strdup (files->id) };
+    TessCaseLook one = {.id = g_strdup (files->id)};
 
     if (g_get_monotonic_time () - start < LOOK_MICROSECONDS)
       look_at_scan (files->image_paths[0], &one);
@@ -242,7 +242,7 @@ data_folder (const char *kind, const char *name)
 static void
 sample_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
 {
-  const TessPhantomOptions options = { .n_cases = SAMPLE_CASES, .n_test = SAMPLE_TESTS, .size = { 64, 64, 48 } };
+  const TessPhantomOptions options = {.n_cases = SAMPLE_CASES, .n_test = SAMPLE_TESTS, .size = {64, 64, 48}};
   GError *error = NULL;
 
   for (guint i = 1;; i++) {

@@ -17,12 +17,12 @@ typedef struct {
 
 void tess_train_device_free (gpointer device);
 /* Loads plugins: the best first. An array of TessTrainDevice; never fails, the processor is always there. */
-void       tess_train_devices_async  (GObject *source, GAsyncReadyCallback callback, gpointer user_data);
+void tess_train_devices_async (GObject *source, GAsyncReadyCallback callback, gpointer user_data);
 GPtrArray *tess_train_devices_finish (GAsyncResult *result);
 
 /* A data set and the sizes of its scans. */
 typedef struct {
-  char  *id;
+  char *id;
   gint64 dim[3];     /* 0: not known before the scan is read */
   double spacing[3]; /* mm */
 } TessCaseLook;
@@ -33,8 +33,8 @@ typedef struct {
 } TessDatasetLook;
 
 void tess_dataset_look_free (TessDatasetLook *look);
-void tess_dataset_look_async (GObject *source, const char *directory, TessProgress *progress, GAsyncReadyCallback callback,
-                              gpointer user_data);
+void tess_dataset_look_async (GObject *source, const char *directory, TessProgress *progress,
+                              GAsyncReadyCallback callback, gpointer user_data);
 TessDatasetLook *tess_dataset_look_finish (GAsyncResult *result, GError **error);
 
 /* tess_auto_plan with the limits of a device. patch, batch: 0 = to be decided. */
@@ -42,12 +42,14 @@ typedef struct {
   gint64 patch[3], batch;
 } TessPlanWish;
 
-void tess_train_plan_async (GObject *source, TessDataset *dataset, const TessTrainDevice *device, const TessPlanWish *wish,
-                            TessProgress *progress, GAsyncReadyCallback callback, gpointer user_data);
+void tess_train_plan_async (GObject *source, TessDataset *dataset, const TessTrainDevice *device,
+                            const TessPlanWish *wish, TessProgress *progress, GAsyncReadyCallback callback,
+                            gpointer user_data);
 TessPlan *tess_train_plan_finish (GAsyncResult *result, GError **error);
 
 /* A small synthetic data set under the user's data folder, made when it is not there yet. Returns its folder. */
-void  tess_train_sample_async  (GObject *source, TessProgress *progress, GAsyncReadyCallback callback, gpointer user_data);
+void tess_train_sample_async (GObject *source, TessProgress *progress, GAsyncReadyCallback callback,
+                              gpointer user_data);
 char *tess_train_sample_finish (GAsyncResult *result, GError **error);
 
 /* A folder for a new run that does not exist yet: .../tessera/runs/NAME-2026-11-21. */

@@ -1,6 +1,7 @@
 #include "tess-presets.h"
 
 #include <glib/gi18n-lib.h>
+#include <math.h>
 
 typedef struct {
   const char *name;
@@ -40,10 +41,24 @@ tess_preset_window (gboolean hounsfield, guint i, double auto_lower, double auto
   }
 }
 
-void
-tess_preset_apply (TessStudy *study, guint i)
+/* The preset that @layer's window is now, or -1. */
+int
+tess_preset_find (TessStudy *study, TessLayer *layer)
 {
-  TessLayer *layer = tess_study_get_active (study);
+  double lower, upper, a, b;
+
+  tess_study_get_auto_window (study, layer, &lower, &upper);
+  for (guint i = 0; i < TESS_N_PRESETS; i++) {
+    tess_preset_window (tess_study_is_hounsfield (study, layer), i, lower, upper, &a, &b);
+    if (fabs (layer->lower - a) <= 1e-6 * (b - a) && fabs (layer->upper - b) <= 1e-6 * (b - a))
+      return (int)i;
+  }
+  return -1;
+}
+
+void
+tess_preset_apply (TessStudy *study, TessLayer *layer, guint i)
+{
   double lower, upper;
 
   if (!layer || layer->lut == TESS_LUT_LABELS || i >= TESS_N_PRESETS)

@@ -3,7 +3,9 @@
 #include "tess-presets.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 /* Rows for what is on the canvas. Switches name the canvas's own actions, so that a key, a menu and a row always agree;
  * numbers follow the study. */
@@ -20,8 +22,15 @@ struct _TessViewInspector {
   GtkSwitch *fill;
   GtkSpinButton *patch[3], *stride[3];
   AdwActionRow *summary;
-  TessLayer *listed; /* layer whose kind of preset the drop-down lists; only compared */
   gboolean updating;
+
+  /* What the rows show now: "changed" comes with every slice and every step of a drag, and mostly none of it did. */
+  guint64 layer; /* voxels_serial, 0 for none */
+  int listed;    /* kind of preset in the drop-down: 0 shares, 1 HU, -1 none yet */
+  double lower, upper, auto_lower, auto_upper;
+  TessLut lut;
+  guint64 grid_layer;
+  gint64 grid[6]; /* patch, stride */
 };
 
 #define TESS_TYPE_VIEW_INSPECTOR (tess_view_inspector_get_type ())
@@ -46,6 +55,8 @@ label_layer (TessViewInspector *self)
   return active && active->lut == TESS_LUT_LABELS ? active : tess_study_top_labels (self->study);
 }
 
+static void update (TessViewInspector *self);
+
 /* --- from the rows to the study ----------------------------------------------------------------------------------- */
 
 static void
@@ -63,9 +74,12 @@ preset_cb (TessViewInspector *self)
 {
   guint i = adw_combo_row_get_selected (self->preset);
 
-  if (self->updating || i == 0 || i == GTK_INVALID_LIST_POSITION)
+  if (self->updating || i == GTK_INVALID_LIST_POSITION)
     return;
-  tess_preset_apply (self->study, i - 1);
+  if (i > 0)
+    tess_preset_apply (self->study, image_layer (self), i - 1);
+  self->layer = 0; /* "Choose…" chooses nothing: the row goes back to what is on the canvas */
+  update (self);
 }
 
 static void
@@ -116,70 +130,108 @@ grid_cb (TessViewInspector *self)
 /* --- from the study to the rows ----------------------------------------------------------------------------------- */
 
 static void
-list_presets (TessViewInspector *self, TessLayer *layer)
+list_presets (TessViewInspector *self, gboolean hounsfield)
 {
-  GtkStringList *names = gtk_string_list_new (NULL);
+  g_autoptr (GtkStringList) names = gtk_string_list_new (NULL);
 
+  if (self->listed == (hounsfield ? 1 : 0))
+    return;
+  self->listed = hounsfield ? 1 : 0;
   gtk_string_list_append (names, _ ("Choose…"));
   for (guint i = 0; i < TESS_N_PRESETS; i++) {
-    g_autofree char *name =
-        g_strdup_printf ("%u  %s", i + 1, tess_preset_name (tess_study_is_hounsfield (self->study, layer), i));
+    g_autofree char *name = g_strdup_printf ("%u  %s", i + 1, tess_preset_name (hounsfield, i));
 
     gtk_string_list_append (names, name);
   }
   adw_combo_row_set_model (self->preset, G_LIST_MODEL (names));
-  g_object_unref (names);
-  self->listed = layer;
+}
+
+static void
+set_spin (GtkSpinButton *spin, double value)
+{
+  if (gtk_spin_button_get_value (spin) != value)
+    gtk_spin_button_set_value (spin, value);
+}
+
+static void
+set_selected (AdwComboRow *row, guint i)
+{
+  if (adw_combo_row_get_selected (row) != i)
+    adw_combo_row_set_selected (row, i);
+}
+
+/* Steps of about a hundredth of the scan's range, and digits to show them. */
+static void
+set_precision (TessViewInspector *self, double range)
+{
+  int exponent = (int)floor (log10 (fmax (range, 1e-12)) - 1.5);
+  double step = pow (10.0, exponent);
+
+  for (int i = 0; i < 2; i++) {
+    GtkSpinButton *spin = i ? self->level : self->width;
+
+    gtk_spin_button_set_digits (spin, (guint)CLAMP (-exponent, 0, 6));
+    gtk_spin_button_set_increments (spin, step, 10.0 * step);
+  }
 }
 
 static void
 show_window (TessViewInspector *self)
 {
   TessLayer *layer = image_layer (self);
-  double lower, upper, step;
+  double lower, upper;
 
   gtk_widget_set_visible (GTK_WIDGET (self->window_group), layer != NULL);
-  if (!layer)
+  if (!layer) {
+    self->layer = 0;
     return;
-  tess_study_get_auto_window (self->study, layer, &lower, &upper);
-  step = pow (10.0, floor (log10 (fmax (upper - lower, 1e-12)) - 1.5));
-  for (int i = 0; i < 2; i++) {
-    GtkSpinButton *spin = i ? self->level : self->width;
-
-    gtk_spin_button_set_digits (spin, (guint)CLAMP (-floor (log10 (step)), 0, 6));
-    gtk_spin_button_set_increments (spin, step, 10.0 * step);
   }
-  gtk_spin_button_set_value (self->width, layer->upper - layer->lower);
-  gtk_spin_button_set_value (self->level, 0.5 * (layer->upper + layer->lower));
-  adw_combo_row_set_selected (self->colours, layer->lut == TESS_LUT_HOT ? 1 : 0);
-  if (self->listed != layer)
-    list_presets (self, layer);
-  adw_combo_row_set_selected (self->preset, 0);
+  tess_study_get_auto_window (self->study, layer, &lower, &upper);
+  if (layer->voxels_serial == self->layer && layer->lower == self->lower && layer->upper == self->upper &&
+      layer->lut == self->lut && lower == self->auto_lower && upper == self->auto_upper)
+    return;
+  if (layer->voxels_serial != self->layer || lower != self->auto_lower || upper != self->auto_upper) {
+    set_precision (self, upper - lower);
+    list_presets (self, tess_study_is_hounsfield (self->study, layer));
+  }
+  self->layer = layer->voxels_serial;
+  self->lower = layer->lower;
+  self->upper = layer->upper;
+  self->lut = layer->lut;
+  self->auto_lower = lower;
+  self->auto_upper = upper;
+  set_spin (self->width, layer->upper - layer->lower);
+  set_spin (self->level, 0.5 * (layer->upper + layer->lower));
+  set_selected (self->colours, layer->lut == TESS_LUT_HOT ? 1 : 0);
+  set_selected (self->preset, (guint)(tess_preset_find (self->study, layer) + 1));
 }
 
 static void
 show_grid (TessViewInspector *self)
 {
-  gint64 patch[3], stride[3];
+  TessLayer *layer = tess_scene_main (tess_study_get_scene (self->study));
+  gint64 grid[6];
   guint n_starts[3];
   const gint64 *starts[3];
   guint64 n;
   double coverage;
   g_autofree char *text = NULL;
 
-  gtk_widget_set_visible (GTK_WIDGET (self->grid_group), tess_study_get_has_image (self->study));
-  if (!tess_study_get_has_image (self->study))
+  gtk_widget_set_visible (GTK_WIDGET (self->grid_group), layer != NULL);
+  tess_study_get_grid (self->study, grid, grid + 3);
+  if (!layer || (layer->voxels_serial == self->grid_layer && memcmp (grid, self->grid, sizeof grid) == 0))
     return;
-  tess_study_get_grid (self->study, patch, stride);
+  self->grid_layer = layer->voxels_serial;
+  memcpy (self->grid, grid, sizeof grid);
   for (int a = 0; a < 3; a++) {
-    gtk_spin_button_set_value (self->patch[a], (double)patch[a]);
-    gtk_spin_button_set_range (self->stride[a], 1.0, (double)patch[a]);
-    gtk_spin_button_set_value (self->stride[a], (double)stride[a]);
+    set_spin (self->patch[a], (double)grid[a]);
+    gtk_spin_button_set_range (self->stride[a], 1.0, (double)grid[a]);
+    set_spin (self->stride[a], (double)grid[3 + a]);
   }
   if (tess_study_peek_grid (self->study, n_starts, starts, &n, &coverage))
-    text = g_strdup_printf (_ ("%u × %u × %u = %" G_GUINT64_FORMAT " patches, %.4g %% of the voxels covered"),
-                            n_starts[0], n_starts[1], n_starts[2], n, 100.0 * coverage);
-  adw_action_row_set_subtitle (self->summary, text ? text : _ ("Show the grid to count its patches"));
+    text = g_strdup_printf (_ ("%u × %u × %u = %" PRIu64 " patches, %.4g %% of the voxels covered"), n_starts[0],
+                            n_starts[1], n_starts[2], n, 100.0 * coverage);
+  adw_action_row_set_subtitle (self->summary, text ? text : _ ("No grid fits this scan"));
 }
 
 static void
@@ -191,7 +243,8 @@ update (TessViewInspector *self)
   show_window (self);
   gtk_widget_set_visible (GTK_WIDGET (self->label_group), labels != NULL);
   if (labels) {
-    gtk_range_set_value (self->opacity, 100.0 * labels->opacity);
+    if (gtk_range_get_value (self->opacity) != 100.0 * labels->opacity)
+      gtk_range_set_value (self->opacity, 100.0 * labels->opacity);
     gtk_switch_set_active (self->fill, labels->fill);
   }
   show_grid (self);
@@ -360,6 +413,7 @@ tess_view_inspector_init (TessViewInspector *self)
   AdwPreferencesPage *page;
 
   self->updating = TRUE;
+  self->listed = -1;
   self->page = adw_preferences_page_new ();
   gtk_widget_set_parent (self->page, GTK_WIDGET (self));
   page = ADW_PREFERENCES_PAGE (self->page);

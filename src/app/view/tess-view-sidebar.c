@@ -3,6 +3,7 @@
 #include "tess-label-item.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define SEARCH_FROM 13 /* labels; fewer are seen at a glance */
@@ -78,12 +79,13 @@ typedef struct {
   TessStudy *study;
   TessLayer *layer; /* NULL once it is back */
   guint position;
+  guint64 serial; /* of the scan it lay over */
 } Removed;
 
 static void
 removed_undo_cb (Removed *removed)
 {
-  if (removed->layer)
+  if (removed->layer && removed->serial == tess_study_get_serial (removed->study))
     tess_study_insert_layer (removed->study, g_steal_pointer (&removed->layer), removed->position);
 }
 
@@ -93,7 +95,7 @@ removed_free (gpointer data)
   Removed *removed = data;
 
   if (removed->layer)
-    tess_layer_free (removed->layer);
+    tess_study_discard_layer (removed->study, removed->layer);
   g_object_unref (removed->study);
   g_free (removed);
 }
@@ -106,6 +108,7 @@ layer_remove_cb (TessViewSidebar *self, GtkWidget *button)
   Removed *removed = g_new0 (Removed, 1);
 
   removed->study = g_object_ref (self->study);
+  removed->serial = tess_study_get_serial (self->study);
   removed->layer = tess_study_steal_layer (self->study, layer, &removed->position);
   tess_window_toast_undo (self->window, text, G_CALLBACK (removed_undo_cb), removed, removed_free);
 }
@@ -320,7 +323,7 @@ bind_cb (TessViewSidebar *self, GtkListItem *list_item)
   g_autofree char *volume =
       isnan (item->volume) ? g_strdup ("") : g_strdup_printf (_ ("%.1f mL"), item->volume / 1000.0);
   g_autofree char *tip =
-      g_strdup_printf (_ ("Label %" G_GINT64_FORMAT ": click to go there, Alt+click to see it alone"), item->value);
+      g_strdup_printf (_ ("Label %" PRId64 ": click to go there, Alt+click to see it alone"), item->value);
 
   self->updating = TRUE;
   gtk_label_set_text (GTK_LABEL (name), item->name);
@@ -338,7 +341,7 @@ matches_cb (gpointer object, gpointer data)
   TessLabelItem *item = object;
   g_autofree char *wanted = g_utf8_casefold (gtk_editable_get_text (GTK_EDITABLE (self->search)), -1);
   g_autofree char *name = g_utf8_casefold (item->name, -1);
-  g_autofree char *value = g_strdup_printf ("%" G_GINT64_FORMAT, item->value);
+  g_autofree char *value = g_strdup_printf ("%" PRId64, item->value);
 
   return !*wanted || strstr (name, wanted) || g_str_equal (value, wanted);
 }
