@@ -17,7 +17,7 @@ main (int argc, char **argv)
   bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
   textdomain (GETTEXT_PACKAGE);
 
-  g_set_prgname ("org.tessera.Tessera"); /* so that the desktop finds our icon and name */
+  g_set_prgname ("tessera");
   g_set_application_name ("Tessera");
   tess_backend_register (tess_cpu_backend ());
 

@@ -5,6 +5,7 @@
 #include "tess-window.h"
 #include "tess-window-private.h"
 
+#include <glib-unix.h>
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,13 +45,16 @@ apply_style_cb (TessSettings *settings)
   g_autofree char *style = NULL;
   AdwStyleManager *manager = adw_style_manager_get_default ();
 
+  gboolean debugging = g_getenv ("ADW_DEBUG_COLOR_SCHEME") != NULL; /* then that decides */
+
   g_object_get (settings, "style", &style, NULL);
   if (g_strcmp0 (style, "light") == 0)
     adw_style_manager_set_color_scheme (manager, ADW_COLOR_SCHEME_FORCE_LIGHT);
   else if (g_strcmp0 (style, "system") == 0)
     adw_style_manager_set_color_scheme (manager, ADW_COLOR_SCHEME_PREFER_LIGHT);
   else
-    adw_style_manager_set_color_scheme (manager, ADW_COLOR_SCHEME_PREFER_DARK);
+    adw_style_manager_set_color_scheme (manager,
+                                        debugging ? ADW_COLOR_SCHEME_PREFER_DARK : ADW_COLOR_SCHEME_FORCE_DARK);
 }
 
 static void
@@ -63,6 +67,19 @@ quit_cb (GSimpleAction *action, GVariant *parameter, gpointer data)
     gtk_window_close (GTK_WINDOW (window));
   else
     g_application_quit (data);
+}
+
+/* SIGTERM, SIGINT, SIGHUP: as if the session ended. A second one ends the process at once, as without us. */
+static gboolean
+told_to_end_cb (gpointer data)
+{
+  TessWindow *window = the_window (data);
+
+  if (window)
+    tess_window_end (window);
+  else
+    g_application_quit (data);
+  return G_SOURCE_REMOVE;
 }
 
 static void
@@ -80,6 +97,10 @@ tess_application_startup (GApplication *application)
                                               GTK_STYLE_PROVIDER_PRIORITY_APPLICATION);
   g_action_map_add_action_entries (G_ACTION_MAP (application), entries, G_N_ELEMENTS (entries), application);
   tess_shortcuts_install (GTK_APPLICATION (application));
+
+  g_unix_signal_add (SIGTERM, told_to_end_cb, application);
+  g_unix_signal_add (SIGINT, told_to_end_cb, application);
+  g_unix_signal_add (SIGHUP, told_to_end_cb, application);
 
   settings = tess_settings_get ();
   g_signal_connect (settings, "notify::style", G_CALLBACK (apply_style_cb), NULL);
@@ -133,7 +154,10 @@ tess_application_command_line (GApplication *application, GApplicationCommandLin
   g_application_activate (application);
   window = the_window (TESS_APPLICATION (application));
   if (model)
-    tess_window_set_model (window, model);
+    tess_window_open_model (window, model);
+  /* The scan is what is shown in the end, with the run one click away. */
+  if (run)
+    tess_window_open_run (window, run);
   for (guint i = 0; files && files[i]; i++) {
     g_autofree char *path = absolute (line, files[i]);
 
@@ -142,8 +166,6 @@ tess_application_command_line (GApplication *application, GApplicationCommandLin
   }
   if (label && !files)
     tess_window_open_labels (window, label);
-  if (run)
-    tess_window_open_run (window, run);
   if (g_variant_dict_contains (dict, "exit-after-startup"))
     tess_window_when_started (window, started_cb, application);
   return 0;
@@ -156,10 +178,12 @@ tess_application_handle_local_options (GApplication *application, GVariantDict *
     printf ("tessera " TESS_VERSION "\n");
     return 0;
   }
+  g_set_prgname ("org.tessera.Tessera"); /* --help has had the other; by this the desktop finds our icon and name */
   /* GTK itself would end the program with a line that does not help. */
   if (!gtk_init_check ()) {
-    fprintf (stderr,
-             _ ("tessera: there is no display to show a window on; start it in a graphical session, or use tessera-cli\n"));
+    fprintf (
+        stderr,
+        _ ("tessera: there is no display to show a window on; start it in a graphical session, or use tessera-cli\n"));
     return 1;
   }
   return -1;
@@ -187,9 +211,24 @@ tess_application_init (TessApplication *self)
       application, _ ("Look at medical volumes, train 3D segmentation networks on them, and segment the next scan."));
 }
 
+/* Without a graphics card GTK paints its own widgets much faster by itself than through OpenGL in software; the
+ * pictures are drawn with OpenGL in either case. GSK_RENDERER, where it is set, decides. */
+static void
+choose_painter (void)
+{
+  static const char *const cards[] = {"/dev/dri/renderD128", "/dev/nvidia0", "/dev/dxg"};
+  gboolean card = FALSE;
+
+  for (guint i = 0; i < G_N_ELEMENTS (cards); i++)
+    card = card || g_file_test (cards[i], G_FILE_TEST_EXISTS);
+  if (!card || g_strcmp0 (g_getenv ("LIBGL_ALWAYS_SOFTWARE"), "1") == 0)
+    g_setenv ("GSK_RENDERER", "cairo", FALSE);
+}
+
 TessApplication *
 tess_application_new (void)
 {
+  choose_painter ();
   return g_object_new (TESS_TYPE_APPLICATION, "application-id", "org.tessera.Tessera", "flags",
                        G_APPLICATION_HANDLES_COMMAND_LINE, "resource-base-path", "/org/tessera/Tessera", NULL);
 }

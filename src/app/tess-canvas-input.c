@@ -5,15 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Mouse and wheel, the Radiology profile:
- *
- *   click                crosshair              middle drag    pan
- *   left drag            window/level           right drag     zoom
- *   Shift + left drag    crosshair              wheel          one slice a notch, with Shift five
- *   Ctrl + left drag     box for auto window    Ctrl + wheel   zoom at the pointer
- *   Space + left drag    pan                    Alt + wheel    channel or time
- *   double click         fill the canvas with the pane, again to return
- */
+/* Mouse and wheel. What a drag does is tess_hands_drag()'s to say; click, wheel and double click are the same in all
+ * profiles. */
 
 #define CLICK_PIXELS 3.0
 
@@ -93,8 +86,8 @@ drag_window (TessCanvas *self, double dx, double dy)
   width = self->start_window[1] - self->start_window[0];
   level = 0.5 * (self->start_window[1] + self->start_window[0]);
   rate = fmax (width, 0.02 * (upper - lower)) / 256.0;
-  width = fmax (width + dx * rate, 1e-3 * (upper - lower));
-  level -= dy * rate;
+  width = fmax (width + (self->swap_window_drag ? -dy : dx) * rate, 1e-3 * (upper - lower));
+  level += (self->swap_window_drag ? dx : -dy) * rate;
   tess_study_set_window (self->study, layer, level - 0.5 * width, level + 0.5 * width);
 }
 
@@ -161,20 +154,6 @@ finish_box (TessCanvas *self)
   }
 }
 
-static TessDrag
-drag_mode (TessCanvas *self, guint button, GdkModifierType state)
-{
-  if (button == GDK_BUTTON_MIDDLE || (button == GDK_BUTTON_PRIMARY && self->space_held))
-    return TESS_DRAG_PAN;
-  if (button == GDK_BUTTON_SECONDARY)
-    return TESS_DRAG_ZOOM;
-  if (button != GDK_BUTTON_PRIMARY)
-    return TESS_DRAG_NONE;
-  if (state & GDK_CONTROL_MASK)
-    return TESS_DRAG_BOX;
-  return state & GDK_SHIFT_MASK ? TESS_DRAG_CROSSHAIR : TESS_DRAG_WINDOW;
-}
-
 static void
 set_cursor (TessCanvas *self)
 {
@@ -208,7 +187,8 @@ drag_begin_cb (TessCanvas *self, double x, double y)
     self->start_window[0] = layer->lower;
     self->start_window[1] = layer->upper;
   }
-  self->mode = drag_mode (self, button, state);
+  self->mode =
+      self->space_held && button == GDK_BUTTON_PRIMARY ? TESS_DRAG_PAN : tess_hands_drag (self->hands, button, state);
 }
 
 static void
@@ -243,6 +223,15 @@ drag_update_cb (TessCanvas *self, double dx, double dy)
   tess_canvas_redraw_overlay (self);
 }
 
+/* A left button that went up where it went down; of a double click the first. */
+static gboolean
+is_click (TessCanvas *self, TessDrag mode)
+{
+  guint button = gtk_gesture_single_get_current_button (GTK_GESTURE_SINGLE (self->drag));
+
+  return mode != TESS_DRAG_NONE && button == GDK_BUTTON_PRIMARY && !self->space_held && self->n_press < 2;
+}
+
 static void
 drag_end_cb (TessCanvas *self, double dx, double dy)
 {
@@ -250,7 +239,7 @@ drag_end_cb (TessCanvas *self, double dx, double dy)
 
   if (mode == TESS_DRAG_BOX && self->moved)
     finish_box (self);
-  else if (!self->moved && (mode == TESS_DRAG_WINDOW || mode == TESS_DRAG_CROSSHAIR))
+  else if (!self->moved && is_click (self, mode))
     drag_crosshair (self, self->start[0], self->start[1]);
   self->mode = TESS_DRAG_NONE;
   self->moved = FALSE;
@@ -283,6 +272,7 @@ pressed_cb (TessCanvas *self, int n_press, double x, double y)
 {
   TessPane pane;
 
+  self->n_press = n_press;
   if (n_press != 2 || !has_image (self) || !tess_canvas_pane_at (self, x, y, &pane))
     return;
   tess_canvas_set_fill (self, self->fill >= 0 ? -1 : (int)pane.plane);

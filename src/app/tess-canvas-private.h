@@ -3,29 +3,29 @@
 /* Private to the canvas's own files. */
 
 #include "tess-canvas.h"
+#include "tess-hands.h"
 #include "tess-overlay.h"
 #include "tess-renderer.h"
 
 G_BEGIN_DECLS
-
-typedef enum {
-  TESS_DRAG_NONE,
-  TESS_DRAG_WINDOW,
-  TESS_DRAG_CROSSHAIR,
-  TESS_DRAG_PAN,
-  TESS_DRAG_ZOOM,
-  TESS_DRAG_BOX,
-} TessDrag;
 
 /* Zoom relative to the fitted view, and pan in mm along the screen's axes. */
 typedef struct {
   double factor, pan[2];
 } TessPaneView;
 
-/* All that the texts and lines over one pane depend on; equal keys, equal pictures. Zeroed before it is filled. */
+/* What is drawn over a pane is kept in two parts: lines move with the point, texts change with the slice. */
+typedef enum {
+  TESS_PART_LINES,
+  TESS_PART_TEXTS,
+  TESS_N_PARTS
+} TessOverlayPart;
+
+/* All that a part depends on; equal keys, equal pictures. Zeroed before it is filled. */
 typedef struct {
   TessPane pane;
   double cursor[3], basis[3][3], lower, upper;
+  gint64 slice, n_slices;
   guint64 grid;
   const void *layer;
   gboolean neurological, nose_right, text, crosshair;
@@ -39,13 +39,14 @@ struct _TessCanvas {
   GSimpleActionGroup *actions;
   GtkWidget *area, *message;
   TessRenderer *renderer;
-  char *gl_error, *status;
+  char *gl_error, *draw_error, *status; /* draw_error: what drawing the layers of now failed with */
+  guint draw_error_idle, warm_up_idle;
 
   int fill; /* a plane, or -1 */
   TessPaneView views[TESS_N_PLANES];
   gboolean show_crosshair, show_text;
-  GskRenderNode *nodes[TESS_N_PLANES];
-  TessOverlayKey keys[TESS_N_PLANES];
+  GskRenderNode *nodes[TESS_N_PLANES][TESS_N_PARTS];
+  TessOverlayKey keys[TESS_N_PLANES][TESS_N_PARTS];
   double seen[TESS_N_PLANES][2]; /* the cursor in each plane when it was last brought into view */
   guint status_tick, describe_timer;
   FILE *frame_log;
@@ -53,7 +54,10 @@ struct _TessCanvas {
   gulong after_paint;
 
   /* Hands. */
+  TessHands hands;
+  gboolean swap_window_drag;
   GtkGesture *drag;
+  int n_press; /* of the click that goes on: 2 in a double click */
   gboolean pointer_inside, space_held;
   double pointer[2];       /* logical pixels */
   int plane;               /* of the pane that was used last */
@@ -74,9 +78,11 @@ void     tess_canvas_redraw        (TessCanvas *self); /* pictures and overlays,
 void     tess_canvas_redraw_overlay (TessCanvas *self);
 void     tess_canvas_queue_status  (TessCanvas *self);
 void     tess_canvas_zoom_at       (TessCanvas *self, const TessPane *pane, double factor, double x, double y);
-char    *tess_canvas_describe      (TessCanvas *self);
 void     tess_canvas_emit_pointer  (TessCanvas *self);
 gboolean tess_canvas_cancel_drag   (TessCanvas *self);
+void     tess_canvas_init_gl       (TessCanvas *self);
+void     tess_canvas_retry_gl      (TessCanvas *self);
+void     tess_canvas_clear_gl      (TessCanvas *self);
 void     tess_canvas_init_hands    (TessCanvas *self);
 void     tess_canvas_init_actions  (TessCanvas *self);
 void     tess_canvas_bind_keys     (GtkWidgetClass *klass);

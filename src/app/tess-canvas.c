@@ -1,12 +1,11 @@
 #include "tess-canvas-private.h"
 
-#include <adwaita.h>
 #include <glib/gi18n-lib.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { PROP_STUDY = 1, PROP_STATUS, PROP_GL_ERROR, N_PROPS };
+enum { PROP_STUDY = 1, PROP_STATUS, PROP_GL_ERROR, PROP_HANDS, PROP_SWAP_WINDOW_DRAG, N_PROPS };
 
 static GParamSpec *properties[N_PROPS];
 static guint pointer_moved;
@@ -94,68 +93,6 @@ tess_canvas_redraw_overlay (TessCanvas *self)
   tess_canvas_queue_status (self);
 }
 
-static void
-set_gl_error (TessCanvas *self, const char *sentence)
-{
-  if (g_strcmp0 (self->gl_error, sentence) == 0)
-    return;
-  g_free (self->gl_error);
-  self->gl_error = g_strdup (sentence);
-  adw_status_page_set_description (ADW_STATUS_PAGE (self->message), sentence);
-  gtk_widget_set_visible (self->message, sentence != NULL);
-  gtk_widget_set_child_visible (self->area, sentence == NULL);
-  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_GL_ERROR]);
-  gtk_widget_queue_allocate (GTK_WIDGET (self));
-}
-
-/* GL --------------------------------------------------------------------------------------------------------------- */
-
-static void
-area_realize_cb (TessCanvas *self)
-{
-  g_autoptr (GError) error = NULL;
-  const GError *gtk_error;
-
-  gtk_gl_area_make_current (GTK_GL_AREA (self->area));
-  gtk_error = gtk_gl_area_get_error (GTK_GL_AREA (self->area));
-  if (gtk_error) {
-    g_autofree char *sentence = g_strdup_printf (
-        _ ("OpenGL 3.3 does not work here (%s); update the graphics driver or Mesa"), gtk_error->message);
-
-    set_gl_error (self, sentence);
-    return;
-  }
-  self->renderer = tess_renderer_new (&error);
-  set_gl_error (self, error ? error->message : NULL);
-}
-
-static void
-area_unrealize_cb (TessCanvas *self)
-{
-  if (!self->renderer)
-    return;
-  gtk_gl_area_make_current (GTK_GL_AREA (self->area));
-  if (!gtk_gl_area_get_error (GTK_GL_AREA (self->area)))
-    tess_renderer_free (self->renderer);
-  self->renderer = NULL;
-}
-
-static gboolean
-area_render_cb (TessCanvas *self)
-{
-  int scale = gtk_widget_get_scale_factor (self->area);
-  TessPane panes[TESS_N_PLANES];
-  g_autoptr (GError) error = NULL;
-  guint n = tess_canvas_panes (self, panes);
-
-  if (self->renderer && self->study &&
-      !tess_renderer_draw (self->renderer, tess_study_get_scene (self->study), panes, n,
-                           gtk_widget_get_width (self->area) * scale, gtk_widget_get_height (self->area) * scale,
-                           &error))
-    set_gl_error (self, error->message);
-  return TRUE;
-}
-
 /* For benches: TESSERA_FRAME_LOG=FILE takes a line a painted frame, the monotonic time in microseconds. */
 static void
 after_paint_cb (TessCanvas *self)
@@ -194,6 +131,19 @@ tess_canvas_unrealize (GtkWidget *widget)
 
 /* Overlays --------------------------------------------------------------------------------------------------------- */
 
+static guint64
+hash_grid (const TessOverlay *overlay)
+{
+  guint64 hash = 1469598103934665603u;
+
+  for (int a = 0; a < 3; a++) {
+    hash = (hash ^ (guint64)overlay->patch[a]) * 1099511628211u;
+    for (guint i = 0; i < overlay->n_starts[a]; i++)
+      hash = (hash ^ (guint64)overlay->starts[a][i]) * 1099511628211u;
+  }
+  return hash;
+}
+
 static void
 fill_key (TessCanvas *self, const TessPane *pane, const TessOverlay *overlay, TessOverlayKey *key)
 {
@@ -207,27 +157,24 @@ fill_key (TessCanvas *self, const TessPane *pane, const TessOverlay *overlay, Te
   key->pane.width = pane->width;
   key->pane.height = pane->height;
   key->pane.zoom = pane->zoom;
-  memcpy (key->pane.pan, pane->pan, sizeof pane->pan);
-  memcpy (key->cursor, scene->cursor, sizeof key->cursor);
   memcpy (key->basis, scene->basis, sizeof key->basis);
-  if (layer) {
-    key->layer = layer->volume;
-    key->lower = layer->lower;
-    key->upper = layer->upper;
-  }
-  if (overlay->grid) {
-    key->grid = 1469598103934665603u;
-    for (int a = 0; a < 3; a++) {
-      key->grid = (key->grid ^ (guint64)overlay->patch[a]) * 1099511628211u;
-      for (guint i = 0; i < overlay->n_starts[a]; i++)
-        key->grid = (key->grid ^ (guint64)overlay->starts[a][i]) * 1099511628211u;
-    }
-  }
+  key->layer = layer ? layer->volume : NULL;
   key->neurological = scene->neurological;
   key->nose_right = scene->sagittal_nose_right;
   key->text = overlay->text;
   key->crosshair = overlay->crosshair;
   key->scale = (int)overlay->scale;
+  if (overlay->crosshair || overlay->grid) {
+    memcpy (key->pane.pan, pane->pan, sizeof pane->pan);
+    memcpy (key->cursor, scene->cursor, sizeof key->cursor);
+  }
+  if (overlay->grid)
+    key->grid = hash_grid (overlay);
+  if (overlay->text && layer) {
+    key->slice = tess_pane_slice (scene, pane->plane, &key->n_slices);
+    key->lower = layer->lower;
+    key->upper = layer->upper;
+  }
 }
 
 static GskRenderNode *
@@ -243,29 +190,41 @@ draw_overlay (TessCanvas *self, const TessPane *pane, const TessOverlay *overlay
 }
 
 static void
+snapshot_part (TessCanvas *self, GtkSnapshot *snapshot, const TessPane *pane, const TessOverlay *overlay,
+               TessOverlayPart part)
+{
+  GskRenderNode **node = &self->nodes[pane->plane][part];
+  TessOverlayKey *kept = &self->keys[pane->plane][part], key;
+
+  fill_key (self, pane, overlay, &key);
+  if (!*node || memcmp (&key, kept, sizeof key) != 0) {
+    g_clear_pointer (node, gsk_render_node_unref);
+    *node = draw_overlay (self, pane, overlay);
+    *kept = key;
+  }
+  gtk_snapshot_append_node (snapshot, *node);
+}
+
+static void
 snapshot_overlays (TessCanvas *self, GtkSnapshot *snapshot)
 {
   float scale = (float)gtk_widget_get_scale_factor (GTK_WIDGET (self));
   TessPane panes[TESS_N_PLANES];
   guint n = tess_canvas_panes (self, panes);
-  TessOverlay overlay;
+  TessOverlay lines, texts;
 
-  tess_canvas_overlay (self, &overlay);
+  tess_canvas_overlay (self, &lines);
+  texts = lines;
+  lines.text = texts.crosshair = texts.grid = FALSE;
   gtk_snapshot_save (snapshot);
   gtk_snapshot_scale (snapshot, 1.0f / scale, 1.0f / scale);
   for (guint i = 0; i < n; i++) {
-    TessPlane plane = panes[i].plane;
-    TessOverlayKey key;
-
     if (panes[i].width <= 0 || panes[i].height <= 0)
       continue;
-    fill_key (self, &panes[i], &overlay, &key);
-    if (!self->nodes[plane] || memcmp (&key, &self->keys[plane], sizeof key) != 0) {
-      g_clear_pointer (&self->nodes[plane], gsk_render_node_unref);
-      self->nodes[plane] = draw_overlay (self, &panes[i], &overlay);
-      self->keys[plane] = key;
-    }
-    gtk_snapshot_append_node (snapshot, self->nodes[plane]);
+    if (lines.crosshair || lines.grid)
+      snapshot_part (self, snapshot, &panes[i], &lines, TESS_PART_LINES);
+    if (texts.text)
+      snapshot_part (self, snapshot, &panes[i], &texts, TESS_PART_TEXTS);
   }
   gtk_snapshot_restore (snapshot);
 }
@@ -348,117 +307,6 @@ tess_canvas_size_allocate (GtkWidget *widget, int width, int height, int baselin
   tess_canvas_redraw (self);
 }
 
-/* Status ----------------------------------------------------------------------------------------------------------- */
-
-static void
-append_layer (TessCanvas *self, GString *text, TessLayer *layer, const double world[3])
-{
-  double value = tess_layer_value_at (layer, world);
-
-  if (isnan (value))
-    return;
-  if (layer->lut != TESS_LUT_LABELS) {
-    g_string_append_printf (text, "   %s %.5g", layer->name, value);
-  } else if (value != 0.0) {
-    const TessLabel *label = tess_label_table_find (layer->labels, (gint64)value);
-
-    if (!label || g_hash_table_contains (layer->hidden, GINT_TO_POINTER ((gint32)label->value)))
-      g_string_append_printf (text, _ ("   label %g"), value);
-    else
-      g_string_append_printf (text, _ ("   label %g %s"), value, label->name);
-  }
-}
-
-/**
- * tess_canvas_describe:
- *
- * The line for the status bar: voxel, position, value and label under the pointer, or under the crosshair when the
- * pointer is elsewhere; then window and zoom (device pixels a voxel).
- */
-char *
-tess_canvas_describe (TessCanvas *self)
-{
-  GString *text = g_string_new (NULL);
-  TessScene *scene = self->study ? tess_study_get_scene (self->study) : NULL;
-  TessLayer *layer = scene ? tess_scene_main (scene) : NULL, *active;
-  TessPane panes[TESS_N_PLANES];
-  double world[3], p[3], half[3], spacing[3];
-  g_autofree char *position = NULL;
-  gboolean inside = TRUE;
-  TessAffine inverse;
-  guint n;
-
-  if (!layer || !tess_affine_invert (tess_volume_affine (layer->volume), &inverse))
-    return g_string_free (text, FALSE);
-  if (!self->pointer_inside || !tess_canvas_world_at (self, self->pointer[0], self->pointer[1], world))
-    memcpy (world, scene->cursor, sizeof world);
-  tess_affine_apply (&inverse, world, p);
-  tess_layer_rounding (layer, half);
-  for (int a = 0; a < 3; a++) {
-    p[a] = floor (p[a] + half[a]);
-    inside = inside && p[a] >= 0.0 && p[a] < (double)tess_volume_dim (layer->volume)[a];
-  }
-  position = tess_format_position (world);
-  if (inside) /* elsewhere there is no voxel, only a place */
-    g_string_append_printf (text, "%.0f, %.0f, %.0f   ", p[0], p[1], p[2]);
-  g_string_append (text, position);
-  for (guint i = 0; i < scene->layers->len; i++) {
-    TessLayer *l = g_ptr_array_index (scene->layers, i);
-
-    if (l->visible)
-      append_layer (self, text, l, world);
-  }
-  active = tess_study_get_active (self->study);
-  active = active && active->lut != TESS_LUT_LABELS ? active : layer;
-  if (active->lut != TESS_LUT_LABELS)
-    g_string_append_printf (text, "      W %.4g L %.4g", active->upper - active->lower,
-                            0.5 * (active->upper + active->lower));
-  tess_affine_spacing (tess_volume_affine (layer->volume), spacing);
-  n = tess_canvas_panes (self, panes);
-  for (guint i = 0; i < n; i++)
-    if ((int)panes[i].plane == self->plane || n == 1)
-      g_string_append_printf (text, _ ("   zoom %.1fx"),
-                              panes[i].zoom * fmin (spacing[0], fmin (spacing[1], spacing[2])));
-  return g_string_free (text, FALSE);
-}
-
-static gboolean
-describe_cb (gpointer data)
-{
-  TessCanvas *self = data;
-
-  self->describe_timer = 0;
-  gtk_accessible_update_property (GTK_ACCESSIBLE (self), GTK_ACCESSIBLE_PROPERTY_DESCRIPTION,
-                                  self->status ? self->status : "", -1);
-  return G_SOURCE_REMOVE;
-}
-
-static gboolean
-status_cb (GtkWidget *widget, GdkFrameClock *clock, gpointer data)
-{
-  TessCanvas *self = TESS_CANVAS (widget);
-  g_autofree char *status = tess_canvas_describe (self);
-
-  self->status_tick = 0;
-  tess_canvas_sync_actions (self);
-  if (g_strcmp0 (status, self->status) != 0) {
-    g_free (self->status);
-    self->status = g_steal_pointer (&status);
-    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_STATUS]);
-    if (!self->describe_timer) /* screen readers need no sixty a second */
-      self->describe_timer = g_timeout_add (100, describe_cb, self);
-  }
-  return G_SOURCE_REMOVE;
-}
-
-/* Once a frame, whatever happens in between. */
-void
-tess_canvas_queue_status (TessCanvas *self)
-{
-  if (!self->status_tick)
-    self->status_tick = gtk_widget_add_tick_callback (GTK_WIDGET (self), status_cb, NULL, NULL);
-}
-
 /* The study -------------------------------------------------------------------------------------------------------- */
 
 /* When the point moved within a plane and left what its pane shows, the pane follows; scrolling moves it only along
@@ -496,6 +344,7 @@ follow_cursor (TessCanvas *self)
 static void
 layers_changed_cb (TessCanvas *self)
 {
+  tess_canvas_retry_gl (self);
   tess_canvas_sync_actions (self);
 }
 
@@ -572,6 +421,12 @@ tess_canvas_get_property (GObject *object, guint id, GValue *value, GParamSpec *
   case PROP_GL_ERROR:
     g_value_set_string (value, self->gl_error);
     break;
+  case PROP_HANDS:
+    g_value_set_string (value, tess_hands_name (self->hands));
+    break;
+  case PROP_SWAP_WINDOW_DRAG:
+    g_value_set_boolean (value, self->swap_window_drag);
+    break;
   default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
   }
@@ -580,10 +435,27 @@ tess_canvas_get_property (GObject *object, guint id, GValue *value, GParamSpec *
 static void
 tess_canvas_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
-  if (id == PROP_STUDY)
-    tess_canvas_set_study (TESS_CANVAS (object), g_value_get_object (value));
-  else
+  TessCanvas *self = TESS_CANVAS (object);
+
+  switch (id) {
+  case PROP_STUDY:
+    tess_canvas_set_study (self, g_value_get_object (value));
+    break;
+  case PROP_HANDS:
+    if (self->hands == tess_hands_from_name (g_value_get_string (value)))
+      break;
+    self->hands = tess_hands_from_name (g_value_get_string (value));
+    g_object_notify_by_pspec (object, pspec);
+    break;
+  case PROP_SWAP_WINDOW_DRAG:
+    if (self->swap_window_drag == g_value_get_boolean (value))
+      break;
+    self->swap_window_drag = g_value_get_boolean (value);
+    g_object_notify_by_pspec (object, pspec);
+    break;
+  default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  }
 }
 
 static void
@@ -592,10 +464,12 @@ tess_canvas_dispose (GObject *object)
   TessCanvas *self = TESS_CANVAS (object);
 
   g_clear_handle_id (&self->describe_timer, g_source_remove);
+  tess_canvas_clear_gl (self);
   g_clear_object (&self->study_signals);
   g_clear_object (&self->study);
   for (int i = 0; i < TESS_N_PLANES; i++)
-    g_clear_pointer (&self->nodes[i], gsk_render_node_unref);
+    for (int part = 0; part < TESS_N_PARTS; part++)
+      g_clear_pointer (&self->nodes[i][part], gsk_render_node_unref);
   g_clear_pointer (&self->area, gtk_widget_unparent);
   g_clear_pointer (&self->message, gtk_widget_unparent);
   g_clear_object (&self->actions);
@@ -608,6 +482,7 @@ tess_canvas_finalize (GObject *object)
   TessCanvas *self = TESS_CANVAS (object);
 
   g_free (self->gl_error);
+  g_free (self->draw_error);
   g_free (self->status);
   G_OBJECT_CLASS (tess_canvas_parent_class)->finalize (object);
 }
@@ -631,6 +506,9 @@ tess_canvas_class_init (TessCanvasClass *klass)
   properties[PROP_STUDY] = g_param_spec_object ("study", NULL, NULL, TESS_TYPE_STUDY, G_PARAM_READWRITE | flags);
   properties[PROP_STATUS] = g_param_spec_string ("status", NULL, NULL, NULL, G_PARAM_READABLE | flags);
   properties[PROP_GL_ERROR] = g_param_spec_string ("gl-error", NULL, NULL, NULL, G_PARAM_READABLE | flags);
+  properties[PROP_HANDS] = g_param_spec_string ("hands", NULL, NULL, "radiology", G_PARAM_READWRITE | flags);
+  properties[PROP_SWAP_WINDOW_DRAG] =
+      g_param_spec_boolean ("swap-window-drag", NULL, NULL, FALSE, G_PARAM_READWRITE | flags);
   g_object_class_install_properties (object_class, N_PROPS, properties);
   pointer_moved = g_signal_new ("pointer-moved", TESS_TYPE_CANVAS, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE,
                                 4, G_TYPE_DOUBLE, G_TYPE_DOUBLE, G_TYPE_DOUBLE, G_TYPE_BOOLEAN);
@@ -652,24 +530,7 @@ tess_canvas_init (TessCanvas *self)
   gtk_widget_set_overflow (GTK_WIDGET (self), GTK_OVERFLOW_HIDDEN);
   gtk_accessible_update_property (GTK_ACCESSIBLE (self), GTK_ACCESSIBLE_PROPERTY_LABEL, _ ("Canvas"), -1);
 
-  self->area = gtk_gl_area_new ();
-  gtk_gl_area_set_required_version (GTK_GL_AREA (self->area), 3, 3);
-  gtk_gl_area_set_use_es (GTK_GL_AREA (self->area), FALSE);
-  gtk_gl_area_set_auto_render (GTK_GL_AREA (self->area), FALSE);
-  gtk_widget_set_can_target (self->area, FALSE);
-  g_signal_connect_object (self->area, "realize", G_CALLBACK (area_realize_cb), self,
-                           G_CONNECT_SWAPPED | G_CONNECT_AFTER);
-  g_signal_connect_object (self->area, "unrealize", G_CALLBACK (area_unrealize_cb), self, G_CONNECT_SWAPPED);
-  g_signal_connect_object (self->area, "render", G_CALLBACK (area_render_cb), self, G_CONNECT_SWAPPED);
-  gtk_widget_set_parent (self->area, GTK_WIDGET (self));
-
-  self->message = adw_status_page_new ();
-  adw_status_page_set_icon_name (ADW_STATUS_PAGE (self->message), "video-display-symbolic");
-  adw_status_page_set_title (ADW_STATUS_PAGE (self->message), _ ("No picture"));
-  gtk_widget_add_css_class (self->message, "on-canvas");
-  gtk_widget_set_visible (self->message, FALSE);
-  gtk_widget_set_parent (self->message, GTK_WIDGET (self));
-
+  tess_canvas_init_gl (self);
   self->study_signals = g_signal_group_new (TESS_TYPE_STUDY);
   g_signal_group_connect_swapped (self->study_signals, "cursor-changed", G_CALLBACK (follow_cursor), self);
   g_signal_group_connect_swapped (self->study_signals, "changed", G_CALLBACK (tess_canvas_redraw), self);

@@ -6,10 +6,11 @@
 G_BEGIN_DECLS
 
 /* The pictures: one GtkGLArea for all panes, overlays by render's Cairo functions in snapshot, hands as window.md's
- * table says (Radiology profile by default). Its accessible description holds position, value and label.
+ * table says. Its accessible description holds position, value and label.
  * Signal "pointer-moved" (world x, y, z as doubles, inside as boolean). Properties: study, status (the line of text for
- * the status bar), gl-error. Its commands are the action group below, inserted on the canvas as "view"; whoever has
- * menus inserts it too, so that "view.grid" works there. */
+ * the status bar), gl-error, hands ("radiology", "research" or "slicer": which drag does what), swap-window-drag (the
+ * level is to the side, the width up and down). Its commands are the action group below, inserted on the canvas as
+ * "view"; whoever has menus inserts it too, so that "view.grid" works there. */
 #define TESS_TYPE_CANVAS (tess_canvas_get_type ())
 G_DECLARE_FINAL_TYPE (TessCanvas, tess_canvas, TESS, CANVAS, GtkWidget)
 

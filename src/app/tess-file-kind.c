@@ -88,18 +88,22 @@ tess_file_kind_probe (const char *path, char **folder)
 gboolean
 tess_file_name_says_labels (const char *path)
 {
-  static const char *const words[] = {"label", "labels", "seg", "mask", "aseg", "segmentation", "parc",
-                                      "aparc", "wmparc", "dseg", "parcellation", "atlas", "gt", "truth", "roi"};
+  static const char *const words[] = {"label",        "labels", "seg",   "mask",   "aseg",
+                                      "segmentation", "parc",   "aparc", "wmparc", "dseg",
+                                      "parcellation", "atlas",  "gt",    "truth",  "roi"};
   g_autofree char *stem = tess_volume_stem (path), *folder = g_path_get_dirname (path);
   g_autofree char *folder_name = g_path_get_basename (folder), *lower = g_ascii_strdown (stem, -1);
   g_auto (GStrv) parts = g_strsplit_set (lower, "_-.+ ", -1);
 
   if (strcmp (folder_name, "labelsTr") == 0 || strcmp (folder_name, "labelsTs") == 0)
     return TRUE;
-  for (guint i = 0; parts[i]; i++)
+  for (guint i = 0; parts[i]; i++) {
     for (guint j = 0; j < G_N_ELEMENTS (words); j++)
       if (strcmp (parts[i], words[j]) == 0)
         return TRUE;
+    if (g_str_has_suffix (parts[i], "seg") || g_str_has_suffix (parts[i], "mask")) /* gmseg, brainmask */
+      return TRUE;
+  }
   return FALSE;
 }
 

@@ -6,7 +6,7 @@
 #include <math.h>
 
 /* What takes less than this is not shown: a strip that comes and goes at once is only unrest. */
-#define SHOW_AFTER_MS 300
+#define SHOW_AFTER_MS 1000
 
 struct _TessJobStrip {
   GtkWidget parent_instance;

@@ -12,13 +12,18 @@ typedef struct _TessSegmentRun TessSegmentRun;
 typedef struct {
   TessWindow *window; /* ends with it */
   TessStudy *study;
-  TessSegmentRun *run; /* NULL when none is under way */
-  guint64 scan;        /* serial of the scan that is open */
-  guint64 generation;  /* grows with every other scan: results for an earlier one are dropped */
-  GArray *unsaved;     /* guint64: serials of layers made here and not saved */
+  TessSegmentRun *run;    /* NULL when none is under way */
+  TessSegmentRun *ending; /* cancelled, and its thread still busy with a tile */
+  guint64 scan;           /* serial of the scan that is open */
+  guint64 generation;     /* grows with every other scan: results for an earlier one are dropped */
+  GArray *made;           /* guint64: serials of layers made here */
+  GArray *unsaved;        /* those of them that are in no file */
 } TessSegment;
 
 TessSegment *tess_segment_of (TessWindow *window);
+/* tess-segment-model.c */
+gboolean tess_segment_look (const char *model_path, TessStudy *study, char **name, char ***more, GError **error);
+void tess_segment_ask_model (TessWindow *window);
 TessLayer *tess_segment_find_layer (TessStudy *study, guint64 serial); /* NULL when it is gone */
 
 G_END_DECLS

@@ -2,6 +2,7 @@
 #include "tess-segment-private.h"
 
 #include "tess-format-registry.h"
+#include "tess-replace.h"
 #include "tess-results-window.h"
 
 #include <glib/gi18n-lib.h>
@@ -133,30 +134,43 @@ saved_cb (GObject *source, GAsyncResult *result, gpointer user_data)
     s->done (window, ok, s->data);
 }
 
-/* The uppermost label layer; a comparison's difference is none of the user's labels. */
+/* Is a label layer, and not a comparison's difference: that is none of the user's labels. */
+static gboolean
+is_labels (TessWindow *window, const TessLayer *layer)
+{
+  return layer && layer->lut == TESS_LUT_LABELS && !tess_results_is_difference (tess_results_of (window), layer);
+}
+
+/* What is to be saved: the newest labels made here that are in no file yet, or the layer that is selected, or the
+ * uppermost labels. */
 static TessLayer *
 find_labels (TessWindow *window)
 {
-  TessStudy *study = tess_window_get_study (window);
-  GPtrArray *layers = tess_study_get_scene (study)->layers;
-  TessResults *results = tess_results_of (window);
+  TessSegment *self = tess_segment_of (window);
+  GPtrArray *layers = tess_study_get_scene (self->study)->layers;
+  TessLayer *active = tess_study_get_active (self->study);
 
-  for (guint i = layers->len; i > 0; i--) {
-    TessLayer *layer = layers->pdata[i - 1];
+  for (guint i = self->unsaved->len; i > 0; i--) {
+    TessLayer *layer = tess_segment_find_layer (self->study, g_array_index (self->unsaved, guint64, i - 1));
 
-    if (layer->lut == TESS_LUT_LABELS && !tess_results_is_difference (results, layer))
+    if (layer)
       return layer;
   }
+  if (is_labels (window, active))
+    return active;
+  for (guint i = layers->len; i > 0; i--)
+    if (is_labels (window, layers->pdata[i - 1]))
+      return layers->pdata[i - 1];
   return NULL;
 }
 
 /* A name without an ending that can be written gets the one everybody reads. */
-static char *
-complete_path (const char *path)
+static const char *
+missing_ending (const char *path)
 {
   const TessFormat *format = tess_format_for_path (path, NULL);
 
-  return format && format->save ? g_strdup (path) : g_strconcat (path, ".nii.gz", NULL);
+  return format && format->save ? "" : ".nii.gz";
 }
 
 void
@@ -179,7 +193,7 @@ tess_segment_save_labels_to (TessWindow *window, const char *path, TessSegmentSa
   s = g_new0 (Saving, 1);
   s->labels = tess_volume_ref (layer->volume);
   s->grid = tess_volume_grid (scan->volume);
-  s->path = complete_path (path);
+  s->path = g_strconcat (path, missing_ending (path), NULL);
   s->serial = layer->voxels_serial;
   name = g_path_get_basename (s->path);
   title = g_strdup_printf (_ ("Saving %s"), name);
@@ -201,18 +215,43 @@ typedef struct {
 } Choice;
 
 static void
+choice_end (Choice *choice)
+{
+  g_object_unref (choice->window);
+  g_free (choice);
+}
+
+static void
+go_on_cb (TessWindow *window, const char *path, gboolean yes, gpointer data)
+{
+  Choice *choice = data;
+
+  if (yes)
+    tess_segment_save_labels_to (window, path, choice->done, choice->data);
+  else if (choice->done)
+    choice->done (window, FALSE, choice->data);
+  choice_end (choice);
+}
+
+static void
 chosen_cb (GtkNativeDialog *dialog, int response, Choice *choice)
 {
   g_autoptr (GFile) file =
       response == GTK_RESPONSE_ACCEPT ? gtk_file_chooser_get_file (GTK_FILE_CHOOSER (dialog)) : NULL;
   g_autofree char *path = file ? g_file_get_path (file) : NULL;
+  TessStudy *study = tess_window_get_study (choice->window);
 
-  if (path && tess_window_get_study (choice->window))
-    tess_segment_save_labels_to (choice->window, path, choice->done, choice->data);
-  else if (choice->done)
-    choice->done (choice->window, FALSE, choice->data);
-  g_object_unref (choice->window);
-  g_free (choice);
+  if (path && study) {
+    tess_replace_ask (choice->window, path, missing_ending (path), tess_study_get_path (study), go_on_cb, choice);
+  } else {
+    if (file && study)
+      tess_window_show_error (choice->window,
+                              _ ("This place has no path on this computer; save the labels here first."),
+                              _ ("Save Elsewhere…"), "win.save-labels");
+    if (choice->done)
+      choice->done (choice->window, FALSE, choice->data);
+    choice_end (choice);
+  }
   g_object_unref (dialog);
 }
 
@@ -232,8 +271,10 @@ static void
 ask_for_file (TessWindow *window, TessSegmentSaved done, gpointer data)
 {
   TessStudy *study = tess_window_get_study (window);
-  GtkFileChooserNative *dialog = gtk_file_chooser_native_new (_ ("Save Labels"), GTK_WINDOW (window),
-                                                              GTK_FILE_CHOOSER_ACTION_SAVE, _ ("_Save"), _ ("_Cancel"));
+  TessLayer *layer = find_labels (window);
+  g_autofree char *title = layer ? g_strdup_printf (_ ("Save “%s”"), layer->name) : g_strdup (_ ("Save Labels"));
+  GtkFileChooserNative *dialog =
+      gtk_file_chooser_native_new (title, GTK_WINDOW (window), GTK_FILE_CHOOSER_ACTION_SAVE, _ ("_Save"), NULL);
   g_autoptr (GtkFileFilter) filter = gtk_file_filter_new ();
   g_autofree char *name = default_name (study);
   Choice *choice = g_new (Choice, 1);
@@ -298,17 +339,26 @@ asking_end (Asking *asking, gboolean go_on)
   g_free (asking);
 }
 
+/* One layer after the other, until none is unsaved. */
 static void
 asked_to_save_cb (TessWindow *window, gboolean ok, gpointer data)
 {
-  asking_end (data, ok);
+  if (ok && tess_segment_has_unsaved (window))
+    ask_for_file (window, asked_to_save_cb, data);
+  else
+    asking_end (data, ok);
 }
 
 static void
 response_cb (AdwMessageDialog *dialog, const char *response, Asking *asking)
 {
-  TessSegment *self = tess_segment_of (asking->window);
+  TessSegment *self;
 
+  if (!tess_window_get_study (asking->window)) { /* closed by something else meanwhile */
+    asking_end (asking, FALSE);
+    return;
+  }
+  self = tess_segment_of (asking->window);
   if (strcmp (response, "save") == 0) {
     ask_for_file (asking->window, asked_to_save_cb, asking);
     return;
@@ -332,7 +382,7 @@ tess_segment_ask_unsaved (TessWindow *window, TessSegmentGoOn go_on, gpointer da
     return;
   }
   dialog = adw_message_dialog_new (GTK_WINDOW (window), heading,
-                                   _ ("They were made here and are in no file yet. What is not saved is lost."));
+                                   _ ("They were made here and are in no file yet. Without saving they are lost."));
   adw_message_dialog_add_responses (ADW_MESSAGE_DIALOG (dialog), "cancel", _ ("_Cancel"), "discard", _ ("_Discard"),
                                     "save", _ ("_Save…"), NULL);
   adw_message_dialog_set_response_appearance (ADW_MESSAGE_DIALOG (dialog), "discard", ADW_RESPONSE_DESTRUCTIVE);

@@ -5,9 +5,9 @@
 struct _TessSettings {
   GObject parent_instance;
 
-  char *style, *last_model;
+  char *style, *last_model, *hands;
   int window_width, window_height;
-  gboolean window_maximized, show_sidebar, show_inspector, neurological;
+  gboolean window_maximized, show_sidebar, show_inspector, neurological, swap_window_drag;
   GSettings *store; /* NULL when the schema is not there */
 };
 
@@ -21,6 +21,8 @@ enum {
   PROP_SHOW_INSPECTOR,
   PROP_LAST_MODEL,
   PROP_NEUROLOGICAL,
+  PROP_HANDS,
+  PROP_SWAP_WINDOW_DRAG,
   N_PROPS
 };
 
@@ -58,9 +60,24 @@ tess_settings_get_property (GObject *object, guint id, GValue *value, GParamSpec
   case PROP_NEUROLOGICAL:
     g_value_set_boolean (value, self->neurological);
     break;
+  case PROP_HANDS:
+    g_value_set_string (value, self->hands);
+    break;
+  case PROP_SWAP_WINDOW_DRAG:
+    g_value_set_boolean (value, self->swap_window_drag);
+    break;
   default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
   }
+}
+
+/* The new string may be the old one: g_object_set () does not copy what it is given. */
+static void
+take_string (char **place, const GValue *value)
+{
+  g_autofree char *old = *place;
+
+  *place = g_value_dup_string (value);
 }
 
 static void
@@ -70,8 +87,7 @@ tess_settings_set_property (GObject *object, guint id, const GValue *value, GPar
 
   switch (id) {
   case PROP_STYLE:
-    g_free (self->style);
-    self->style = g_value_dup_string (value);
+    take_string (&self->style, value);
     break;
   case PROP_WINDOW_WIDTH:
     self->window_width = g_value_get_int (value);
@@ -89,11 +105,16 @@ tess_settings_set_property (GObject *object, guint id, const GValue *value, GPar
     self->show_inspector = g_value_get_boolean (value);
     break;
   case PROP_LAST_MODEL:
-    g_free (self->last_model);
-    self->last_model = g_value_dup_string (value);
+    take_string (&self->last_model, value);
     break;
   case PROP_NEUROLOGICAL:
     self->neurological = g_value_get_boolean (value);
+    break;
+  case PROP_HANDS:
+    take_string (&self->hands, value);
+    break;
+  case PROP_SWAP_WINDOW_DRAG:
+    self->swap_window_drag = g_value_get_boolean (value);
     break;
   default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -139,6 +160,7 @@ tess_settings_finalize (GObject *object)
   g_clear_object (&self->store);
   g_free (self->style);
   g_free (self->last_model);
+  g_free (self->hands);
   G_OBJECT_CLASS (tess_settings_parent_class)->finalize (object);
 }
 
@@ -161,6 +183,8 @@ tess_settings_class_init (TessSettingsClass *klass)
   properties[PROP_SHOW_INSPECTOR] = g_param_spec_boolean ("show-inspector", NULL, NULL, TRUE, flags);
   properties[PROP_LAST_MODEL] = g_param_spec_string ("last-model", NULL, NULL, "", flags);
   properties[PROP_NEUROLOGICAL] = g_param_spec_boolean ("neurological", NULL, NULL, FALSE, flags);
+  properties[PROP_HANDS] = g_param_spec_string ("hands", NULL, NULL, "radiology", flags);
+  properties[PROP_SWAP_WINDOW_DRAG] = g_param_spec_boolean ("swap-window-drag", NULL, NULL, FALSE, flags);
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
 
@@ -184,6 +208,13 @@ tess_settings_get_neurological (TessSettings *self)
 {
   g_return_val_if_fail (TESS_IS_SETTINGS (self), FALSE);
   return self->neurological;
+}
+
+TessHands
+tess_settings_get_hands (TessSettings *self)
+{
+  g_return_val_if_fail (TESS_IS_SETTINGS (self), TESS_HANDS_RADIOLOGY);
+  return tess_hands_from_name (self->hands);
 }
 
 const char *

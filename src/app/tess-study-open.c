@@ -3,8 +3,16 @@
 #include "tess-presets.h"
 
 #include <glib/gi18n-lib.h>
+#include <stdatomic.h>
+#include <string.h>
+
+/* A scan that takes longer than this to read is shown while it comes in, and not more often than that: drawing takes
+ * from the same cores. */
+#define LIVE_AFTER 40000  /* us */
+#define LIVE_EVERY 150000 /* us */
 
 typedef struct {
+  GTask *outer; /* whose data this is */
   char *path;
   gboolean as_label;
   guint64 generation;
@@ -12,6 +20,13 @@ typedef struct {
   TessProgress *progress;
   TessLayer *layer;
   TessSurvey *survey;
+
+  /* While a scan comes in: the reader makes `coming`, the main loop takes it. */
+  gint64 started, told; /* told: when the main loop was last told that there is more */
+  TessLayer *coming;
+  atomic_bool is_coming, is_pending; /* there is a layer to take; the main loop has been told */
+  const TessLayer *live;             /* the study's by now; compared before it is followed */
+  double lower, upper, cursor[3];    /* as set by us: where they differ, the user has changed them */
 } Opening;
 
 static void
@@ -23,9 +38,201 @@ opening_free (gpointer data)
   g_clear_object (&o->job);
   tess_progress_unref (o->progress);
   tess_layer_free (o->layer);
+  tess_layer_free (o->coming);
   tess_survey_free (o->survey);
   g_free (o);
 }
+
+/* --- a scan that is looked at while it is being read -------------------------------------------------------------- */
+
+/* What was open before, until it is certain that the scan read now can take its place. */
+struct _TessStudyBefore {
+  GPtrArray *layers;
+  TessLayer *active;
+  char *path;
+  guint64 serial;
+  double cursor[3], basis[3][3];
+  gint64 patch[3], stride[3];
+  gboolean grid_shown;
+};
+
+static void
+put_aside (TessStudy *self)
+{
+  TessStudyBefore *before = g_new0 (TessStudyBefore, 1);
+  TessScene *scene = self->scene;
+
+  before->layers = g_ptr_array_new ();
+  while (scene->layers->len > 0)
+    g_ptr_array_insert (before->layers, 0, g_ptr_array_steal_index (scene->layers, scene->layers->len - 1));
+  before->active = self->active;
+  before->path = g_steal_pointer (&self->path);
+  before->serial = self->serial;
+  before->grid_shown = self->grid_shown;
+  memcpy (before->cursor, scene->cursor, sizeof scene->cursor);
+  memcpy (before->basis, scene->basis, sizeof scene->basis);
+  memcpy (before->patch, self->patch, sizeof self->patch);
+  memcpy (before->stride, self->stride, sizeof self->stride);
+  self->before = before;
+  self->active = NULL;
+  self->grid_shown = FALSE;
+  self->serial = ++self->last_serial;
+}
+
+/* Ends what was put aside. */
+void
+tess_study_forget_before (TessStudy *self)
+{
+  TessStudyBefore *before = g_steal_pointer (&self->before);
+
+  if (!before)
+    return;
+  for (guint i = 0; i < before->layers->len; i++)
+    tess_study_discard_layer (self, g_ptr_array_index (before->layers, i));
+  g_ptr_array_unref (before->layers);
+  g_free (before->path);
+  g_free (before);
+}
+
+/* The scan that was being shown while it came in will never be whole: what was open before is back. */
+static void
+take_back (TessStudy *self)
+{
+  TessStudyBefore *before = g_steal_pointer (&self->before);
+  gint64 patch[3], stride[3];
+
+  if (!before)
+    return;
+  while (self->scene->layers->len > 0)
+    tess_study_discard_layer (self, g_ptr_array_steal_index (self->scene->layers, self->scene->layers->len - 1));
+  g_free (self->path);
+  self->path = g_steal_pointer (&before->path);
+  self->active = NULL;
+  self->serial = before->serial;
+  memcpy (patch, before->patch, sizeof patch);
+  memcpy (stride, before->stride, sizeof stride);
+  for (guint i = 0; i < before->layers->len; i++)
+    tess_study_take_layer (self, g_ptr_array_index (before->layers, i), i);
+  if (before->layers->len > 0) {
+    tess_study_set_active (self, before->active);
+    memcpy (self->scene->basis, before->basis, sizeof before->basis);
+    tess_study_set_grid (self, before->grid_shown, patch, stride);
+    tess_study_set_cursor (self, before->cursor);
+  } else {
+    tess_study_show_nothing (self);
+  }
+  g_ptr_array_unref (before->layers);
+  g_free (before->path);
+  g_free (before);
+}
+
+static gboolean
+is_shown (TessStudy *self, const TessLayer *layer)
+{
+  return layer && g_ptr_array_find (self->scene->layers, layer, NULL);
+}
+
+/* A CT starts with soft tissue. */
+static void
+first_window (TessStudy *self, TessLayer *layer)
+{
+  if (tess_study_is_hounsfield (self, layer))
+    tess_preset_window (TRUE, 0, layer->lower, layer->upper, &layer->lower, &layer->upper);
+}
+
+/* To the middle of the scan or, until that has been read, the slice read last; unless the user has gone elsewhere. */
+static void
+follow_reading (TessStudy *self, Opening *o, const TessLayer *layer)
+{
+  TessAffine inverse;
+  double p[3], world[3];
+
+  if (memcmp (self->scene->cursor, o->cursor, sizeof o->cursor) != 0 ||
+      !tess_affine_invert (tess_volume_affine (layer->volume), &inverse))
+    return;
+  tess_scene_reset (self->scene);
+  tess_affine_apply (&inverse, self->scene->cursor, p);
+  p[2] = MIN (p[2], (double)(tess_layer_readable (layer) - 1));
+  tess_affine_apply (tess_volume_affine (layer->volume), p, world);
+  tess_study_set_cursor (self, world);
+  memcpy (o->cursor, self->scene->cursor, sizeof o->cursor);
+}
+
+/* More has been read: main loop. */
+static gboolean
+live_cb (gpointer data)
+{
+  GTask *outer = data;
+  TessStudy *self = g_task_get_source_object (outer);
+  Opening *o = g_task_get_task_data (outer);
+
+  atomic_store (&o->is_pending, FALSE);
+  if (o->generation != self->generation || self->opening != o->progress || tess_progress_is_cancelled (o->progress))
+    return G_SOURCE_REMOVE;
+  if (atomic_load (&o->is_coming) && o->coming) {
+    TessLayer *layer = g_steal_pointer (&o->coming);
+
+    put_aside (self);
+    self->path = g_strdup (o->path);
+    g_hash_table_insert (self->surveys, layer, tess_survey_new_quick (layer));
+    first_window (self, layer);
+    o->live = layer;
+    o->lower = layer->lower;
+    o->upper = layer->upper;
+    tess_study_take_layer (self, layer, 0);
+    memcpy (o->cursor, self->scene->cursor, sizeof o->cursor);
+  }
+  if (is_shown (self, o->live)) {
+    follow_reading (self, o, o->live);
+    tess_study_emit_changed (self);
+  }
+  return G_SOURCE_REMOVE;
+}
+
+/* More has been read: reading thread. */
+static void
+read_cb (TessVolume *volume, gpointer data)
+{
+  Opening *o = data;
+  gint64 now = g_get_monotonic_time ();
+
+  if (o->as_label || tess_volume_intent (volume) == TESS_INTENT_LABEL || now - o->started < LIVE_AFTER ||
+      now - o->told < LIVE_EVERY)
+    return;
+  o->told = now;
+  if (!atomic_load (&o->is_coming)) {
+    g_autofree char *name = tess_volume_stem (o->path);
+
+    o->coming = tess_layer_new (volume, name);
+    atomic_store (&o->is_coming, TRUE);
+  }
+  if (!atomic_exchange (&o->is_pending, TRUE))
+    g_idle_add_full (G_PRIORITY_DEFAULT, live_cb, g_object_ref (o->outer), g_object_unref);
+}
+
+/* It is whole now. FALSE when it is not on the canvas. */
+static gboolean
+complete_live (TessStudy *self, Opening *o)
+{
+  TessLayer *layer = is_shown (self, o->live) ? (TessLayer *)o->live : NULL;
+  gboolean untouched;
+
+  if (!layer)
+    return FALSE;
+  untouched = layer->lower == o->lower && layer->upper == o->upper;
+  tess_study_forget_before (self);
+  g_hash_table_insert (self->surveys, layer, g_steal_pointer (&o->survey));
+  if (untouched) {
+    layer->lower = o->layer->lower;
+    layer->upper = o->layer->upper;
+    first_window (self, layer);
+  }
+  follow_reading (self, o, layer);
+  tess_study_emit_completed (self);
+  return TRUE;
+}
+
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 static void
 open_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
@@ -35,7 +242,7 @@ open_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *can
   g_autofree char *name = tess_volume_stem (o->path);
   GError *error = NULL;
 
-  volume = tess_volume_load (o->path, o->progress, &error);
+  volume = tess_volume_load_live (o->path, o->progress, read_cb, o, &error);
   if (volume) {
     if (o->as_label)
       tess_volume_set_intent (volume, TESS_INTENT_LABEL);
@@ -53,12 +260,15 @@ open_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *can
     g_task_return_boolean (task, TRUE);
 }
 
-/* The scan takes the place of everything. A CT starts with soft tissue. */
+/* The scan takes the place of everything. */
 static void
 take_scan (TessStudy *self, Opening *o)
 {
-  TessLayer *layer = g_steal_pointer (&o->layer);
+  TessLayer *layer;
 
+  if (complete_live (self, o))
+    return;
+  layer = g_steal_pointer (&o->layer);
   tess_study_drop_layers (self);
   g_hash_table_insert (self->surveys, layer, g_steal_pointer (&o->survey));
   g_free (self->path);
@@ -69,8 +279,8 @@ take_scan (TessStudy *self, Opening *o)
 
     tess_layer_set_labels (layer, survey->labels);
     layer->opacity = 1.0; /* nothing lies under it */
-  } else if (tess_study_is_hounsfield (self, layer)) {
-    tess_preset_window (TRUE, 0, layer->lower, layer->upper, &layer->lower, &layer->upper);
+  } else {
+    first_window (self, layer);
   }
   tess_study_take_layer (self, layer, 0);
 }
@@ -143,8 +353,11 @@ opened_cb (GObject *source, GAsyncResult *result, gpointer user_data)
 
   if (o->job)
     tess_job_finish (o->job);
-  if (is_scan)
+  if (is_scan) {
     g_clear_pointer (&self->opening, tess_progress_unref);
+    if (g_task_had_error (G_TASK (result)) || tess_progress_is_cancelled (o->progress))
+      take_back (self);
+  }
   if (o->as_label && self->opening && o->generation == self->generation &&
       !g_task_had_error (G_TASK (result))) { /* its scan is still being read */
     g_ptr_array_add (self->waiting, g_steal_pointer (&outer));
@@ -171,12 +384,15 @@ tess_study_open_async (TessStudy *self, const char *path, gboolean as_label, Tes
 
   g_task_set_source_tag (outer, tess_study_open_async);
   g_task_set_task_data (outer, o, opening_free);
+  o->outer = outer;
+  o->started = g_get_monotonic_time ();
   o->path = g_strdup (path);
   o->as_label = as_label;
   o->job = job ? g_object_ref (job) : NULL;
   o->progress = job ? tess_progress_ref (tess_job_get_progress (job)) : tess_progress_new ();
   if (!as_label) {
     self->generation++;
+    take_back (self);
     if (self->opening)
       tess_progress_cancel (self->opening);
     g_clear_pointer (&self->opening, tess_progress_unref);

@@ -22,13 +22,16 @@ TessSurvey *tess_survey_new_quick (const TessLayer *layer);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessSurvey, tess_survey_free)
 
+typedef struct _TessStudyBefore TessStudyBefore;
+
 struct _TessStudy {
   GObject parent_instance;
   TessScene *scene;
   GHashTable *surveys; /* TessLayer -> TessSurvey; also of layers taken out to be put back */
   TessLayer *active;
   char *path, *title, *subtitle;
-  guint64 serial;        /* counts how often all layers went at once */
+  guint64 serial, last_serial; /* another one whenever all layers went at once */
+  TessStudyBefore *before;     /* put aside while a scan is shown that is not whole yet */
   guint64 generation;    /* of the open scan: grows with every open and close */
   TessProgress *opening; /* of the scan being read; NULL when none is */
   GPtrArray *waiting;    /* GTask: labels read before their scan was */
@@ -40,5 +43,8 @@ struct _TessStudy {
 /* Puts a layer in (taken; there must be room) and tells everybody. Its survey is in the table already. */
 void tess_study_take_layer  (TessStudy *self, TessLayer *layer, guint position);
 void tess_study_drop_layers (TessStudy *self); /* tells nobody */
+void tess_study_show_nothing (TessStudy *self);
+void tess_study_forget_before (TessStudy *self);
+void tess_study_emit_completed (TessStudy *self); /* the scan shown while it was read is whole */
 
 G_END_DECLS

@@ -30,6 +30,7 @@ tess_study_finalize (GObject *object)
     tess_progress_cancel (self->opening);
   g_clear_pointer (&self->opening, tess_progress_unref);
   g_clear_pointer (&self->waiting, g_ptr_array_unref);
+  tess_study_forget_before (self);
   g_clear_pointer (&self->grid, tess_patch_grid_free);
   g_clear_pointer (&self->surveys, g_hash_table_unref);
   g_clear_pointer (&self->scene, tess_scene_free);
@@ -121,6 +122,13 @@ tess_study_get_path (TessStudy *self)
   return tess_study_get_has_image (self) ? self->path : NULL;
 }
 
+/* Is the scan on the canvas still being read? Then nothing may be computed from it yet. */
+gboolean
+tess_study_is_reading (TessStudy *self)
+{
+  return self->before != NULL;
+}
+
 /* Another number whenever all layers have made room for another scan or for nothing. */
 guint64
 tess_study_get_serial (TessStudy *self)
@@ -201,6 +209,13 @@ layers_changed (TessStudy *self)
   tess_study_emit_changed (self);
 }
 
+void
+tess_study_emit_completed (TessStudy *self)
+{
+  g_signal_emit (self, signals[SURVEYED], 0);
+  layers_changed (self);
+}
+
 /* The view and all that depends on the main layer start anew when another one takes its place. */
 static void
 main_changed (TessStudy *self)
@@ -225,10 +240,23 @@ tess_study_take_layer (TessStudy *self, TessLayer *layer, guint position)
 void
 tess_study_drop_layers (TessStudy *self)
 {
-  self->serial++;
+  tess_study_forget_before (self);
+  self->serial = ++self->last_serial;
   self->active = NULL;
   g_ptr_array_set_size (self->scene->layers, 0);
   g_hash_table_remove_all (self->surveys);
+}
+
+/* No scan, and nothing of one. Tells everybody. */
+void
+tess_study_show_nothing (TessStudy *self)
+{
+  tess_study_drop_layers (self);
+  g_clear_pointer (&self->path, g_free);
+  g_clear_pointer (&self->grid, tess_patch_grid_free);
+  self->grid_shown = FALSE;
+  update_texts (self);
+  layers_changed (self);
 }
 
 /**
@@ -243,12 +271,7 @@ tess_study_close (TessStudy *self)
   if (self->opening)
     tess_progress_cancel (self->opening);
   g_clear_pointer (&self->opening, tess_progress_unref);
-  tess_study_drop_layers (self);
-  g_clear_pointer (&self->path, g_free);
-  g_clear_pointer (&self->grid, tess_patch_grid_free);
-  self->grid_shown = FALSE;
-  update_texts (self);
-  layers_changed (self);
+  tess_study_show_nothing (self);
 }
 
 typedef struct {

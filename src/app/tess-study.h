@@ -21,11 +21,13 @@ const char *tess_study_get_title (TessStudy *self);
 const char *tess_study_get_subtitle (TessStudy *self);
 gboolean tess_study_get_has_image (TessStudy *self);
 const char *tess_study_get_path (TessStudy *self); /* of the main image, NULL when none */
+gboolean tess_study_is_reading (TessStudy *self); /* what is shown is not whole yet: nothing may be computed from it */
 guint64 tess_study_get_serial (TessStudy *self);       /* another one whenever all layers went at once */
 
 /* Reads on a worker. as_label: labels over the open scan (which must exist); else the file replaces what is open. The
  * job is the caller's to show, and finished here. A later open of a scan voids everything before it; labels asked for
- * while their scan is still being read wait for it. */
+ * while their scan is still being read wait for it. A scan that takes long is shown while it comes in; should it fail in
+ * the end, what was open before is back. */
 void tess_study_open_async (TessStudy *self, const char *path, gboolean as_label, TessJob *job,
                             GAsyncReadyCallback callback, gpointer user_data);
 gboolean tess_study_open_finish (TessStudy *self, GAsyncResult *result, GError **error);

@@ -10,7 +10,7 @@
 struct _TessWelcome {
   GtkWidget parent_instance;
 
-  GtkWidget *open_button, *recent_box;
+  GtkWidget *scroller, *open_button, *recent_box;
   GtkFlowBox *recent;
 };
 
@@ -69,18 +69,21 @@ picture_new (const char *path)
   gboolean folder = g_file_test (path, G_FILE_TEST_IS_DIR);
   GtkWidget *picture;
 
+  /* The card has the name; a screen reader has nothing to say about the picture. */
+  picture = g_object_new (GTK_TYPE_IMAGE, "accessible-role", GTK_ACCESSIBLE_ROLE_PRESENTATION, NULL);
   if (!folder && g_file_test (thumbnail, G_FILE_TEST_IS_REGULAR)) {
-    picture = gtk_picture_new_for_filename (thumbnail);
-    gtk_picture_set_can_shrink (GTK_PICTURE (picture), FALSE);
+    gtk_image_set_from_file (GTK_IMAGE (picture), thumbnail);
+    gtk_image_set_pixel_size (GTK_IMAGE (picture), TESS_THUMBNAIL_SIZE);
     gtk_widget_set_overflow (picture, GTK_OVERFLOW_HIDDEN);
-    gtk_widget_add_css_class (picture, "thumbnail");
   } else {
-    picture = gtk_image_new_from_icon_name (folder                                        ? "folder-symbolic"
-                                            : g_str_has_suffix (path, ".safetensors") ? "tessera-train-symbolic"
-                                                                                      : "tessera-scan-symbolic");
+    gtk_image_set_from_icon_name (GTK_IMAGE (picture), folder ? "folder-symbolic"
+                                                       : g_str_has_suffix (path, ".safetensors")
+                                                           ? "tessera-train-symbolic"
+                                                           : "tessera-scan-symbolic");
     gtk_image_set_pixel_size (GTK_IMAGE (picture), 48);
-    gtk_widget_add_css_class (picture, "dim-label");
+    gtk_widget_add_css_class (picture, "symbol");
   }
+  gtk_widget_add_css_class (picture, "thumbnail");
   gtk_widget_set_size_request (picture, TESS_THUMBNAIL_SIZE, TESS_THUMBNAIL_SIZE);
   gtk_widget_set_halign (picture, GTK_ALIGN_CENTER);
   return picture;
@@ -162,6 +165,7 @@ tess_welcome_class_init (TessWelcomeClass *klass)
   widget_class->map = tess_welcome_map;
   gtk_widget_class_set_layout_manager_type (widget_class, GTK_TYPE_BIN_LAYOUT);
   gtk_widget_class_set_template_from_resource (widget_class, "/org/tessera/Tessera/ui/welcome.ui");
+  gtk_widget_class_bind_template_child (widget_class, TessWelcome, scroller); /* so that it is taken down with us */
   gtk_widget_class_bind_template_child (widget_class, TessWelcome, open_button);
   gtk_widget_class_bind_template_child (widget_class, TessWelcome, recent_box);
   gtk_widget_class_bind_template_child (widget_class, TessWelcome, recent);

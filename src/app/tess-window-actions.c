@@ -1,8 +1,10 @@
 #include "tess-window-private.h"
 
 #include "tess-format-registry.h"
+#include "tess-palette.h"
 #include "tess-preferences.h"
 #include "tess-segment.h"
+#include "tess-settings.h"
 #include "tess-shortcuts.h"
 #include "tess-train-page.h"
 
@@ -69,7 +71,7 @@ scan_endings (void)
 static GtkFileChooser *
 ask (TessWindow *self, const char *title, GtkFileChooserAction action, const char *accept, ChosenFunc chosen)
 {
-  GtkFileChooserNative *dialog = gtk_file_chooser_native_new (title, GTK_WINDOW (self), action, accept, NULL);
+  GtkFileChooserNative *dialog = gtk_file_chooser_native_new (title, GTK_WINDOW (self), action, accept, _ ("_Cancel"));
   const char *open = tess_study_get_path (self->study);
   Asking *asking = g_new0 (Asking, 1);
 
@@ -120,7 +122,7 @@ open_labels_cb (GtkWidget *widget, const char *action, GVariant *parameter)
 static void
 open_dataset_cb (GtkWidget *widget, const char *action, GVariant *parameter)
 {
-  ask (TESS_WINDOW (widget), _ ("Open a Data Set Folder"), GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER, _ ("_Open"),
+  ask (TESS_WINDOW (widget), _ ("Open a Dataset Folder"), GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER, _ ("_Open"),
        tess_window_open_dataset);
 }
 
@@ -134,8 +136,8 @@ open_run_cb (GtkWidget *widget, const char *action, GVariant *parameter)
 static void
 open_model_cb (GtkWidget *widget, const char *action, GVariant *parameter)
 {
-  GtkFileChooser *chooser = ask (TESS_WINDOW (widget), _ ("Choose a Model"), GTK_FILE_CHOOSER_ACTION_OPEN,
-                                 _ ("_Open"), open_chosen);
+  GtkFileChooser *chooser = ask (TESS_WINDOW (widget), _ ("Choose a Model"), GTK_FILE_CHOOSER_ACTION_OPEN, _ ("_Open"),
+                                 tess_window_open_model);
 
   add_filter (chooser, _ ("Models"), ".safetensors");
 }
@@ -152,19 +154,38 @@ save_labels_cb (GtkWidget *widget, const char *action, GVariant *parameter)
   tess_segment_save_labels (TESS_WINDOW (widget));
 }
 
+typedef struct {
+  TessWindow *window;
+  char *name;
+} Picture;
+
+static void
+picture_saved_cb (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Picture *picture = data;
+  TessWindow *self = picture->window;
+  g_autofree char *text = g_strdup_printf (_ ("Saved %s"), picture->name);
+  g_autoptr (GError) error = NULL;
+  gboolean ok = tess_canvas_save_picture_finish (TESS_CANVAS (source), result, &error);
+
+  if (self->study && ok) /* the window is still there */
+    tess_window_toast (self, text);
+  else if (self->study)
+    tess_window_show_error (self, error->message, _ ("Save Elsewhere…"), "win.save-picture");
+  g_object_unref (self);
+  g_free (picture->name);
+  g_free (picture);
+}
+
 static void
 picture_chosen (TessWindow *self, const char *path)
 {
   g_autofree char *whole = g_str_has_suffix (path, ".png") ? g_strdup (path) : g_strconcat (path, ".png", NULL);
-  g_autofree char *name = g_filename_display_basename (whole), *text = NULL;
-  g_autoptr (GError) error = NULL;
+  Picture *picture = g_new0 (Picture, 1);
 
-  if (!tess_canvas_save_picture (TESS_CANVAS (self->canvas), whole, &error)) {
-    tess_window_show_error (self, error->message, _ ("Save Elsewhere…"), "win.save-picture");
-    return;
-  }
-  text = g_strdup_printf (_ ("Saved %s"), name);
-  tess_window_toast (self, text);
+  picture->window = g_object_ref (self);
+  picture->name = g_filename_display_basename (whole);
+  tess_canvas_save_picture_async (TESS_CANVAS (self->canvas), whole, picture_saved_cb, picture);
 }
 
 static void
@@ -195,10 +216,21 @@ preferences_cb (GtkWidget *widget, const char *action, GVariant *parameter)
   gtk_window_present (GTK_WINDOW (window));
 }
 
+/* Under the header, where the job strip begins: a place with a layout manager, as a popover's parent has to have. */
+static void
+palette_cb (GtkWidget *widget, const char *action, GVariant *parameter)
+{
+  TessWindow *self = TESS_WINDOW (widget);
+
+  if (!self->palette)
+    self->palette = tess_palette_new (GTK_WIDGET (self->jobs), tess_canvas_get_actions (TESS_CANVAS (self->canvas)));
+  tess_palette_open (TESS_PALETTE (self->palette));
+}
+
 static void
 help_overlay_cb (GtkWidget *widget, const char *action, GVariant *parameter)
 {
-  g_autoptr (GtkWidget) window = tess_shortcuts_window_new ();
+  g_autoptr (GtkWidget) window = tess_shortcuts_window_new (tess_settings_get_hands (tess_settings_get ()));
 
   if (!window)
     return;
@@ -209,9 +241,9 @@ help_overlay_cb (GtkWidget *widget, const char *action, GVariant *parameter)
 static void
 about_cb (GtkWidget *widget, const char *action, GVariant *parameter)
 {
-  adw_show_about_window (GTK_WINDOW (widget), "application-name", "Tessera", "application-icon",
-                         "org.tessera.Tessera", "version", TESS_VERSION, "developer-name", _ ("The Tessera authors"),
-                         "license-type", GTK_LICENSE_APACHE_2_0, "comments",
+  adw_show_about_window (GTK_WINDOW (widget), "application-name", "Tessera", "application-icon", "org.tessera.Tessera",
+                         "version", TESS_VERSION, "developer-name", _ ("The Tessera authors"), "license-type",
+                         GTK_LICENSE_APACHE_2_0, "comments",
                          _ ("Looks at medical volumes, trains 3D segmentation networks on them, and segments the next "
                             "scan with one click.\n\nFor research: Tessera is not a medical device."),
                          /* TRANSLATORS: your name and address */
@@ -233,6 +265,7 @@ tess_window_install_actions (TessWindowClass *klass)
   gtk_widget_class_install_action (widget_class, "win.save-picture", NULL, save_picture_cb);
   gtk_widget_class_install_action (widget_class, "win.segment", NULL, segment_cb);
   gtk_widget_class_install_action (widget_class, "win.preferences", NULL, preferences_cb);
+  gtk_widget_class_install_action (widget_class, "win.palette", NULL, palette_cb);
   gtk_widget_class_install_action (widget_class, "win.show-help-overlay", NULL, help_overlay_cb);
   gtk_widget_class_install_action (widget_class, "win.about", NULL, about_cb);
   gtk_widget_class_install_property_action (widget_class, "win.mode", "mode");
@@ -243,9 +276,9 @@ tess_window_install_actions (TessWindowClass *klass)
 
 /* --- what can be done now --------------------------------------------------------------------------------------- */
 
-/* A name that says which: models of runs are all called "best". */
+/* A name that says which: models of runs are all called "best", scans of many people "t1". */
 static char *
-model_name (const char *path)
+menu_name (const char *path)
 {
   g_autofree char *name = g_filename_display_basename (path), *folder = g_path_get_dirname (path);
   g_autofree char *folder_name = g_filename_display_basename (folder);
@@ -275,20 +308,18 @@ fill_menus (TessWindow *self)
   g_menu_remove_all (self->recent_menu);
   g_menu_remove_all (self->model_menu);
   if (self->model) {
-    g_autofree char *name = model_name (self->model);
+    g_autofree char *name = menu_name (self->model);
 
     append_path (self->model_menu, name, "win.model", self->model);
   }
   for (guint i = 0; paths[i]; i++) {
-    g_autofree char *name = g_filename_display_basename (paths[i]);
+    g_autofree char *name = menu_name (paths[i]);
 
     if (!g_utf8_validate (paths[i], -1, NULL))
       continue;
     if (g_str_has_suffix (paths[i], ".safetensors")) {
-      g_autofree char *model = model_name (paths[i]);
-
       if (g_strcmp0 (paths[i], self->model) != 0 && n_models++ < 8)
-        append_path (self->model_menu, model, "win.model", paths[i]);
+        append_path (self->model_menu, name, "win.model", paths[i]);
     } else if (n_recent++ < 8) {
       append_path (self->recent_menu, name, "win.open-path", paths[i]);
     }
@@ -298,12 +329,12 @@ fill_menus (TessWindow *self)
 static void
 update_segment_button (TessWindow *self, gboolean open)
 {
-  g_autofree char *name = self->model ? model_name (self->model) : NULL, *tip = NULL;
+  g_autofree char *name = self->model ? menu_name (self->model) : NULL, *tip = NULL;
 
   if (!open)
     tip = g_strdup (_ ("Open a scan to segment it"));
   else if (!name)
-    tip = g_strdup (_ ("Choose a model first: the arrow on the right"));
+    tip = g_strdup (_ ("Segment this scan: asks for a model first"));
   else
     tip = g_strdup_printf (_ ("Segment this scan with %s"), name);
   gtk_widget_set_tooltip_text (self->segment_button, tip);
@@ -319,7 +350,7 @@ tess_window_update_actions (TessWindow *self)
   gtk_widget_action_set_enabled (widget, "win.open-labels", open);
   gtk_widget_action_set_enabled (widget, "win.save-labels", open && tess_study_top_labels (self->study) != NULL);
   gtk_widget_action_set_enabled (widget, "win.save-picture", open && pictures);
-  gtk_widget_action_set_enabled (widget, "win.segment", open && self->model != NULL);
+  gtk_widget_action_set_enabled (widget, "win.segment", open);
   gtk_widget_action_set_enabled (widget, "win.show-sidebar", flaps);
   gtk_widget_action_set_enabled (widget, "win.show-inspector", flaps);
   update_segment_button (self, open);

@@ -2,6 +2,7 @@
 
 #include "tess-file-kind.h"
 #include "tess-format-registry.h"
+#include "tess-segment.h"
 #include "tess-thumbnail.h"
 #include "tess-train-page.h"
 
@@ -55,14 +56,12 @@ opened (TessWindow *self, Opening *o)
   TessLayer *layer;
 
   tess_window_clear_error (self);
-  tess_recent_add (o->path);
   if (o->as_label) {
     if (o->offer_scan)
       offer_scan (self, o->path);
     return;
   }
-  if (strcmp (self->mode, "train") == 0)
-    tess_window_set_mode (self, "view");
+  tess_recent_add (o->path);
   layer = tess_scene_main (tess_study_get_scene (self->study));
   if (layer)
     tess_thumbnail_keep (o->path, layer->volume);
@@ -106,6 +105,8 @@ start_opening (TessWindow *self, const char *path, gboolean as_label, gboolean o
   o->as_label = as_label;
   o->offer_scan = offer;
   self->n_opening++;
+  if (strcmp (self->mode, "train") == 0)
+    tess_window_set_mode (self, "view");
   tess_window_add_job (self, o->job);
   tess_study_open_async (self->study, path, as_label, o->job, opened_cb, o);
 }
@@ -125,12 +126,41 @@ tess_window_open_labels (TessWindow *self, const char *path)
   tess_window_show_error (self, text, _ ("Open a Scan…"), "win.open");
 }
 
+typedef struct {
+  char *path, *label;
+} Wish;
+
+static void
+wish_free (gpointer data)
+{
+  Wish *wish = data;
+
+  g_free (wish->path);
+  g_free (wish->label);
+  g_free (wish);
+}
+
+static void
+open_wished (TessWindow *self, gpointer data)
+{
+  const Wish *wish = data;
+
+  if (is_closed (self))
+    return;
+  start_opening (self, wish->path, FALSE, FALSE);
+  if (wish->label)
+    tess_window_open_labels (self, wish->label);
+}
+
+/* In the place of the scan that is open; asks first when labels made over that one are not saved. */
 void
 tess_window_open_scan (TessWindow *self, const char *path, const char *label)
 {
-  start_opening (self, path, FALSE, FALSE);
-  if (label)
-    tess_window_open_labels (self, label);
+  Wish *wish = g_new0 (Wish, 1);
+
+  wish->path = g_strdup (path);
+  wish->label = g_strdup (label);
+  tess_segment_ask_unsaved (self, open_wished, wish, wish_free);
 }
 
 /* --- folders and models ----------------------------------------------------------------------------------------- */
@@ -163,18 +193,12 @@ tess_window_open_run (TessWindow *self, const char *path)
     tess_recent_add (folder);
 }
 
-static void
-choose_model (TessWindow *self, const char *path)
+/* Segment uses it from now on. */
+void
+tess_window_open_model (TessWindow *self, const char *path)
 {
-  g_autofree char *name = g_filename_display_basename (path);
-  g_autofree char *text = NULL;
-
-  tess_window_set_model (self, path);
-  if (tess_study_get_has_image (self->study))
-    text = g_strdup_printf (_ ("Segment now uses %s"), name);
-  else
-    text = g_strdup_printf (_ ("Segment now uses %s; open a scan to segment it"), name);
-  tess_window_toast (self, text);
+  if (!tess_segment_use_model (self, path))
+    self->open_failed = TRUE;
 }
 
 static void
@@ -182,19 +206,19 @@ say_wrong_folder (TessWindow *self, const char *path)
 {
   g_autofree char *name = g_filename_display_name (path);
   g_autofree char *text =
-      g_strdup_printf (_ ("%s: this folder is neither a data set (with imagesTr and labelsTr in it) nor a run (with "
+      g_strdup_printf (_ ("%s: this folder is neither a dataset (with imagesTr and labelsTr in it) nor a run (with "
                           "plan.json and log.csv); choose another"),
                        name);
 
   self->open_failed = TRUE;
-  tess_window_show_error (self, text, _ ("Open a Data Set Folder…"), "win.open-dataset");
+  tess_window_show_error (self, text, _ ("Open a Dataset Folder…"), "win.open-dataset");
 }
 
 static void
 say_missing (TessWindow *self, const char *path)
 {
   g_autofree char *name = g_filename_display_name (path);
-  g_autofree char *text = g_strdup_printf (_ ("%s: there is no such file or folder; look at its name and place"), name);
+  g_autofree char *text = g_strdup_printf (_ ("%s: there is no such file or folder; check its name and place"), name);
 
   self->open_failed = TRUE;
   tess_window_show_error (self, text, _ ("Open Another…"), "win.open");
@@ -221,7 +245,7 @@ tess_window_open (TessWindow *self, const char *path, const char *label)
     tess_window_open_run (self, folder);
     break;
   case TESS_FILE_MODEL:
-    choose_model (self, path);
+    tess_window_open_model (self, path);
     break;
   case TESS_FILE_FOLDER:
   default:
@@ -259,7 +283,7 @@ ask_response_cb (AdwMessageDialog *dialog, const char *response, Dropped *d)
   if (strcmp (response, "labels") == 0)
     start_opening (d->window, d->path, TRUE, FALSE);
   else if (strcmp (response, "scan") == 0)
-    start_opening (d->window, d->path, FALSE, FALSE);
+    tess_window_open_scan (d->window, d->path, NULL);
 }
 
 static void
@@ -337,28 +361,59 @@ drop_path (TessWindow *self, const char *path, gboolean over_scan)
     tess_window_open (self, path, NULL);
 }
 
-/* Several at once: what is called labels comes last, over the scan dropped with it. */
+/* Several at once: one scan, what is called labels over it, and folders and models each in their place. */
+static void
+drop_several (TessWindow *self, GSList *paths)
+{
+  g_autoptr (GPtrArray) labels = g_ptr_array_new ();
+  const char *scan = NULL;
+  gboolean more = FALSE;
+
+  for (GSList *l = paths; l; l = l->next) {
+    g_autofree char *folder = NULL;
+
+    if (tess_file_kind_probe (l->data, &folder) != TESS_FILE_SCAN)
+      tess_window_open (self, l->data, NULL);
+    else if (tess_file_name_says_labels (l->data))
+      g_ptr_array_add (labels, l->data);
+    else if (!scan)
+      scan = l->data;
+    else
+      more = TRUE;
+  }
+  if (scan)
+    tess_window_open_scan (self, scan, labels->len ? g_ptr_array_index (labels, 0) : NULL);
+  for (guint i = scan ? 1 : 0; i < labels->len; i++)
+    tess_window_open_labels (self, g_ptr_array_index (labels, i));
+  if (more) {
+    g_autofree char *name = g_filename_display_basename (scan);
+    g_autofree char *text = g_strdup_printf (_ ("One scan is open at a time: %s"), name);
+
+    tess_window_toast (self, text);
+  }
+}
+
 static gboolean
 drop_cb (GtkDropTarget *target, const GValue *value, double x, double y, TessWindow *self)
 {
   gboolean over_scan = tess_study_get_has_image (self->study);
-  GSList *files = g_value_get_boxed (value);
-  g_autoptr (GPtrArray) labels = g_ptr_array_new_with_free_func (g_free);
+  GSList *files = g_value_get_boxed (value), *paths = NULL;
 
   gtk_widget_remove_css_class (GTK_WIDGET (self->toasts), "drop-here");
   for (GSList *l = files; l; l = l->next) {
-    g_autofree char *path = g_file_get_path (l->data), *folder = NULL;
+    char *path = g_file_get_path (l->data);
 
-    if (!path)
+    if (path)
+      paths = g_slist_append (paths, path);
+    else
       tess_window_show_error (self, _ ("This place has no path on this computer; copy the file here first."), NULL,
                               NULL);
-    else if (files->next && tess_file_kind_probe (path, &folder) == TESS_FILE_SCAN && tess_file_name_says_labels (path))
-      g_ptr_array_add (labels, g_steal_pointer (&path));
-    else
-      drop_path (self, path, over_scan && !files->next);
   }
-  for (guint i = 0; i < labels->len; i++)
-    tess_window_open_labels (self, g_ptr_array_index (labels, i));
+  if (paths && !paths->next)
+    drop_path (self, paths->data, over_scan);
+  else
+    drop_several (self, paths);
+  g_slist_free_full (paths, g_free);
   return files != NULL;
 }
 

@@ -4,6 +4,7 @@
 #include "tess-results-page.h"
 #include "tess-segment.h"
 #include "tess-settings.h"
+#include "tess-shortcuts.h"
 #include "tess-train-page.h"
 #include "tess-view-inspector.h"
 #include "tess-view-sidebar.h"
@@ -25,15 +26,21 @@ is_picture_mode (TessWindow *self)
   return strcmp (self->mode, "train") != 0;
 }
 
+/* What one looks at: the scan, or in Train the run or dataset. */
 static void
 update_title (TessWindow *self)
 {
-  gboolean open = tess_study_get_has_image (self->study);
-  const char *title = open ? tess_study_get_title (self->study) : NULL;
+  gboolean pictures = is_picture_mode (self), open = pictures && tess_study_get_has_image (self->study);
   const char *subtitle = open ? tess_study_get_subtitle (self->study) : NULL;
-  g_autofree char *whole = title ? g_strdup_printf ("%s - Tessera", title) : g_strdup ("Tessera");
+  g_autofree char *title = NULL, *whole = NULL;
 
-  gtk_label_set_text (self->title, title ? title : "Tessera");
+  if (open)
+    title = g_strdup (tess_study_get_title (self->study));
+  else if (!pictures)
+    g_object_get (self->train_page, "title", &title, NULL);
+  whole = title && *title ? g_strdup_printf ("%s - Tessera", title) : g_strdup ("Tessera");
+
+  gtk_label_set_text (self->title, title && *title ? title : "Tessera");
   gtk_widget_set_tooltip_text (GTK_WIDGET (self->title), open ? tess_study_get_path (self->study) : NULL);
   gtk_label_set_text (self->subtitle, subtitle ? subtitle : "");
   gtk_widget_set_visible (GTK_WIDGET (self->subtitle), subtitle && *subtitle);
@@ -101,11 +108,10 @@ reveal_cb (TessWindow *self, GParamSpec *pspec, AdwFlap *flap)
   if (!self->canvas)
     return;
   if (!self->applying_flaps && !adw_flap_get_folded (flap))
-    g_object_set (tess_settings_get (), is_sidebar ? "show-sidebar" : "show-inspector",
-                  adw_flap_get_reveal_flap (flap), NULL);
+    g_object_set (tess_settings_get (), is_sidebar ? "show-sidebar" : "show-inspector", adw_flap_get_reveal_flap (flap),
+                  NULL);
   g_object_notify_by_pspec (G_OBJECT (self), properties[is_sidebar ? PROP_SHOW_SIDEBAR : PROP_SHOW_INSPECTOR]);
 }
-
 
 static void
 wishes_cb (TessWindow *self)
@@ -144,9 +150,9 @@ tess_window_set_model (TessWindow *self, const char *path)
     return;
   g_free (self->model);
   self->model = g_strdup (path);
-  tess_settings_set_last_model (tess_settings_get (), path);
-  if (path)
-    tess_recent_add (path);
+  tess_settings_set_last_model (tess_settings_get (), self->model);
+  if (self->model)
+    tess_recent_add (self->model);
   tess_window_update_actions (self);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MODEL]);
 }
@@ -179,12 +185,6 @@ tess_window_clear_error (TessWindow *self)
 {
   g_return_if_fail (TESS_IS_WINDOW (self));
   gtk_revealer_set_reveal_child (self->message_revealer, FALSE);
-}
-
-static void
-message_response_cb (TessWindow *self)
-{
-  tess_window_clear_error (self);
 }
 
 static void
@@ -266,75 +266,12 @@ tess_window_when_started (TessWindow *self, TessWindowStarted func, gpointer dat
   tess_window_check_started (self);
 }
 
-/* The process must not end before the checkpoint is whole. */
 static gboolean
-stopped_cb (gpointer data)
+close_request (GtkWindow *window)
 {
-  TessWindow *self = data;
-
-  if (tess_train_page_is_running (self->train_page))
-    return G_SOURCE_CONTINUE;
-  self->stopping_timer = 0;
-  gtk_window_close (GTK_WINDOW (self));
-  return G_SOURCE_REMOVE;
-}
-
-static void
-close_response_cb (TessWindow *self, const char *response)
-{
-  if (strcmp (response, "stop") == 0) {
-    tess_train_page_stop (self->train_page);
-    tess_window_toast (self, _ ("Stopping with a checkpoint"));
-    if (!self->stopping_timer)
-      self->stopping_timer = g_timeout_add (100, stopped_cb, self);
-  } else if (strcmp (response, "background") == 0) {
-    /* The window goes, the process and its training stay; `tessera` brings the window back. */
-    gtk_widget_set_visible (GTK_WIDGET (self), FALSE);
-    return;
-  } else if (strcmp (response, "discard") == 0) {
-    self->leaving = TRUE;
-    gtk_window_close (GTK_WINDOW (self));
-  }
-}
-
-static void
-ask_before_closing (TessWindow *self, gboolean training)
-{
-  GtkWidget *dialog = adw_message_dialog_new (GTK_WINDOW (self), NULL, NULL);
-  AdwMessageDialog *d = ADW_MESSAGE_DIALOG (dialog);
-
-  if (training) {
-    adw_message_dialog_set_heading (d, _ ("Training is going on"));
-    adw_message_dialog_set_body (d, _ ("It can go on without the window; starting Tessera again brings the window back. "
-                                       "Or it stops now with a checkpoint, from which it can be resumed."));
-    adw_message_dialog_add_responses (d, "cancel", _ ("_Cancel"), "stop", _ ("_Stop With a Checkpoint"), "background",
-                                      _ ("_Keep Training"), NULL);
-    adw_message_dialog_set_response_appearance (d, "background", ADW_RESPONSE_SUGGESTED);
-    adw_message_dialog_set_default_response (d, "background");
-  } else {
-    adw_message_dialog_set_heading (d, _ ("Close without saving the labels?"));
-    adw_message_dialog_set_body (d, _ ("Labels that were made here are not saved yet and would be lost."));
-    adw_message_dialog_add_responses (d, "cancel", _ ("_Cancel"), "discard", _ ("_Discard Labels"), NULL);
-    adw_message_dialog_set_response_appearance (d, "discard", ADW_RESPONSE_DESTRUCTIVE);
-    adw_message_dialog_set_default_response (d, "cancel");
-  }
-  adw_message_dialog_set_close_response (d, "cancel");
-  g_signal_connect_object (dialog, "response", G_CALLBACK (close_response_cb), self, G_CONNECT_SWAPPED);
-  gtk_window_present (GTK_WINDOW (dialog));
-}
-
-static gboolean
-tess_window_close_request (GtkWindow *window)
-{
-  TessWindow *self = TESS_WINDOW (window);
-  gboolean training = tess_train_page_is_running (self->train_page);
-
-  if (training || (!self->leaving && tess_segment_has_unsaved (self))) {
-    gtk_window_present (window); /* it may be hidden while training goes on */
-    ask_before_closing (self, training);
-    return GDK_EVENT_STOP;
-  }
-  return GTK_WINDOW_CLASS (tess_window_parent_class)->close_request (window);
+  if (tess_window_may_close (TESS_WINDOW (window)))
+    return GTK_WINDOW_CLASS (tess_window_parent_class)->close_request (window);
+  return GDK_EVENT_STOP;
 }
 
 static void
@@ -413,7 +350,9 @@ tess_window_dispose (GObject *object)
   TessWindow *self = TESS_WINDOW (object);
 
   self->canvas = NULL; /* what the template's signals look at */
-  g_clear_handle_id (&self->stopping_timer, g_source_remove);
+  g_clear_handle_id (&self->waiting_timer, g_source_remove);
+  g_clear_weak_pointer (&self->close_dialog);
+  g_clear_pointer (&self->palette, gtk_widget_unparent);
   gtk_widget_dispose_template (GTK_WIDGET (self), TESS_TYPE_WINDOW);
   g_clear_object (&self->study);
   G_OBJECT_CLASS (tess_window_parent_class)->dispose (object);
@@ -436,6 +375,9 @@ bind_template (GtkWidgetClass *klass)
   gtk_widget_class_set_template_from_resource (klass, "/org/tessera/Tessera/ui/window.ui");
   gtk_widget_class_bind_template_child (klass, TessWindow, toasts);
   gtk_widget_class_bind_template_child (klass, TessWindow, open_button);
+  gtk_widget_class_bind_template_child (klass, TessWindow, view_button);
+  gtk_widget_class_bind_template_child (klass, TessWindow, train_button);
+  gtk_widget_class_bind_template_child (klass, TessWindow, results_button);
   gtk_widget_class_bind_template_child (klass, TessWindow, segment_button);
   gtk_widget_class_bind_template_child (klass, TessWindow, menu_button);
   gtk_widget_class_bind_template_child (klass, TessWindow, title);
@@ -455,7 +397,7 @@ bind_template (GtkWidgetClass *klass)
   gtk_widget_class_bind_template_child (klass, TessWindow, welcome);
   gtk_widget_class_bind_template_child (klass, TessWindow, recent_menu);
   gtk_widget_class_bind_template_child (klass, TessWindow, model_menu);
-  gtk_widget_class_bind_template_callback (klass, message_response_cb);
+  gtk_widget_class_bind_template_callback (klass, tess_window_clear_error);
   gtk_widget_class_bind_template_callback (klass, message_button_cb);
   gtk_widget_class_bind_template_callback (klass, fold_cb);
   gtk_widget_class_bind_template_callback (klass, reveal_cb);
@@ -471,7 +413,7 @@ tess_window_class_init (TessWindowClass *klass)
   G_OBJECT_CLASS (klass)->set_property = tess_window_set_property;
   G_OBJECT_CLASS (klass)->dispose = tess_window_dispose;
   G_OBJECT_CLASS (klass)->finalize = tess_window_finalize;
-  GTK_WINDOW_CLASS (klass)->close_request = tess_window_close_request;
+  GTK_WINDOW_CLASS (klass)->close_request = close_request;
   widget_class->unrealize = tess_window_unrealize;
 
   properties[PROP_MODE] = g_param_spec_string ("mode", NULL, NULL, "view", flags);
@@ -490,7 +432,11 @@ tess_window_class_init (TessWindowClass *klass)
 static void
 add_pages (TessWindow *self)
 {
+  TessSettings *settings = tess_settings_get ();
+
   self->canvas = tess_canvas_new ();
+  g_object_bind_property (settings, "hands", self->canvas, "hands", G_BINDING_SYNC_CREATE);
+  g_object_bind_property (settings, "swap-window-drag", self->canvas, "swap-window-drag", G_BINDING_SYNC_CREATE);
   gtk_widget_add_css_class (self->canvas, "canvas-ground");
   tess_canvas_set_study (TESS_CANVAS (self->canvas), self->study);
   gtk_stack_add_named (self->centre, self->canvas, "canvas");
@@ -500,6 +446,7 @@ add_pages (TessWindow *self)
   gtk_stack_add_named (self->inspectors, tess_results_page_new (self), "results");
   self->train_page = tess_train_page_new (self);
   gtk_stack_add_named (self->pages, self->train_page, "train");
+  g_signal_connect_object (self->train_page, "notify::title", G_CALLBACK (update_title), self, G_CONNECT_SWAPPED);
 }
 
 static void
@@ -507,6 +454,62 @@ neurological_cb (TessWindow *self)
 {
   tess_study_get_scene (self->study)->neurological = tess_settings_get_neurological (tess_settings_get ());
   tess_study_emit_changed (self->study);
+}
+
+/* The inspector has a switch for it too. */
+static void
+changed_cb (TessWindow *self)
+{
+  gboolean neurological = tess_study_get_scene (self->study)->neurological;
+
+  if (neurological != tess_settings_get_neurological (tess_settings_get ()))
+    g_object_set (tess_settings_get (), "neurological", neurological, NULL);
+}
+
+static void
+add_tooltip (GtkWidget *button, const char *text, const char *action)
+{
+  g_autofree char *tooltip = tess_shortcuts_tooltip (text, action);
+
+  gtk_widget_set_tooltip_text (button, tooltip);
+}
+
+/* The first widget of @type in @widget, which may have made it for itself. */
+static GtkWidget *
+find_inside (GtkWidget *widget, GType type)
+{
+  for (GtkWidget *child = gtk_widget_get_first_child (widget); child; child = gtk_widget_get_next_sibling (child)) {
+    GtkWidget *found = G_TYPE_CHECK_INSTANCE_TYPE (child, type) ? child : find_inside (child, type);
+
+    if (found)
+      return found;
+  }
+  return NULL;
+}
+
+/* Parts of compound widgets come without a name; a screen reader would say their class. */
+static void
+name_inside (GtkWidget *widget, GType type, const char *name)
+{
+  GtkWidget *part = find_inside (widget, type);
+
+  if (!part)
+    return;
+  gtk_accessible_update_property (GTK_ACCESSIBLE (part), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
+  part = find_inside (part, GTK_TYPE_TOGGLE_BUTTON); /* of a menu button */
+  if (part)
+    gtk_accessible_update_property (GTK_ACCESSIBLE (part), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
+}
+
+static void
+add_tooltips (TessWindow *self)
+{
+  name_inside (self->open_button, GTK_TYPE_MENU_BUTTON, _ ("Open labels, folders, models and recent files"));
+  name_inside (self->segment_button, GTK_TYPE_MENU_BUTTON, _ ("Choose the model to segment with"));
+  add_tooltip (self->open_button, _ ("Open a scan"), "win.open");
+  add_tooltip (self->view_button, _ ("Look at scans and labels"), "win.mode::view");
+  add_tooltip (self->train_button, _ ("Train a network on a dataset"), "win.mode::train");
+  add_tooltip (self->results_button, _ ("Compare labels with a reference"), "win.mode::results");
 }
 
 static void
@@ -535,6 +538,8 @@ tess_window_init (TessWindow *self)
   g_signal_connect_object (settings, "notify::show-inspector", G_CALLBACK (wishes_cb), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (settings, "notify::neurological", G_CALLBACK (neurological_cb), self, G_CONNECT_SWAPPED);
   neurological_cb (self);
+  g_signal_connect_object (self->study, "changed", G_CALLBACK (changed_cb), self, G_CONNECT_SWAPPED);
+  add_tooltips (self);
   wishes_cb (self);
   if (model && g_file_test (model, G_FILE_TEST_IS_REGULAR))
     tess_window_set_model (self, model);

@@ -13,7 +13,7 @@ typedef enum {
   TESS_ERROR_NO_MEMORY,   /* message carries advice: what would fit */
   TESS_ERROR_DEVICE_LOST,
   TESS_ERROR_BAD_SHAPE,
-  TESS_ERROR_MISMATCH, /* two things that must agree do not (grids, channels, labels, run and data set) */
+  TESS_ERROR_MISMATCH, /* two things that must agree do not (grids, channels, labels, run and dataset) */
   TESS_ERROR_IO,       /* the operating system refused: missing, permission, disk full */
   TESS_ERROR_CANCELLED,
   TESS_ERROR_USAGE, /* the caller's words are wrong (command line, option value) */

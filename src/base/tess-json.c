@@ -23,14 +23,17 @@ set_error (GError **error, const char *origin, const char *format, ...)
   g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, "%s: %s", name, text);
 }
 
-/* Deepest nesting of brackets outside strings. The parser recurses, so this is looked at before it runs. */
+/* Deepest nesting of brackets outside strings. The parser recurses, so this is looked at before it runs. It also takes
+ * comments and texts in single quotes, in which a bracket or quote would not be what it is here: what cannot stand
+ * outside a string in JSON is refused. *stray: the first such character, or 0. */
 static guint
-nesting (const char *text, gsize n)
+nesting (const char *text, gsize n, char *stray)
 {
   guint depth = 0, deepest = 0;
   gboolean in_string = FALSE;
 
-  for (gsize i = 0; i < n; i++) {
+  *stray = '\0';
+  for (gsize i = 0; i < n && !*stray; i++) {
     char c = text[i];
 
     if (in_string) {
@@ -43,8 +46,10 @@ nesting (const char *text, gsize n)
     else if (c == '[' || c == '{') {
       depth++;
       deepest = MAX (deepest, depth);
-    } else if ((c == ']' || c == '}') && depth > 0)
-      depth--;
+    } else if (c == ']' || c == '}')
+      depth -= depth > 0;
+    else if (!g_ascii_isalnum (c) && !strchr (" \t\r\n,:+-.", c))
+      *stray = c;
   }
   return deepest;
 }
@@ -60,7 +65,9 @@ tess_json_parse (const char *text, gssize n, const char *origin, GError **error)
   g_autoptr (JsonParser) parser = NULL;
   g_autoptr (GError) reason = NULL;
   gsize size = n < 0 ? strlen (text) : (gsize)n;
+  guint deepest;
   JsonNode *root;
+  char stray;
 
   if (size >= 3 && memcmp (text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
     text += 3;
@@ -74,7 +81,13 @@ tess_json_parse (const char *text, gssize n, const char *origin, GError **error)
     set_error (error, origin, _ ("not JSON: it is not UTF-8 text; give a JSON file"));
     return NULL;
   }
-  if (nesting (text, size) > MAX_DEPTH) {
+  deepest = nesting (text, size, &stray);
+  if (stray) {
+    set_error (error, origin, _ ("not JSON (unexpected character '%c'); correct it or make it again"),
+               g_ascii_isprint (stray) ? stray : '?');
+    return NULL;
+  }
+  if (deepest > MAX_DEPTH) {
     set_error (error, origin, _ ("not usable JSON: nested more than %d deep; give a flatter file"), MAX_DEPTH);
     return NULL;
   }

@@ -29,6 +29,7 @@ int
 tess_cmd_convert (TessCli *cli, int argc, char **argv)
 {
   g_autoptr (TessVolume) volume = NULL;
+  const char *const none[] = {NULL}; /* a scan may be written over by itself: nothing of it is lost */
   const TessFormat *format;
   TessProgress *progress;
   GError *error = NULL;
@@ -41,7 +42,7 @@ tess_cmd_convert (TessCli *cli, int argc, char **argv)
           &code))
     return code;
   format = tess_format_for_path (argv[2], &error); /* known before a long read */
-  if (!format)
+  if (!format || !tess_cli_check_output (argv[2], none, &error))
     return tess_cli_fail (error);
   progress = tess_cli_progress (cli, _ ("Reading"));
   volume = tess_volume_load (argv[1], progress, &error);

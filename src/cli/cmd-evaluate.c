@@ -2,7 +2,6 @@
 
 #include "tess-evaluate.h"
 #include "tess-format.h"
-#include "tess-parallel.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,6 +18,16 @@ cell (JsonObject *row, const char *name, double scale)
   return tess_format_number (json_node_get_double (node) * scale, 4);
 }
 
+#define N_CELLS 7
+
+static void
+print_cells (int width, const char *const *text)
+{
+  const int columns[N_CELLS] = {width, -6, -8, -8, -8, -12, -13};
+
+  tess_cli_print_row (text, columns, N_CELLS, "  ");
+}
+
 static void
 print_row (int width, const char *name, const char *label, JsonObject *row)
 {
@@ -28,7 +37,7 @@ print_row (int width, const char *name, const char *label, JsonObject *row)
   g_autofree char *reference = cell (row, "volume_reference_mm3", 1e-3);
   g_autofree char *prediction = cell (row, "volume_prediction_mm3", 1e-3);
 
-  printf ("%-*s  %6s  %8s  %8s  %8s  %12s  %12s\n", width, name, label, dice, iou, hd95, reference, prediction);
+  print_cells (width, (const char *[N_CELLS]){name, label, dice, iou, hd95, reference, prediction});
 }
 
 static int
@@ -46,14 +55,13 @@ print_table (JsonObject *root)
   JsonObject *mean = json_object_get_object_member (root, "mean");
   JsonObject *excluded = json_object_get_object_member (root, "excluded");
   g_autoptr (GList) labels = g_list_sort (json_object_get_members (mean), compare_labels);
-  int width = (int)strlen (_ ("all labels"));
+  int width = MAX (tess_cli_columns (_ ("all labels")), tess_cli_columns (_ ("case")));
 
   for (guint i = 0; i < json_array_get_length (cases); i++)
-    width =
-        MAX (width,
-             (int)g_utf8_strlen (json_object_get_string_member (json_array_get_object_element (cases, i), "case"), -1));
-  printf ("%-*s  %6s  %8s  %8s  %8s  %12s  %12s\n", width, _ ("case"), _ ("label"), "Dice", "IoU", "HD95 mm",
-          _ ("reference ml"), _ ("prediction ml"));
+    width = MAX (width,
+                 tess_cli_columns (json_object_get_string_member (json_array_get_object_element (cases, i), "case")));
+  print_cells (width, (const char *[N_CELLS]){_ ("case"), _ ("label"), "Dice", "IoU", "HD95 mm", _ ("reference ml"),
+                                              _ ("prediction ml")});
   for (guint i = 0; i < json_array_get_length (cases); i++) {
     JsonObject *one = json_array_get_object_element (cases, i);
     JsonObject *rows = json_object_get_object_member (one, "labels");
@@ -111,7 +119,6 @@ tess_cmd_evaluate (TessCli *cli, int argc, char **argv)
              reference ? "--prediction" : "--reference");
     return 2;
   }
-  tess_parallel_set_threads ((guint)cli->threads);
   progress = tess_cli_progress (cli, _ ("Comparing"));
   result = tess_evaluate (reference, prediction, progress, &error);
   tess_cli_progress_end (progress);

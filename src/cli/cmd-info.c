@@ -1,7 +1,6 @@
 #include "tess-cli.h"
 #include "tess-format.h"
 #include "tess-format-registry.h"
-#include "tess-parallel.h"
 #include "tess-statistics.h"
 
 #include <inttypes.h>
@@ -137,7 +136,6 @@ tess_cmd_info (TessCli *cli, int argc, char **argv)
   if (!tess_cli_parse (cli, &argc, &argv, NULL, "FILE",
                        _ ("Shows what a volume file holds: size, type, place in space, values."), 1, 1, &code))
     return code;
-  tess_parallel_set_threads ((guint)cli->threads);
   progress = tess_cli_progress (cli, _ ("Reading"));
   volume = tess_volume_load (argv[1], progress, &error);
   done = volume && tess_volume_statistics (volume, -1, progress, &statistics, &error);

@@ -337,6 +337,7 @@ tess_cmd_patches (TessCli *cli, int argc, char **argv)
       {NULL},
   };
   Report report = {NULL};
+  const char *inputs[2] = {NULL};
   gint64 size[3], stride[3];
   GError *error = NULL;
   int code = 0;
@@ -348,7 +349,10 @@ tess_cmd_patches (TessCli *cli, int argc, char **argv)
                        1, 1, &code))
     goto out;
   report.in = argv[1];
-  if (!check_options (&options, size, stride, &error) || !work (cli, &options, size, stride, &report, &error)) {
+  inputs[0] = argv[1];
+  if (!check_options (&options, size, stride, &error) ||
+      (options.reconstruct && !tess_cli_check_output (options.reconstruct, inputs, &error)) ||
+      !work (cli, &options, size, stride, &report, &error)) {
     code = tess_cli_fail (error);
     goto out;
   }

@@ -1,6 +1,5 @@
 #include "tess-cli.h"
 
-#include "tess-parallel.h"
 #include "tess-phantom.h"
 
 #include <inttypes.h>
@@ -33,7 +32,7 @@ int
 tess_cmd_phantom (TessCli *cli, int argc, char **argv)
 {
   g_autofree char *out = NULL, *size = NULL;
-  int n_cases = 0, n_test = 1, exit_code = 0;
+  int n_cases = G_MININT, n_test = 1, exit_code = 0;
   TessPhantomOptions options = {.size = {64, 64, 48}};
   TessProgress *progress;
   GError *error = NULL;
@@ -47,11 +46,15 @@ tess_cmd_phantom (TessCli *cli, int argc, char **argv)
   };
 
   if (!tess_cli_parse (cli, &argc, &argv, entries, "--out DIR --cases N",
-                       _ ("Makes a labelled data set of synthetic torso scans in nnU-Net's raw layout."), 0, 0,
+                       _ ("Makes a labelled dataset of synthetic torso scans in nnU-Net's raw layout."), 0, 0,
                        &exit_code))
     return exit_code;
   if (!out) {
     g_set_error (&error, TESS_ERROR, TESS_ERROR_USAGE, _ ("phantom: no folder was named; give --out DIR"));
+    return tess_cli_fail (error);
+  }
+  if (n_cases == G_MININT) {
+    g_set_error (&error, TESS_ERROR, TESS_ERROR_USAGE, _ ("phantom: --cases N is missing; say how many scans to make"));
     return tess_cli_fail (error);
   }
   if (n_cases < 1 || n_cases > 9999) {
@@ -68,7 +71,6 @@ tess_cmd_phantom (TessCli *cli, int argc, char **argv)
   options.n_cases = (guint)n_cases;
   options.n_test = (guint)n_test;
   options.seed = cli->seed < 0 ? 0 : (guint64)cli->seed;
-  tess_parallel_set_threads ((guint)cli->threads);
 
   progress = tess_cli_progress (cli, _ ("Making scans"));
   ok = tess_phantom_write (out, &options, progress, &error);

@@ -25,43 +25,11 @@ typedef struct {
   gboolean norm;
 } Layer;
 
-/* "4G", "1.5G", "200M", "64Ki" -> bytes; powers of 1000, with an i of 1024. */
-static gboolean
-parse_bytes (const char *text, const char *option, guint64 *bytes, GError **error)
-{
-  static const char units[] = "KMGT";
-  char *end = NULL;
-  double value = g_ascii_strtod (text, &end);
-  const char *unit = *end ? strchr (units, g_ascii_toupper (*end)) : NULL;
-  double base = 1000.0;
-
-  if (end == text)
-    value = -1.0;
-  if (unit) {
-    end++;
-    if (*end == 'i') {
-      base = 1024.0;
-      end++;
-    }
-    for (const char *u = units; u <= unit; u++)
-      value *= base;
-  }
-  if (*end == 'B' || *end == 'b')
-    end++;
-  if (*end != '\0' || !(value >= 1.0 && value < 0x1p60)) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("%s %s: give a number of bytes such as 500M, 4G or 1.5G"),
-                 option, text);
-    return FALSE;
-  }
-  *bytes = (guint64)value;
-  return TRUE;
-}
-
 static gboolean
 apply_options (const Options *options, TessPlannerLimits *limits, GError **error)
 {
-  if ((options->cache && !parse_bytes (options->cache, "--cache", &limits->cache_bytes, error)) ||
-      (options->memory && !parse_bytes (options->memory, "--memory", &limits->memory_bytes, error)) ||
+  if ((options->cache && !tess_cli_bytes (options->cache, "--cache", &limits->cache_bytes, error)) ||
+      (options->memory && !tess_cli_bytes (options->memory, "--memory", &limits->memory_bytes, error)) ||
       (options->patch && !tess_cli_triple (options->patch, "--patch", 1, 4096, limits->patch, error)))
     return FALSE;
   if (options->batch != NOT_GIVEN && (options->batch < 1 || options->batch > 4096)) {
@@ -188,14 +156,28 @@ table_json (const TessPlan *plan, GArray *rows)
   return table;
 }
 
+#define N_CELLS 6
+static const int columns[N_CELLS] = {44, 22, 7, 10, -12, -12};
+
+static void
+print_counts (const char *layer, const char *shape, const char *kernel, const char *stride, gint64 n_parameters,
+              double mflops)
+{
+  g_autofree char *n = g_strdup_printf ("%" PRId64, n_parameters), *work = g_strdup_printf ("%.1f", mflops);
+
+  tess_cli_print_row ((const char *[N_CELLS]){layer, shape, kernel, stride, n, work}, columns, N_CELLS, " ");
+}
+
 static void
 table_text (const TessPlan *plan, GArray *rows)
 {
   TessNetworkSpec spec;
   double mflops = 0.0;
 
-  printf ("\n%-44s %-22s %-7s %-7s %12s %12s\n", _ ("layer (+: norm and leaky ReLU)"), _ ("output x,y,z,channels"),
-          _ ("kernel"), _ ("stride"), _ ("parameters"), _ ("MFLOP"));
+  printf ("\n");
+  tess_cli_print_row ((const char *[N_CELLS]){_ ("layer (+: norm and leaky ReLU)"), _ ("output x,y,z,channels"),
+                                              _ ("kernel"), _ ("stride"), _ ("parameters"), _ ("MFLOP")},
+                      columns, N_CELLS, " ");
   for (guint i = 0; i < rows->len; i++) {
     const Layer *layer = &g_array_index (rows, Layer, i);
     g_autofree char *name = g_strdup_printf ("%.*s%s", (int)layer->name_length, layer->name, layer->norm ? " +" : "");
@@ -205,13 +187,11 @@ table_text (const TessPlan *plan, GArray *rows)
     g_autofree char *stride =
         g_strdup_printf ("%d,%d,%d", (int)layer->stride[0], (int)layer->stride[1], (int)layer->stride[2]);
 
-    printf ("%-44s %-22s %-7s %-7s %12" PRId64 " %12.1f\n", name, shape, kernel, stride, layer->n_parameters,
-            layer->mflops);
+    print_counts (name, shape, kernel, stride, layer->n_parameters, layer->mflops);
     mflops += layer->mflops;
   }
   tess_plan_network_spec (plan, &spec);
-  printf ("%-44s %-22s %-7s %-7s %12" PRId64 " %12.1f\n", _ ("sum (one patch, forward)"), "", "", "",
-          tess_network_n_parameters (&spec), mflops);
+  print_counts (_ ("sum (one patch, forward)"), "", "", "", tess_network_n_parameters (&spec), mflops);
 }
 
 /* ---- the command ---- */
@@ -244,7 +224,7 @@ make_plan (TessCli *cli, const char *directory, const TessPlannerLimits *limits,
 {
   g_autoptr (TessDataset) dataset = NULL;
   TessPlan *plan = NULL;
-  TessProgress *progress = tess_cli_progress (cli, _ ("Looking at the data set"));
+  TessProgress *progress = tess_cli_progress (cli, _ ("Looking at the dataset"));
 
   dataset = tess_dataset_open (directory, progress, error);
   tess_cli_progress_end (progress);
@@ -264,7 +244,7 @@ run_plan (TessCli *cli, const Options *options, const char *directory, GError **
   TessDType act_dtype;
   guint device, n_threads;
   g_autoptr (TessPlan) plan = NULL;
-  g_autofree char *folder = NULL;
+  g_autofree char *folder = NULL, *description = NULL, *splits = NULL;
 
   if (!options->out) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
@@ -277,7 +257,10 @@ run_plan (TessCli *cli, const Options *options, const char *directory, GError **
                  folder);
     return FALSE;
   }
-  if (!tess_cli_backend (cli, &backend, &device, &n_threads, &act_dtype, error))
+  description = g_build_filename (directory, "dataset.json", NULL);
+  splits = g_build_filename (directory, "splits_final.json", NULL);
+  if (!tess_cli_check_output (options->out, (const char *[]){description, splits, NULL}, error) ||
+      !tess_cli_backend (cli, &backend, &device, &n_threads, &act_dtype, error))
     return FALSE;
   tess_auto_limits (backend, device, &limits);
   limits.bf16 = act_dtype == TESS_DTYPE_BF16;
@@ -302,6 +285,7 @@ tess_cmd_plan (TessCli *cli, int argc, char **argv)
       {"batch", 0, 0, G_OPTION_ARG_INT64, &options.batch, N_ ("use this batch size"), "N"},
       {"epochs", 0, 0, G_OPTION_ARG_INT64, &options.epochs, N_ ("train this many epochs"), "N"},
       {"memory", 0, 0, G_OPTION_ARG_STRING, &options.memory,
+       /* xgettext:no-c-format */
        N_ ("memory training may take, such as 8G (default: half of what is free, 90 % on a GPU)"), "BYTES"},
       {"cache", 0, 0, G_OPTION_ARG_STRING, &options.cache,
        N_ ("memory for decoded cases, such as 2G (default: a quarter of what is free)"), "BYTES"},
@@ -310,11 +294,10 @@ tess_cmd_plan (TessCli *cli, int argc, char **argv)
   GError *error = NULL;
   int code = 0;
 
-  if (tess_cli_parse (
-          cli, &argc, &argv, entries, "DATASET --out PLAN",
-          _ ("Reads every case of the data set in the folder DATASET (nnU-Net's raw layout), decides how to "
-             "train on it and says\nwhy. K, M and G are powers of 1000, Ki, Mi and Gi of 1024."),
-          1, 1, &code) &&
+  if (tess_cli_parse (cli, &argc, &argv, entries, "DATASET --out PLAN",
+                      _ ("Reads every case of the dataset in the folder DATASET (nnU-Net's raw layout), decides how to "
+                         "train on it and says\nwhy. K, M and G are powers of 1000, Ki, Mi and Gi of 1024."),
+                      1, 1, &code) &&
       !run_plan (cli, &options, argv[1], &error))
     code = tess_cli_fail (error);
   g_free (options.out);

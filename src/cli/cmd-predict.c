@@ -5,8 +5,11 @@
 #include "tess-format.h"
 #include "tess-predictor.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* One scan to segment. */
 typedef struct {
@@ -107,7 +110,8 @@ scans_of_folder (const char *folder, const char *output, GError **error)
   while ((name = g_dir_read_name (dir))) {
     g_autofree char *full = g_build_filename (folder, name, NULL);
 
-    if (name[0] != '.' && tess_format_for_path (name, NULL) && g_file_test (full, G_FILE_TEST_IS_REGULAR))
+    if (name[0] != '.' && tess_format_for_path (name, NULL) && !tess_volume_is_companion (full) &&
+        g_file_test (full, G_FILE_TEST_IS_REGULAR))
       g_ptr_array_add (names, g_strdup (name));
   }
   g_ptr_array_sort (names, compare_strings);
@@ -183,6 +187,8 @@ single_scan (char **inputs, const char *output, GError **error)
                  parent);
     return NULL;
   }
+  if (!tess_cli_check_output (scan->output, (const char *const *)inputs, error))
+    return NULL;
   return g_steal_pointer (&scans);
 }
 
@@ -306,6 +312,35 @@ predict_all (TessCli *cli, TessModel *model, TessPredictor *predictor, GPtrArray
   return n_failed || tess_cli_interrupted () ? 1 : 0;
 }
 
+/* Where the results of a folder of scans go: made here, and never the folder of the scans, whose files would be
+ * written over. */
+static gboolean
+open_output_folder (const char *input, const char *output, GError **error)
+{
+  gboolean there = g_file_test (output, G_FILE_TEST_EXISTS);
+  struct stat in, out;
+
+  if (there ? !g_file_test (output, G_FILE_TEST_IS_DIR) : tess_format_for_path (output, NULL) != NULL) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
+                 there ? _ ("%s: is a file; the scans of a folder need an output folder")
+                       : _ ("%s: is the name of a file; the scans of a folder need an output folder"),
+                 output);
+    return FALSE;
+  }
+  if (there && stat (input, &in) == 0 && stat (output, &out) == 0 && in.st_dev == out.st_dev &&
+      in.st_ino == out.st_ino) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("%s: holds the scans; choose another folder for the output"),
+                 output);
+    return FALSE;
+  }
+  if (!tess_make_directory (output, error))
+    return FALSE;
+  if (access (output, W_OK | X_OK) == 0)
+    return TRUE;
+  tess_error_set_errno (error, output, errno, _ ("write"));
+  return FALSE;
+}
+
 static int
 run (TessCli *cli, const char *model_path, char **inputs, const char *output)
 {
@@ -324,17 +359,14 @@ run (TessCli *cli, const char *model_path, char **inputs, const char *output)
   model = tess_model_load (model_path, &error);
   if (!model)
     return tess_cli_fail (error);
-  if (folder && g_file_test (output, G_FILE_TEST_IS_REGULAR))
-    g_set_error (&error, TESS_ERROR, TESS_ERROR_USAGE, _ ("%s: is a file; the scans of a folder need an output folder"),
-                 output);
-  else
-    scans = folder ? scans_of_folder (inputs[0], output, &error) : single_scan (inputs, output, &error);
-  if (!scans || (!folder && !check_channels (scans->pdata[0], model->plan, &error)))
+  scans = folder ? scans_of_folder (inputs[0], output, &error) : single_scan (inputs, output, &error);
+  if (!scans || (folder && !open_output_folder (inputs[0], output, &error)) ||
+      (!folder && !check_channels (scans->pdata[0], model->plan, &error)))
     return tess_cli_fail (error);
   if (!tess_cli_backend (cli, &backend, &device, &n_threads, &dtype, &error))
     return tess_cli_fail (error);
   predictor = tess_predictor_new (model, backend, device, n_threads, dtype, &error);
-  if (!predictor || (folder && !tess_make_directory (output, &error)))
+  if (!predictor)
     return tess_cli_fail (error);
 
   cases = json_array_new ();

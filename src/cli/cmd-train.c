@@ -43,32 +43,6 @@ parse_fold (const char *text, int *fold, GError **error)
   return TRUE;
 }
 
-/* "500000000", "500M", "2G": powers of ten, as sizes are shown. */
-static gboolean
-parse_bytes (const char *text, guint64 *bytes, GError **error)
-{
-  static const char units[] = "kMGT";
-  guint64 value, scale = 1;
-  const char *unit;
-  char *end;
-
-  *bytes = 0;
-  if (!text)
-    return TRUE;
-  value = g_ascii_strtoull (text, &end, 10);
-  unit = *end ? strchr (units, *end) : NULL;
-  for (const char *u = units; unit && u <= unit; u++)
-    scale *= 1000;
-  if (unit)
-    end++;
-  if (!g_ascii_isdigit (*text) || *end || value == 0 || !g_uint64_checked_mul (bytes, value, scale)) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
-                 _ ("--cache %s: give a number of bytes, as in 500000000, 500M or 2G"), text);
-    return FALSE;
-  }
-  return TRUE;
-}
-
 static void
 erase_line (Display *d)
 {
@@ -87,23 +61,23 @@ static void
 draw_line (Display *d, const TessTrainStatus *s)
 {
   gint64 now = g_get_monotonic_time ();
-  g_autofree char *loss = number (s->train_loss), *dice = number (s->dice[0]), *left = NULL, *of = NULL;
+  g_autofree char *loss = number (s->train_loss), *dice = number (s->dice[0]), *left = NULL, *of = NULL, *line = NULL;
 
   if (!d->terminal || now - d->last_drawn < DRAW_MICROSECONDS)
     return;
   d->last_drawn = now;
   d->drawn = TRUE;
   if (s->state == TESS_TRAIN_PREPARING) {
-    fprintf (stderr, _ ("\rpreparing %3.0f %%\033[K"), s->preparing * 100.0);
+    line = g_strdup_printf (_ ("preparing %3.0f %%"), s->preparing * 100.0);
   } else {
     left = isfinite (s->remaining) ? tess_format_duration (s->remaining) : g_strdup ("-");
     of = s->n_epochs > 0 ? g_strdup_printf ("/%" PRId64, s->n_epochs) : g_strdup ("");
-    fprintf (stderr,
-             _ ("\repoch %" PRId64 "%s  %s %" PRId64 "/%" PRId64
-                "  %.2f it/s  loss %s  Dice %s  left %s  loader %.0f %%\033[K"),
-             s->epoch, of, s->validating ? _ ("validating") : _ ("step"), s->iteration, s->n_iterations,
-             s->iterations_per_second, loss, dice, left, s->loader_share * 100.0);
+    line = g_strdup_printf (
+        _ ("epoch %" PRId64 "%s  %s %" PRId64 "/%" PRId64 "  %.2f it/s  loss %s  Dice %s  left %s  loader %.0f %%"),
+        s->epoch, of, s->validating ? _ ("validating") : _ ("step"), s->iteration, s->n_iterations,
+        s->iterations_per_second, loss, dice, left, s->loader_share * 100.0);
   }
+  fprintf (stderr, "\r%s\033[K", line);
   fflush (stderr);
 }
 
@@ -331,7 +305,7 @@ tess_cmd_train (TessCli *cli, int argc, char **argv)
   GError *error = NULL;
   int code;
   const GOptionEntry entries[] = {
-      {"dataset", 0, 0, G_OPTION_ARG_FILENAME, &dataset, N_ ("the data set, in nnU-Net's raw layout"), "DIR"},
+      {"dataset", 0, 0, G_OPTION_ARG_FILENAME, &dataset, N_ ("the dataset, in nnU-Net's raw layout"), "DIR"},
       {"run", 0, 0, G_OPTION_ARG_FILENAME, &run, N_ ("where the run is kept"), "DIR"},
       {"plan", 0, 0, G_OPTION_ARG_FILENAME, &plan_path, N_ ("a plan made by `plan`; else one is made"), "PLAN"},
       {"fold", 0, 0, G_OPTION_ARG_STRING, &fold,
@@ -348,7 +322,7 @@ tess_cmd_train (TessCli *cli, int argc, char **argv)
   };
 
   if (!tess_cli_parse (cli, &argc, &argv, entries, "--dataset DIR --run DIR",
-                       _ ("Trains a network on a data set. Ctrl-C stops it with a checkpoint.\n"), 0, 0, &code))
+                       _ ("Trains a network on a dataset. Ctrl-C stops it with a checkpoint."), 0, 0, &code))
     return code;
   if (!dataset || !run) {
     g_set_error (&error, TESS_ERROR, TESS_ERROR_USAGE, _ ("train: %s is missing"),
@@ -356,7 +330,7 @@ tess_cmd_train (TessCli *cli, int argc, char **argv)
     return tess_cli_fail (error);
   }
   if (!check_numbers (&options, &error) || !parse_fold (fold, &options.fold, &error) ||
-      !parse_bytes (cache, &options.cache_bytes, &error))
+      (cache && !tess_cli_bytes (cache, "--cache", &options.cache_bytes, &error)))
     return tess_cli_fail (error);
   if (plan_path && !(plan = tess_plan_load (plan_path, &error)))
     return tess_cli_fail (error);

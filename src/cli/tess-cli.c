@@ -1,11 +1,15 @@
 #include "tess-cli.h"
+#include "tess-format-registry.h"
+#include "tess-parallel.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 gboolean
@@ -15,7 +19,7 @@ tess_cli_parse (TessCli *cli, int *argc, char ***argv, const GOptionEntry *entri
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
   g_autofree char *name = g_strdup ((*argv)[0]);
   g_autofree char *program = g_strdup_printf ("tessera-cli %s", name);
-  g_autofree char *usage = g_strdup_printf (_ ("Usage: %s %s [options]"), program, operands);
+  g_autofree char *usage = g_strdup_printf (_ ("Usage: %s%s%s [options]"), program, *operands ? " " : "", operands);
   gboolean help = FALSE;
   GError *error = NULL;
   const GOptionEntry common[] = {
@@ -63,7 +67,39 @@ tess_cli_parse (TessCli *cli, int *argc, char ***argv, const GOptionEntry *entri
     *exit_code = 2;
     return FALSE;
   }
+  if (cli->seed < -1) {
+    fprintf (stderr, _ ("tessera-cli: --seed %" PRId64 ": give a whole number of at least 0\n"), cli->seed);
+    *exit_code = 2;
+    return FALSE;
+  }
+  tess_parallel_set_threads ((guint)cli->threads); /* of this thread's loops */
   return TRUE;
+}
+
+int
+tess_cli_columns (const char *text)
+{
+  int n = 0;
+
+  if (!g_utf8_validate (text, -1, NULL)) /* a name on disk may be anything */
+    return (int)strlen (text);
+  for (const char *p = text; *p; p = g_utf8_next_char (p)) {
+    gunichar c = g_utf8_get_char (p);
+
+    n += g_unichar_iszerowidth (c) ? 0 : g_unichar_iswide (c) ? 2 : 1;
+  }
+  return n;
+}
+
+void
+tess_cli_print_row (const char *const *text, const int *columns, guint n, const char *between)
+{
+  for (guint i = 0; i < n; i++) {
+    int fill = MAX (ABS (columns[i]) - tess_cli_columns (text[i]), 0);
+
+    printf ("%s%*s%s%*s", i ? between : "", columns[i] < 0 ? fill : 0, "", text[i], columns[i] < 0 ? 0 : fill, "");
+  }
+  printf ("\n");
 }
 
 int
@@ -71,6 +107,7 @@ tess_cli_fail (GError *error)
 {
   int code = g_error_matches (error, TESS_ERROR, TESS_ERROR_USAGE) ? 2 : 1;
 
+  g_strdelimit (error->message, "\r\n\t\033", '?'); /* one line, whatever a file is called */
   fprintf (stderr, "tessera-cli: %s\n", error->message);
   g_error_free (error);
   return code;
@@ -208,6 +245,70 @@ tess_cli_triple (const char *text, const char *option, gint64 lo, gint64 hi, gin
     g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
                  _ ("%s %s: give one whole number, or three as X,Y,Z, from %" PRId64 " to %" PRId64), option,
                  text ? text : "", lo, hi);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
+tess_cli_bytes (const char *text, const char *option, guint64 *bytes, GError **error)
+{
+  static const char units[] = "KMGT";
+  char *end = NULL;
+  double value = g_ascii_strtod (text, &end);
+  const char *unit = *end ? strchr (units, g_ascii_toupper (*end)) : NULL;
+  double base = 1000.0;
+
+  if (end == text)
+    value = -1.0;
+  if (unit) {
+    end++;
+    if (*end == 'i') {
+      base = 1024.0;
+      end++;
+    }
+    for (const char *u = units; u <= unit; u++)
+      value *= base;
+  }
+  if (*end == 'B' || *end == 'b')
+    end++;
+  if (*end != '\0' || !(value >= 1.0 && value < 0x1p60)) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("%s %s: give a number of bytes such as 500M, 4G or 1.5G"),
+                 option, text);
+    return FALSE;
+  }
+  *bytes = (guint64)value;
+  return TRUE;
+}
+
+/* One volume on the disk, by whatever names it goes. */
+static gboolean
+same_volume (const char *a, const char *b)
+{
+  g_autofree char *file_a = tess_volume_main_file (a), *file_b = tess_volume_main_file (b);
+  struct stat x, y;
+
+  return stat (file_a, &x) == 0 && stat (file_b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/**
+ * tess_cli_check_output:
+ *
+ * What is known before a long work is said before it. A scan that is read is never written over by what is made of it.
+ */
+gboolean
+tess_cli_check_output (const char *output, const char *const *inputs, GError **error)
+{
+  g_autofree char *folder = g_path_get_dirname (output);
+
+  for (; *inputs; inputs++)
+    if (same_volume (output, *inputs)) {
+      g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("%s: is also the input; choose another name for the output"),
+                   output);
+      return FALSE;
+    }
+  if (access (folder, W_OK | X_OK) != 0 || (access (output, W_OK) != 0 && errno != ENOENT)) {
+    tess_error_set_errno (error, output, errno, _ ("write"));
     return FALSE;
   }
   return TRUE;

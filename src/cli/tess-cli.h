@@ -28,12 +28,21 @@ TessProgress *tess_cli_progress (TessCli *cli, const char *label);
 void     tess_cli_progress_end (TessProgress *progress);
 void     tess_cli_print_json (JsonNode *root); /* to standard output; takes the node */
 void     tess_cli_note (TessCli *cli, const char *format, ...) G_GNUC_PRINTF (2, 3); /* a line on standard error unless --quiet */
+/* How many columns of a terminal a text takes; and a line of n texts, each with spaces after it up to its columns
+ * (before it where they are negative). printf counts bytes, which is wrong for all but English. */
+int      tess_cli_columns (const char *text);
+void     tess_cli_print_row (const char *const *text, const int *columns, guint n, const char *between);
 gboolean tess_cli_interrupted (void); /* Ctrl-C was pressed */
 /* --backend, --precision, --threads -> what to open; says on standard error which was chosen and why. */
 gboolean tess_cli_backend (TessCli *cli, const TessBackendIface **backend, guint *device, guint *n_threads,
                            TessDType *act_dtype, GError **error);
 /* "40", "40,56,40" -> three values. */
 gboolean tess_cli_triple (const char *text, const char *option, gint64 lo, gint64 hi, gint64 out[3], GError **error);
+
+/* "4G", "1.5G", "200M", "64Ki" -> bytes; powers of 1000, with an i of 1024. */
+gboolean tess_cli_bytes (const char *text, const char *option, guint64 *bytes, GError **error);
+/* Before the work: refuses an output that is one of the inputs (NULL-terminated) or cannot be written. */
+gboolean tess_cli_check_output (const char *output, const char *const *inputs, GError **error);
 
 int tess_cmd_info     (TessCli *cli, int argc, char **argv);
 int tess_cmd_convert  (TessCli *cli, int argc, char **argv);

@@ -1,5 +1,7 @@
 #include "tess-cpu-private.h"
 
+#include <inttypes.h>
+
 /* Convolutions on oneDNN 2.6: activations as they lie in the arena (ndhwc), weights in the form the primitive asks for
  * (tag `any`), packed from or unpacked to PyTorch's layout by a reorder. */
 
@@ -37,6 +39,13 @@ describe_activation (Making *m, dnnl_memory_desc_t *md, const TessTensor *t, dnn
 {
   const dnnl_dims_t dims = {t->dim[0], t->dim[4], t->dim[1], t->dim[2], t->dim[3]};
 
+  if (tess_tensor_n_elements (t) > G_MAXINT32) { /* oneDNN counts its work in int and divides by what has overflowed */
+    g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+                 _ ("a layer of %" PRId64 " x %" PRId64 " x %" PRId64 " voxels and %" PRId64
+                    " channels is too large; take a smaller patch or batch"),
+                 t->dim[3], t->dim[2], t->dim[1], t->dim[4]);
+    return FALSE;
+  }
   return tess_dnnl_check (m->dnnl->memory_desc_init_by_tag (md, 5, dims, type, dnnl_ndhwc), "describe an activation",
                           error);
 }

@@ -21,7 +21,7 @@ struct _TessCaseCache {
 };
 
 /* budget_bytes: what unused cases may add up to; cases in use are held whatever they take. constants_dir: see
- * tess_case_load. References the data set. */
+ * tess_case_load. References the dataset. */
 TessCaseCache *
 tess_case_cache_new (TessDataset *dataset, const char *constants_dir, guint64 budget_bytes)
 {

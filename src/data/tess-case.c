@@ -91,7 +91,7 @@ count_bytes (TessCase *c)
     c->bytes += c->class_count[l] * sizeof (guint64);
 }
 
-/* Decodes case `index` of the data set: images, label map (as uint8), statistics of each channel, class index. That the
+/* Decodes case `index` of the dataset: images, label map (as uint8), statistics of each channel, class index. That the
  * constants cannot be kept (a full or read-only disk) is no failure: they are computed again next time. Errors:
  * whatever loading says; MISMATCH when channels and label map do not fit together. */
 TessCase *

@@ -73,13 +73,6 @@ is_readable_format (const char *path)
   return FALSE;
 }
 
-/* The voxel half of a header and voxels pair; the header stands for both. */
-static gboolean
-is_pair_half (const char *name)
-{
-  return g_str_has_suffix (name, ".img") || g_str_has_suffix (name, ".img.gz");
-}
-
 /* Every file of `folder` some format reads, sorted by name. Hidden files (macOS leaves ._NAME beside NAME) and folders
  * are passed over, and endings other than `ending` when at least one file has that. */
 static GPtrArray *
@@ -103,7 +96,8 @@ list_folder (const char *folder, const char *ending, GError **error)
     g_autofree char *path = g_build_filename (folder, name, NULL);
     Found *found;
 
-    if (name[0] == '.' || is_pair_half (name) || !is_readable_format (path) || g_file_test (path, G_FILE_TEST_IS_DIR))
+    if (name[0] == '.' || tess_volume_is_companion (path) || !is_readable_format (path) ||
+        g_file_test (path, G_FILE_TEST_IS_DIR))
       continue;
     found = g_new0 (Found, 1);
     found->stem = tess_volume_stem (path);
@@ -193,7 +187,7 @@ check_draft (const Draft *draft, guint expected, GError **error)
     if (i >= n && n == 1 && members[0].channel < 0)
       break;
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                 _ ("%s: scan %s has no file for channel %04u; add it or take the scan out of the data set"),
+                 _ ("%s: scan %s has no file for channel %04u; add it or take the scan out of the dataset"),
                  members[0].path, draft->id, i);
     return FALSE;
   }
@@ -281,7 +275,7 @@ set_no_folder_error (const TessDataset *dataset, const char *missing, GError **e
     g_autofree char *inside = g_build_filename (dataset->directory, name, missing, NULL);
 
     if (g_file_test (inside, G_FILE_TEST_IS_DIR)) {
-      g_set_error (error, TESS_ERROR, TESS_ERROR_IO, _ ("%s: holds no folder %s; one of the data sets in it is %s"),
+      g_set_error (error, TESS_ERROR, TESS_ERROR_IO, _ ("%s: holds no folder %s; one of the datasets in it is %s"),
                    dataset->directory, missing, name);
       return;
     }

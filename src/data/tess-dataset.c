@@ -3,6 +3,7 @@
 #include "tess-plan.h"
 #include "tess-statistics.h"
 
+#include <glib/gstdio.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -188,7 +189,7 @@ parse_labels (TessDataset *dataset, JsonObject *root, const char *path, GError *
   return TRUE;
 }
 
-/* The values of every label map, for a data set that does not name them. */
+/* The values of every label map, for a dataset that does not name them. */
 static gboolean
 discover_labels (TessDataset *dataset, TessProgress *progress, GError **error)
 {
@@ -321,8 +322,18 @@ tess_dataset_identity (const TessDataset *dataset)
   for (guint i = 0; i < dataset->n_labels; i++)
     identity_add (sum, dataset->label_names[i]);
   identity_add (sum, "");
-  for (guint i = 0; i < dataset->cases->len; i++)
-    identity_add (sum, tess_dataset_case (dataset, i)->id);
+  for (guint i = 0; i < dataset->cases->len; i++) {
+    const TessCaseFiles *files = tess_dataset_case (dataset, i);
+
+    identity_add (sum, files->id);
+    for (char **path = files->image_paths; *path; path++) {
+      GStatBuf info;
+      gint64 size = g_stat (*path, &info) == 0 ? (gint64)info.st_size : -1;
+      g_autofree char *text = g_strdup_printf ("%" PRId64, size);
+
+      identity_add (sum, text);
+    }
+  }
   return g_strconcat ("sha256:", g_checksum_get_string (sum), NULL);
 }
 

@@ -29,7 +29,8 @@ TessDataset *tess_dataset_open  (const char *directory, TessProgress *progress, 
 TessDataset *tess_dataset_ref   (TessDataset *dataset);
 void         tess_dataset_unref (TessDataset *dataset);
 const TessCaseFiles *tess_dataset_case (const TessDataset *dataset, guint i);
-/* "sha256:..." over name, channels, labels and case ids: tells one data set from another. */
+/* "sha256:..." over name, channels, labels, case ids and the sizes of the image files: tells one dataset from another,
+ * also where folder and cases have the same names. Label maps may be corrected: they do not count. */
 char        *tess_dataset_identity (const TessDataset *dataset);
 JsonNode    *tess_dataset_to_json  (const TessDataset *dataset); /* nnU-Net's dataset.json keys, plus "identity" and "cases" */
 

@@ -17,7 +17,7 @@ extern const char *const tess_phantom_label_names[TESS_PHANTOM_N_LABELS];
 
 /* Scan `index` of a seed: int16 in Hounsfield units and uint8 labels on one slightly oblique grid; new references. */
 gboolean tess_phantom_make  (guint64 seed, guint32 index, const gint64 size[3], TessVolume **image, TessVolume **label, GError **error);
-/* A data set in nnU-Net's raw layout; directory must be empty or not exist yet. */
+/* A dataset in nnU-Net's raw layout; directory must be empty or not exist yet. */
 gboolean tess_phantom_write (const char *directory, const TessPhantomOptions *options, TessProgress *progress, GError **error);
 
 G_END_DECLS

@@ -146,7 +146,7 @@ read_ids (const TessDataset *dataset, JsonObject *object, const char *path, cons
 
     if (place == 0) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                   _ ("%s: names the case \"%s\", which the data set does not hold; add it or correct the file"), path,
+                   _ ("%s: names the case \"%s\", which the dataset does not hold; add it or correct the file"), path,
                    id ? id : "?");
       return FALSE;
     }

@@ -11,7 +11,7 @@ typedef struct {
 } TessSplit;
 
 /* nnU-Net's rule: scikit-learn KFold (5, shuffle, random_state 12345) on the sorted ids; splits_final.json in the
- * data set's folder, when there, is used instead. fold -1 = all cases both train and validate. Fewer than 5 cases:
+ * dataset's folder, when there, is used instead. fold -1 = all cases both train and validate. Fewer than 5 cases:
  * as many folds as cases (at least 2). */
 gboolean tess_split_fold     (const TessDataset *dataset, int fold, TessSplit *split, GError **error);
 gboolean tess_split_fraction (const TessDataset *dataset, double fraction, guint64 seed, TessSplit *split, GError **error);

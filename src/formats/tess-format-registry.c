@@ -2,6 +2,7 @@
 #include "tess-nifti.h"
 
 #include <errno.h>
+#include <string.h>
 
 static const TessFormat *const formats[] = {
     &tess_format_nifti,
@@ -39,13 +40,15 @@ tess_format_for_path (const char *path, GError **error)
 }
 
 /**
- * tess_volume_load:
+ * tess_volume_load_live:
+ * @live: called on this thread with the volume once its geometry is known and slices of it are readable, and again
+ *   whenever there are more; it may keep a reference. NULL for none
  *
- * Errors: IO (missing, a folder, no permission), UNSUPPORTED, FORMAT (damaged or incomplete: never half a volume),
- * NO_MEMORY, CANCELLED.
+ * Errors: as tess_volume_load().
  */
 TessVolume *
-tess_volume_load (const char *path, TessProgress *progress, GError **error)
+tess_volume_load_live (const char *path, TessProgress *progress, TessVolumeLive live, gpointer user_data,
+                       GError **error)
 {
   const TessFormat *format;
 
@@ -61,7 +64,19 @@ tess_volume_load (const char *path, TessProgress *progress, GError **error)
     return NULL;
   }
   format = tess_format_for_path (path, error);
-  return format ? format->load (path, progress, error) : NULL;
+  return format ? format->load (path, progress, live, user_data, error) : NULL;
+}
+
+/**
+ * tess_volume_load:
+ *
+ * Errors: IO (missing, a folder, no permission), UNSUPPORTED, FORMAT (damaged or incomplete: never half a volume),
+ * NO_MEMORY, CANCELLED.
+ */
+TessVolume *
+tess_volume_load (const char *path, TessProgress *progress, GError **error)
+{
+  return tess_volume_load_live (path, progress, NULL, NULL, error);
 }
 
 /* The file is written whole or not at all; one that was there stays until the new one is complete. */
@@ -89,4 +104,21 @@ tess_volume_stem (const char *path)
     if (formats[i]->matches (path))
       return formats[i]->stem (path);
   return g_path_get_basename (path);
+}
+
+char *
+tess_volume_main_file (const char *path)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (formats); i++)
+    if (formats[i]->matches (path) && formats[i]->main_file)
+      return formats[i]->main_file (path);
+  return g_strdup (path);
+}
+
+gboolean
+tess_volume_is_companion (const char *path)
+{
+  g_autofree char *main_file = tess_volume_main_file (path);
+
+  return strcmp (main_file, path) != 0;
 }

@@ -71,6 +71,15 @@ tess_nifti_pair_half (const char *path, gboolean image)
              : g_steal_pointer (&compressed);
 }
 
+/* The header stands for the voxels of a pair, too. */
+static char *
+nifti_main_file (const char *path)
+{
+  return tess_nifti_is_pair (path) && g_ascii_strncasecmp (path + stem_length (path), ".img", 4) == 0
+             ? tess_nifti_pair_half (path, FALSE)
+             : g_strdup (path);
+}
+
 static void
 swap_bytes (guint8 *data, gsize n_bytes, gsize size)
 {
@@ -123,17 +132,30 @@ quads_to_doubles (const guint8 *in, gsize n, guint8 *out)
   }
 }
 
+/* Who wants to know how far it is. */
+typedef struct {
+  TessProgress *progress;
+  TessVolumeLive live;
+  gpointer user_data;
+} Listener;
+
 /* Fills the volume from the stream, which stands on the first voxel, and reads on to the end of the file, so that a
  * compressed file's checksum has been compared. */
 static gboolean
-read_voxels (TessVolume *volume, TessStream *stream, gsize stored_size, gboolean swapped, TessProgress *progress,
+read_voxels (TessVolume *volume, TessStream *stream, gsize stored_size, gboolean swapped, const Listener *listener,
              GError **error)
 {
+  TessProgress *progress = listener->progress;
   gsize size = tess_dtype_size (tess_volume_dtype (volume));
   gsize left = tess_volume_n_bytes (volume) / size * stored_size; /* bytes in the file */
   g_autofree guint8 *scratch = stored_size == size ? NULL : g_malloc (PIECE);
-  guint8 *out = tess_volume_data_mut (volume), rest[4096];
+  const gint64 *dim = tess_volume_dim (volume);
+  gsize slice = (gsize)(dim[0] * dim[1]) * size;
+  guint8 *begin = tess_volume_data_mut (volume), *out = begin, rest[4096];
   gssize got;
+
+  if (listener->live)
+    tess_volume_set_watermark (volume, 0);
 
   while (left > 0) {
     gsize piece = MIN (left, PIECE);
@@ -147,6 +169,10 @@ read_voxels (TessVolume *volume, TessStream *stream, gsize stored_size, gboolean
       quads_to_doubles (in, piece / 16, out);
     out += piece / stored_size * size;
     left -= piece;
+    if (listener->live && (gsize)(out - begin) >= slice) {
+      tess_volume_set_watermark (volume, (gint64)((gsize)(out - begin) / slice));
+      listener->live (volume, listener->user_data);
+    }
     tess_progress_set (progress, (double)tess_stream_file_read (stream) / (double)tess_stream_file_size (stream));
   }
   if (!tess_stream_is_gzip (stream))
@@ -200,7 +226,7 @@ add_warnings (TessVolume *volume, const TessNiftiHeader *header, gsize stored_si
 /* @stream stands on the first voxel of the file that holds them. */
 static TessVolume *
 load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, GPtrArray *warnings,
-             TessProgress *progress, GError **error)
+             const Listener *listener, GError **error)
 {
   const char *path = tess_stream_peek_path (stream);
   g_autoptr (TessVolume) volume = NULL;
@@ -236,9 +262,9 @@ load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, 
   source = tess_nifti_header_to_bytes (header);
   tess_volume_set_source_header (volume, tess_format_nifti.id, source);
   add_warnings (volume, header, stored_size, warnings);
-  if (!read_voxels (volume, stream, stored_size, header->swapped, progress, error))
+  if (!read_voxels (volume, stream, stored_size, header->swapped, listener, error))
     return NULL;
-  tess_progress_set (progress, 1.0);
+  tess_progress_set (listener->progress, 1.0);
   return g_steal_pointer (&volume);
 }
 
@@ -249,8 +275,9 @@ load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, 
  * axes 4 to 7 become channels; the affine is chosen as nibabel does (tess_nifti_header_affine()).
  */
 static TessVolume *
-nifti_load (const char *path, TessProgress *progress, GError **error)
+nifti_load (const char *path, TessProgress *progress, TessVolumeLive live, gpointer user_data, GError **error)
 {
+  const Listener listener = {progress, live, user_data};
   gboolean pair = tess_nifti_is_pair (path);
   g_autofree char *header_path = pair ? tess_nifti_pair_half (path, FALSE) : g_strdup (path);
   g_autoptr (TessStream) stream = tess_stream_open (header_path, error);
@@ -276,7 +303,7 @@ nifti_load (const char *path, TessProgress *progress, GError **error)
     guint64 offset = (guint64)header.h.vox_offset;
 
     if (image && offset <= tess_stream_max_size (image) ? tess_stream_skip (image, offset, error) : FALSE)
-      volume = load_voxels (&header, image, offset, warnings, progress, error);
+      volume = load_voxels (&header, image, offset, warnings, &listener, error);
     else if (image && error && !*error) {
       g_autofree char *name = g_filename_display_name (image_path);
 
@@ -284,7 +311,7 @@ nifti_load (const char *path, TessProgress *progress, GError **error)
                    _ ("%s: the file ends too early; it is incomplete, copy it again"), name);
     }
   } else {
-    volume = load_voxels (&header, stream, (guint64)header.h.vox_offset, warnings, progress, error);
+    volume = load_voxels (&header, stream, (guint64)header.h.vox_offset, warnings, &listener, error);
   }
   tess_nifti_header_clear (&header);
   return volume;
@@ -298,4 +325,5 @@ const TessFormat tess_format_nifti = {
     .load = nifti_load,
     .save = tess_nifti_save,
     .stem = nifti_stem,
+    .main_file = nifti_main_file,
 };

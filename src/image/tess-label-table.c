@@ -44,20 +44,29 @@ tess_label_table_unref (TessLabelTable *table)
   g_free (table);
 }
 
-/* Colour number i: hues a golden angle apart, so that neighbours in the list differ most; two rings of brightness. */
+/* Colour number i. First those of Okabe and Ito ("Color Universal Design", 2008), which people with any colour vision
+ * tell apart, without their black; then hues a golden angle apart, so that neighbouring values differ most, in rings
+ * of brightness and saturation. */
 static void
 distinct_colour (guint i, guint8 rgba[4])
 {
-  double hue = fmod (0.0 + (double)i * 0.618033988749895, 1.0) * 6.0;
-  double value = (i / 8) % 2 ? 0.72 : 0.96, saturation = (i / 16) % 2 ? 0.5 : 0.78;
+  static const guint8 okabe_ito[7][3] = {{0xe6, 0x9f, 0x00}, {0x56, 0xb4, 0xe9}, {0x00, 0x9e, 0x73}, {0xf0, 0xe4, 0x42},
+                                         {0x00, 0x72, 0xb2}, {0xd5, 0x5e, 0x00}, {0xcc, 0x79, 0xa7}};
+  guint later = i - G_N_ELEMENTS (okabe_ito);
+  double hue = fmod ((double)later * 0.618033988749895, 1.0) * 6.0;
+  double value = (later / 8) % 2 ? 0.72 : 0.96, saturation = (later / 16) % 2 ? 0.5 : 0.78;
 
+  rgba[3] = 255;
+  if (i < G_N_ELEMENTS (okabe_ito)) {
+    memcpy (rgba, okabe_ito[i], sizeof okabe_ito[i]);
+    return;
+  }
   for (int c = 0; c < 3; c++) {
     double k = fmod ((c == 0 ? 5.0 : c == 1 ? 3.0 : 1.0) + hue, 6.0);
     double level = value - value * saturation * CLAMP (MIN (k, 4.0 - k), 0.0, 1.0);
 
     rgba[c] = (guint8)(level * 255.0 + 0.5);
   }
-  rgba[3] = 255;
 }
 
 /* Index of the first label whose value is not below @value. */
@@ -92,7 +101,7 @@ tess_label_table_add (TessLabelTable *table, gint64 value, const char *name, con
     label = g_new0 (TessLabel, 1);
     label->value = value;
     if (!rgba && value != 0)
-      distinct_colour (table->labels->len - (tess_label_table_find (table, 0) ? 1 : 0), label->rgba);
+      distinct_colour ((guint)((ABS (value) - 1) % 65535), label->rgba);
     g_ptr_array_insert (table->labels, (gint)at, label);
   }
   label->name = g_strdup (name ? name : "");

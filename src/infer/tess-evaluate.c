@@ -55,13 +55,14 @@ list_folder (const char *path, GError **error)
     g_autofree char *stem = NULL;
     const char *twin;
 
-    if (name[0] == '.' || !tess_format_for_path (name, NULL) || !g_file_test (full, G_FILE_TEST_IS_REGULAR))
+    if (name[0] == '.' || !tess_format_for_path (name, NULL) || tess_volume_is_companion (full) ||
+        !g_file_test (full, G_FILE_TEST_IS_REGULAR))
       continue;
     stem = tess_volume_stem (name);
     twin = g_hash_table_lookup (files, stem);
     if (twin) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                   _ ("%s: and %s have the same name but for the ending; move one of them away"), full, twin);
+                   _ ("%s: has the same name as %s but for the ending; move one of them away"), full, twin);
       return NULL;
     }
     g_hash_table_insert (files, g_steal_pointer (&stem), g_steal_pointer (&full));

@@ -7,7 +7,7 @@
 G_BEGIN_DECLS
 
 /* One .safetensors file: parameters under PyTorch's names, metadata "tessera.plan" (JSON), "tessera.provenance"
- * (JSON: program version, data set identity, fold, epoch, iteration). A checkpoint is the same file with momentum
+ * (JSON: program version, dataset identity, fold, epoch, iteration). A checkpoint is the same file with momentum
  * ("optimiser.momentum/NAME") and "tessera.state" (JSON) besides. */
 typedef struct {
   char            *path;

@@ -237,14 +237,25 @@ validate_field (const TessPlan *plan, const TessPlanField *field, const char *or
   return TRUE;
 }
 
+/* Names come from files, are shown on terminals and head the columns of a log. */
+static gboolean
+is_plain_text (const char *text)
+{
+  for (const char *p = text; *p; p++)
+    if (g_ascii_iscntrl (*p))
+      return FALSE;
+  return TRUE;
+}
+
 static gboolean
 validate_name (const char *name, const char *what, guint i, const char *origin, GError **error)
 {
-  if (name && *name && strlen (name) <= TESS_PLAN_MAX_NAME)
+  if (name && *name && strlen (name) <= TESS_PLAN_MAX_NAME && is_plain_text (name))
     return TRUE;
   g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-               _ ("%s: \"%s[%u].name\" is empty or longer than %d bytes; give it a short name"), origin, what, i,
-               TESS_PLAN_MAX_NAME);
+               _ ("%s: \"%s[%u].name\" is empty, longer than %d bytes or has control characters; give it a short, "
+                  "plain name"),
+               origin, what, i, TESS_PLAN_MAX_NAME);
   return FALSE;
 }
 
@@ -265,7 +276,7 @@ validate_channels (const TessPlan *plan, const char *origin, GError **error)
         !isfinite (c->std) || c->lower > c->upper || c->std < 0.0) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
                    _ ("%s: \"channels[%u]\" has intensities that cannot be (lower %g, upper %g, mean %g, std %g); "
-                      "plan the data set again"),
+                      "plan the dataset again"),
                    origin, i, c->lower, c->upper, c->mean, c->std);
       return FALSE;
     }

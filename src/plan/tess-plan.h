@@ -11,14 +11,14 @@ G_BEGIN_DECLS
 
 typedef enum {
   TESS_NORM_ZSCORE, /* per case and channel: (v - mean) / std over the whole image */
-  TESS_NORM_CT,     /* clip to [p0.5, p99.5] of the data set's foreground, then its mean and std */
+  TESS_NORM_CT,     /* clip to [p0.5, p99.5] of the dataset's foreground, then its mean and std */
   TESS_NORM_NONE,
 } TessNormScheme;
 
 typedef struct {
   char          *name;
   TessNormScheme norm;
-  double         lower, upper, mean, std; /* the data set's foreground intensities (real values); used by TESS_NORM_CT */
+  double         lower, upper, mean, std; /* the dataset's foreground intensities (real values); used by TESS_NORM_CT */
 } TessPlanChannel;
 
 typedef struct {

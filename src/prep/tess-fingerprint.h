@@ -4,7 +4,7 @@
 
 G_BEGIN_DECLS
 
-/* What the planner needs to know of a data set, fed case by case. */
+/* What the planner needs to know of a dataset, fed case by case. */
 typedef struct _TessFingerprint TessFingerprint;
 
 TessFingerprint *tess_fingerprint_new  (guint n_channels);

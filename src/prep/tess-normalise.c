@@ -3,7 +3,7 @@
 #include <float.h>
 
 /* As nnU-Net's normalisation schemes: z-score takes mean and population std of the whole case (the denominator kept
- * from 0), CT clips to the data set's foreground percentiles first and uses its mean and std, none keeps the values.
+ * from 0), CT clips to the dataset's foreground percentiles first and uses its mean and std, none keeps the values.
  * statistics may be NULL unless the scheme is z-score. */
 void
 tess_normaliser_init (TessNormaliser *n, const TessPlanChannel *channel, const TessStatistics *statistics)

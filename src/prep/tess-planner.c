@@ -74,7 +74,7 @@ decide_intensities (Planner *p)
       c->norm = TESS_NORM_ZSCORE;
       tess_plan_add_reason (p->plan,
                             _ ("normalisation of %s, z-score of every case: CT windows are learned from the "
-                               "foreground, and this data set has none that varies"),
+                               "foreground, and this dataset has none that varies"),
                             c->name);
     } else if (c->norm == TESS_NORM_CT)
       tess_plan_add_reason (p->plan,
@@ -85,7 +85,7 @@ decide_intensities (Planner *p)
       tess_plan_add_reason (p->plan, _ ("normalisation of %s, z-score of every case: its values have no fixed unit"),
                             c->name);
     else
-      tess_plan_add_reason (p->plan, _ ("normalisation of %s, none: the data set asks for it"), c->name);
+      tess_plan_add_reason (p->plan, _ ("normalisation of %s, none: the dataset asks for it"), c->name);
   }
 }
 

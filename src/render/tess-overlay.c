@@ -54,7 +54,7 @@ put_text (const Pen *pen, const char *text, double x, double y, double ax, doubl
   cairo_move_to (pen->cr, floor (x - ax * width), floor (y - ay * height));
   pango_cairo_layout_path (pen->cr, pen->layout);
   cairo_set_source_rgba (pen->cr, 0.0, 0.0, 0.0, 0.8);
-  cairo_set_line_width (pen->cr, 2.0 * pen->overlay->scale);
+  cairo_set_line_width (pen->cr, 3.5 * pen->overlay->scale);
   cairo_set_line_join (pen->cr, CAIRO_LINE_JOIN_ROUND);
   cairo_stroke_preserve (pen->cr);
   cairo_set_source_rgb (pen->cr, rgb[0], rgb[1], rgb[2]);

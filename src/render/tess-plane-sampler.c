@@ -26,12 +26,12 @@ typedef struct {
 } Job;
 
 static gboolean
-job_init (Job *job, const TessLayer *layer, const TessPaneMap *map, int width)
+job_init (Job *job, const TessLayer *layer, const TessPaneMap *map, int width, gint64 readable)
 {
   TessAffine inverse;
   const TessVolume *volume = layer->volume;
 
-  if (!tess_affine_invert (tess_volume_affine (volume), &inverse))
+  if (!tess_affine_invert (tess_volume_affine (volume), &inverse) || readable < 1)
     return FALSE;
   job->layer = layer;
   job->width = width;
@@ -42,7 +42,7 @@ job_init (Job *job, const TessLayer *layer, const TessPaneMap *map, int width)
   tess_affine_apply (&inverse, map->origin, job->origin);
   tess_layer_rounding (layer, job->half);
   for (int a = 0; a < 3; a++) {
-    job->dim[a] = tess_volume_dim (volume)[a];
+    job->dim[a] = a == 2 ? readable : tess_volume_dim (volume)[a];
     job->du[a] = job->dv[a] = 0.0;
     for (int b = 0; b < 3; b++) {
       job->du[a] += inverse.m[a][b] * map->u[b];
@@ -52,15 +52,15 @@ job_init (Job *job, const TessLayer *layer, const TessPaneMap *map, int width)
   return TRUE;
 }
 
-/* Pixels [first,last) of a row whose index coordinate lies in the volume's field of view [-0.5, n-0.5) on every axis.
- */
+/* Pixels [first,last) of a row whose index coordinate lies in the volume's field of view, where a voxel is nearest: on
+ * every axis in [-half, n - half). */
 static void
 clip_row (const Job *job, const double p0[3], int *first, int *last)
 {
   double lo = 0.0, hi = job->width;
 
   for (int a = 0; a < 3; a++) {
-    double below = -0.5 - p0[a], above = (double)job->dim[a] - 0.5 - p0[a];
+    double below = -job->half[a] - p0[a], above = (double)job->dim[a] - job->half[a] - p0[a];
 
     if (fabs (job->du[a]) < 1e-12) {
       if (below > 0.0 || above <= 0.0)
@@ -147,6 +147,11 @@ tap (const Job *job, int axis, double p)
   return t;
 }
 
+/* Voxels by which a pane may lean against the axes of a volume and still count as along them: the affine of a file is
+ * in single precision. Nobody sees so little; it is a tenth of what decides between two voxels (tess_layer_rounding()).
+ */
+#define LEAN 1e-4
+
 /* The usual case: the pane shows the volume along its axes. Then a row of the picture lies in one line of voxels (or
  * between two or four), and each column at the same place of that line in all rows. */
 static void
@@ -155,9 +160,9 @@ find_taps (Job *job)
   int across = -1, down = -1;
 
   for (int a = 0; a < 3; a++) {
-    if (fabs (job->du[a]) * job->width > 1e-7)
+    if (fabs (job->du[a]) * job->width > LEAN)
       across = across < 0 ? a : 3;
-    if (fabs (job->dv[a]) * job->height > 1e-7)
+    if (fabs (job->dv[a]) * job->height > LEAN)
       down = down < 0 ? a : 3;
   }
   if (across < 0 || across > 2 || down < 0 || down > 2 || across == down)
@@ -298,11 +303,11 @@ rows_cb (gsize begin, gsize end, gpointer user_data)
   }
 }
 
-/* Runs the rows; FALSE when the volume has no place in the world. */
+/* Runs the rows; FALSE when the volume has no place in the world, or nothing of it has been read yet. */
 static gboolean
 run (Job *job, const TessLayer *layer, const TessPaneMap *map, int width, int height, double zero)
 {
-  if (!job_init (job, layer, map, width))
+  if (!job_init (job, layer, map, width, tess_layer_readable (layer)))
     return FALSE;
   job->height = height;
   job->intercept -= zero;

@@ -26,12 +26,14 @@ typedef struct {
   double zero; /* taken off all values */
   int width, height;
   guint64 serial;
+  gint64 readable; /* slices */
   gboolean linear;
 } PlaneTexture;
 
 typedef struct {
   guint64 serial; /* of the voxels in `volume` */
   GLuint volume;
+  gboolean no_volume; /* the driver has no room for it */
   PlaneTexture planes[TESS_N_PLANES];
   guint64 used; /* frame */
 } LayerTextures;
@@ -133,11 +135,12 @@ is_label (const TessLayer *layer)
 }
 
 static Source
-layer_source (const TessRenderer *renderer, const TessLayer *layer)
+layer_source (const TessRenderer *renderer, const TessLayer *layer, const LayerTextures *textures)
 {
   const gint64 *dim = tess_volume_dim (layer->volume);
 
-  if (renderer->software || dim[0] > renderer->max_3d || dim[1] > renderer->max_3d || dim[2] > renderer->max_3d)
+  if (renderer->software || textures->no_volume || tess_layer_readable (layer) < dim[2] || dim[0] > renderer->max_3d ||
+      dim[1] > renderer->max_3d || dim[2] > renderer->max_3d)
     return is_label (layer) ? SOURCE_PLANE_LABEL : SOURCE_PLANE;
   switch (tess_volume_dtype (layer->volume)) {
   case TESS_DTYPE_U8:
@@ -167,8 +170,8 @@ append_layer (GString *text, guint i, Source source, TessLut lut)
       sampler[source]);
   if (source >= SOURCE_VOLUME_FLOAT) {
     g_string_append (t, "uniform vec3 origin_@, du_@, dv_@, half_@;\nuniform vec2 scaling_@;\n"
-                        "bool inside_@ (vec3 q, vec3 n) { return all (greaterThanEqual (q, vec3 (-0.5))) && all "
-                        "(lessThan (q, n - 0.5)); }\n");
+                        "bool inside_@ (vec3 q, vec3 n) { return all (greaterThanEqual (q, -half_@)) && all "
+                        "(lessThan (q, n - half_@)); }\n");
     if (!label)
       g_string_append (t, "bool value_@ (ivec2 p, out float v) {\n"
                           "  vec3 q = origin_@ + float (p.x) * du_@ + float (p.y) * dv_@;\n"
@@ -415,9 +418,18 @@ layer_textures (TessRenderer *renderer, TessLayer *layer)
   return textures;
 }
 
-/* Uploads a layer's voxels in their own type, slab by slab. */
+/* Forgets what went wrong earlier, in GTK or in us. */
 static void
-bind_volume (TessLayer *layer, LayerTextures *textures)
+clear_gl_errors (void)
+{
+  for (int i = 0; i < 16 && glGetError () != GL_NO_ERROR; i++)
+    ;
+}
+
+/* Uploads a layer's voxels in their own type, slab by slab, where that has not been done. FALSE when the driver has no
+ * room for them. */
+static gboolean
+upload_volume (TessLayer *layer, LayerTextures *textures)
 {
   static const struct {
     GLint internal;
@@ -433,10 +445,9 @@ bind_volume (TessLayer *layer, LayerTextures *textures)
   TessDType dtype = tess_volume_dtype (layer->volume);
   gsize slice = (gsize)(dim[0] * dim[1]) * tess_dtype_size (dtype);
 
-  if (textures->volume && textures->serial == layer->voxels_serial) {
-    glBindTexture (GL_TEXTURE_3D, textures->volume);
-    return;
-  }
+  if (textures->volume && textures->serial == layer->voxels_serial)
+    return TRUE;
+  clear_gl_errors ();
   if (!textures->volume)
     glGenTextures (1, &textures->volume);
   glBindTexture (GL_TEXTURE_3D, textures->volume);
@@ -452,7 +463,14 @@ bind_volume (TessLayer *layer, LayerTextures *textures)
                      formats[dtype].format, formats[dtype].type,
                      (const char *)tess_volume_data (layer->volume) + (gsize)(layer->channel * dim[2] + z) * slice);
   }
+  if (glGetError () != GL_NO_ERROR) {
+    glDeleteTextures (1, &textures->volume);
+    textures->volume = 0;
+    textures->no_volume = TRUE;
+    return FALSE;
+  }
   textures->serial = layer->voxels_serial;
+  return TRUE;
 }
 
 static gboolean
@@ -461,10 +479,12 @@ bind_plane (TessRenderer *renderer, TessLayer *layer, LayerTextures *textures, c
 {
   PlaneTexture *plane = &textures->planes[pane->plane];
   gsize n = (gsize)pane->width * (gsize)pane->height;
+  gint64 readable;
 
   if (plane->texture && fabs (layer->lower - plane->zero) <= 1e4 * (layer->upper - layer->lower) &&
-      plane->serial == layer->voxels_serial && plane->width == pane->width && plane->height == pane->height &&
-      plane->linear == layer->linear && memcmp (&plane->map, map, sizeof *map) == 0) {
+      plane->serial == layer->voxels_serial && plane->readable == tess_layer_readable (layer) &&
+      plane->width == pane->width && plane->height == pane->height && plane->linear == layer->linear &&
+      memcmp (&plane->map, map, sizeof *map) == 0) {
     glBindTexture (GL_TEXTURE_2D, plane->texture);
     return TRUE;
   }
@@ -478,6 +498,8 @@ bind_plane (TessRenderer *renderer, TessLayer *layer, LayerTextures *textures, c
       return FALSE;
     }
   }
+  clear_gl_errors ();
+  readable = tess_layer_readable (layer);
   if (!plane->texture)
     glGenTextures (1, &plane->texture);
   glBindTexture (GL_TEXTURE_2D, plane->texture);
@@ -492,6 +514,15 @@ bind_plane (TessRenderer *renderer, TessLayer *layer, LayerTextures *textures, c
     tess_plane_sample_relative (layer, map, pane->width, pane->height, layer->lower, renderer->scratch);
     glTexImage2D (GL_TEXTURE_2D, 0, GL_R32F, pane->width, pane->height, 0, GL_RED, GL_FLOAT, renderer->scratch);
   }
+  if (glGetError () != GL_NO_ERROR) {
+    glDeleteTextures (1, &plane->texture);
+    plane->texture = 0;
+    g_set_error_literal (
+        error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+        _ ("the graphics driver has no memory for a picture of this size; make the window smaller or close something"));
+    return FALSE;
+  }
+  plane->readable = readable; /* as it was before: what comes in meanwhile is drawn again */
   plane->map = *map;
   plane->zero = layer->lower;
   plane->width = pane->width;
@@ -554,7 +585,7 @@ draw_pane (TessRenderer *renderer, const Program *program, const TessScene *scen
     glActiveTexture (GL_TEXTURE1 + i);
     glUniform1i (program->voxels[i], (GLint)(1 + i));
     if (sources[i] >= SOURCE_VOLUME_FLOAT) {
-      bind_volume (layer, textures);
+      glBindTexture (GL_TEXTURE_3D, textures->volume);
       set_mapping (program, i, layer, &map);
     } else {
       if (!bind_plane (renderer, layer, textures, pane, &map, error))
@@ -571,6 +602,36 @@ draw_pane (TessRenderer *renderer, const Program *program, const TessScene *scen
   }
   glDrawArrays (GL_TRIANGLES, 0, 3);
   return TRUE;
+}
+
+/* llvmpipe generates code only when something is drawn: one pixel of a texture of one voxel. */
+void
+tess_renderer_warm_up (TessRenderer *renderer)
+{
+  static const gint64 dim[3] = {1, 1, 1};
+  TessAffine affine = tess_affine_identity ();
+  g_autoptr (TessVolume) volume = tess_volume_new (TESS_DTYPE_I16, dim, 1, &affine, NULL);
+  g_autoptr (TessScene) scene = tess_scene_new ();
+  TessPane pane = {.plane = TESS_PLANE_AXIAL, .width = 1, .height = 1, .zoom = 1.0};
+  GLuint framebuffer = 0, colour = 0;
+  GLint before = 0;
+
+  if (!volume || !tess_scene_add (scene, volume, "warm up"))
+    return;
+  glGetIntegerv (GL_DRAW_FRAMEBUFFER_BINDING, &before);
+  glGenTextures (1, &colour);
+  glBindTexture (GL_TEXTURE_2D, colour);
+  glTexImage2D (GL_TEXTURE_2D, 0, GL_RGBA8, 1, 1, 0, GL_RGBA, GL_UNSIGNED_BYTE, NULL);
+  glGenFramebuffers (1, &framebuffer);
+  glBindFramebuffer (GL_FRAMEBUFFER, framebuffer);
+  glFramebufferTexture2D (GL_FRAMEBUFFER, GL_COLOR_ATTACHMENT0, GL_TEXTURE_2D, colour, 0);
+  if (glCheckFramebufferStatus (GL_FRAMEBUFFER) == GL_FRAMEBUFFER_COMPLETE) {
+    tess_renderer_draw (renderer, scene, &pane, 1, 1, 1, NULL);
+    glFinish ();
+  }
+  glBindFramebuffer (GL_FRAMEBUFFER, (GLuint)before);
+  glDeleteFramebuffers (1, &framebuffer);
+  glDeleteTextures (1, &colour);
 }
 
 static gboolean
@@ -606,12 +667,15 @@ tess_renderer_draw (TessRenderer *renderer, const TessScene *scene, const TessPa
   for (guint i = 0; i < scene->layers->len; i++) {
     TessLayer *layer = g_ptr_array_index (scene->layers, i);
 
-    layer_textures (renderer, layer); /* still there, shown or not */
+    LayerTextures *textures = layer_textures (renderer, layer); /* still there, shown or not */
+
     if (!layer->visible)
       continue;
     layers[n] = layer;
     luts[n] = layer->lut;
-    sources[n] = layer_source (renderer, layer);
+    sources[n] = layer_source (renderer, layer, textures);
+    if (sources[n] >= SOURCE_VOLUME_FLOAT && !upload_volume (layer, textures))
+      sources[n] = layer_source (renderer, layer, textures);
     n++;
   }
   g_hash_table_foreach_remove (renderer->textures, unused_cb, renderer);

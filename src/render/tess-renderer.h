@@ -12,6 +12,8 @@ void          tess_renderer_free (TessRenderer *renderer); /* with the same cont
 /* height: of the framebuffer (GL counts rows from below). */
 gboolean      tess_renderer_draw (TessRenderer *renderer, const TessScene *scene, const TessPane *panes, guint n_panes,
                                   int width, int height, GError **error);
+/* Compiles what one image needs ahead of time, so that the first picture comes sooner. */
+void          tess_renderer_warm_up (TessRenderer *renderer);
 gboolean      tess_renderer_is_software (TessRenderer *renderer);
 
 /* A context of its own without any window system (EGL surfaceless), for pictures and tests. */

@@ -208,12 +208,20 @@ tess_scene_reset (TessScene *scene)
   tess_affine_apply (affine, middle, scene->cursor);
 }
 
-/* 0.5th and 99.5th percentile over at most about 200000 voxels. */
+gint64
+tess_layer_readable (const TessLayer *layer)
+{
+  gint64 n = tess_volume_dim (layer->volume)[2];
+
+  return CLAMP (tess_volume_watermark (layer->volume) - layer->channel * n, 0, n);
+}
+
+/* 0.5th and 99.5th percentile over at most about 200000 voxels, of those that have been read. */
 void
 tess_layer_auto_window (TessLayer *layer)
 {
-  gint64 n = tess_volume_n_voxels (layer->volume);
   const gint64 *dim = tess_volume_dim (layer->volume);
+  gint64 n = dim[0] * dim[1] * tess_layer_readable (layer);
   gint64 step = MAX (n / 200000, 1);
   g_autofree float *values = g_new (float, n / step + 1);
   gsize count = 0;
@@ -325,9 +333,9 @@ tess_layer_value_at (const TessLayer *layer, const double world[3])
   tess_affine_apply (&inverse, world, p);
   tess_layer_rounding (layer, half);
   for (int a = 0; a < 3; a++) {
-    gint64 n = tess_volume_dim (layer->volume)[a];
+    gint64 n = a == 2 ? tess_layer_readable (layer) : tess_volume_dim (layer->volume)[a];
 
-    if (!(p[a] >= -0.5 && p[a] < (double)n - 0.5))
+    if (!(p[a] >= -half[a] && p[a] < (double)n - half[a]))
       return NAN;
     i[a] = CLAMP ((gint64)floor (p[a] + half[a]), 0, n - 1);
   }

@@ -63,6 +63,8 @@ void       tess_layer_auto_window (TessLayer *layer); /* 0.5 and 99.5 percentile
 void       tess_layer_set_channel (TessLayer *layer, gint64 channel); /* clamped */
 void       tess_layer_set_labels  (TessLayer *layer, TessLabelTable *labels);
 void       tess_layer_set_hidden  (TessLayer *layer, gint32 value, gboolean hidden);
+/* Slices of the channel shown that have been read: all of them, but for a volume that is still being loaded. */
+gint64     tess_layer_readable    (const TessLayer *layer);
 /* Nearest voxel of an index coordinate p: floor (p + half). A point midway between two voxels belongs to the one further
  * right, anterior or superior, in whatever order the file stores them. */
 void       tess_layer_rounding    (const TessLayer *layer, double half[3]);

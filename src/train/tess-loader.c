@@ -46,7 +46,7 @@ struct _TessLoader {
   gboolean quit, hold;
   GError *error;
 
-  TessCase **held; /* decoded ahead, by index into the data set */
+  TessCase **held; /* decoded ahead, by index into the dataset */
   guint *uses;     /* samples between claim and ahead that want it */
   guint n_held, max_held;
 
@@ -416,6 +416,7 @@ tess_loader_seek (TessLoader *loader, const TessBatchPosition *position)
     loader->slots[i].number = -1;
   loader->delivered = loader->released = 0;
   loader->generation++;
+  g_clear_error (&loader->error); /* of a batch that nobody will ask for */
   cursor_set (loader, &loader->claim, position);
   loader->ahead = loader->claim;
   loader->hold = FALSE;

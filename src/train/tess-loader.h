@@ -22,7 +22,7 @@ typedef struct {
   gsize   image_bytes, label_bytes;
 } TessBatch;
 
-/* Takes the schedule; borrows the cache. n_cases: of the data set. n_workers: 0 = chosen from n_threads, what the
+/* Takes the schedule; borrows the cache. n_cases: of the dataset. n_workers: 0 = chosen from n_threads, what the
  * trainer computes with. cases_ahead: decoded beyond a rotating pool, so that a case that enters it is there; at least
  * 1. n_epochs: where the stream ends, 0 = never. validation_iterations: of the plan, or 0. */
 typedef struct {

@@ -58,6 +58,22 @@ tess_run_folder_has_run (const TessRunFolder *run)
 }
 
 gboolean
+tess_run_folder_check_free (const TessRunFolder *run, GError **error)
+{
+  g_autofree char *file = tess_run_folder_file (run, "dataset.json");
+  g_autoptr (JsonNode) root = NULL;
+
+  if (!g_file_test (file, G_FILE_TEST_EXISTS))
+    return TRUE;
+  root = tess_json_load (file, NULL);
+  if (root && JSON_NODE_HOLDS_OBJECT (root) && json_object_has_member (json_node_get_object (root), "run"))
+    return TRUE;
+  g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
+               _ ("%s: holds a dataset.json that is not of a run; choose a new folder for the run"), run->path);
+  return FALSE;
+}
+
+gboolean
 tess_run_folder_check_writable (const TessRunFolder *run, GError **error)
 {
   g_autofree char *folder = g_strdup (run->path);
@@ -138,7 +154,7 @@ ids_array (const TessDataset *dataset, const guint *indices, guint n)
 /**
  * tess_run_folder_save_dataset:
  *
- * dataset.json: nnU-Net's keys, the data set's identity, and what this run makes of it: "run": {"directory", "fold" (a
+ * dataset.json: nnU-Net's keys, the dataset's identity, and what this run makes of it: "run": {"directory", "fold" (a
  * number or "all"), "val_fraction", "minutes", "train", "val" (case ids)}.
  */
 gboolean
@@ -191,7 +207,7 @@ read_ids (JsonObject *o, const char *origin, const char *name, const TessDataset
     }
     if (!id || lo >= dataset->cases->len || strcmp (tess_dataset_case (dataset, lo)->id, id) != 0) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                   _ ("%s: case \"%s\" is not in the data set; choose another run folder"), origin, id ? id : "");
+                   _ ("%s: case \"%s\" is not in the dataset; choose another run folder"), origin, id ? id : "");
       return FALSE;
     }
     (*indices)[i] = lo;
@@ -214,7 +230,7 @@ tess_run_folder_load_dataset (TessRunFolder *run, const TessDataset *dataset, Te
     return FALSE;
   if (strcmp (theirs, identity) != 0) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                 _ ("%s: holds a run on another data set (%s), not on %s; choose another run folder"), run->path,
+                 _ ("%s: holds a run on another dataset (%s), not on %s; choose another run folder"), run->path,
                  directory, dataset->directory);
     return FALSE;
   }

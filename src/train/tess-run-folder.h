@@ -29,6 +29,8 @@ void             tess_run_folder_free    (TessRunFolder *run); /* unlocks */
 const char      *tess_run_folder_path    (const TessRunFolder *run);
 char            *tess_run_folder_file    (const TessRunFolder *run, const char *name);
 gboolean         tess_run_folder_has_run (const TessRunFolder *run); /* there are trained weights in it */
+/* A new run would write over a dataset.json that no training wrote (a dataset's own, another program's): MISMATCH. */
+gboolean         tess_run_folder_check_free (const TessRunFolder *run, GError **error);
 /* Nothing is written: could files be made there? IO. */
 gboolean         tess_run_folder_check_writable (const TessRunFolder *run, GError **error);
 /* Makes the folder and keeps other trainings out of it; IO, or MISMATCH when one is at work. */
@@ -45,7 +47,7 @@ typedef struct {
 
 void     tess_run_dataset_clear       (TessRunDataset *d);
 gboolean tess_run_folder_save_dataset (TessRunFolder *run, const TessDataset *dataset, const TessRunDataset *d, GError **error);
-/* dataset: its cases turn the ids of the split into indices; MISMATCH when the run is of another data set. */
+/* dataset: its cases turn the ids of the split into indices; MISMATCH when the run is of another dataset. */
 gboolean tess_run_folder_load_dataset (TessRunFolder *run, const TessDataset *dataset, TessRunDataset *d, GError **error);
 
 /* Makes log, snapshots and folders agree with a checkpoint after `epochs` whole epochs: later lines and snapshots go,

@@ -21,7 +21,7 @@ typedef struct {
   TessSampleKey key;
 } TessScheduledSample;
 
-/* train, val: indices into the data set's cases; copied. */
+/* train, val: indices into the dataset's cases; copied. */
 TessSchedule *tess_schedule_new  (const TessPlan *plan, const guint *train, guint n_train, const guint *val, guint n_val);
 void          tess_schedule_free (TessSchedule *schedule);
 void          tess_schedule_get  (TessSchedule *schedule, const TessSamplePosition *position, TessScheduledSample *out);

@@ -322,13 +322,16 @@ tess_training_loop (TessTraining *t, gboolean *stopped, GError **error)
 
   t->started = g_get_monotonic_time ();
   tess_training_publish (t, TESS_TRAIN_RUNNING);
+  if (is_finished (t))
+    tess_training_note (t, _ ("%s: this run has reached its end already; ask for more epochs or minutes to train on"),
+                        t->options->run_dir);
   if (!tess_training_snapshot (t, FALSE, error))
     return FALSE;
   while ((end == END_WHOLE || end == END_BUDGET) && !is_finished (t))
     end = run_epoch (t, dice, &loader_failed, error);
   *stopped = end == END_STOPPED;
-  if (end == END_STOPPED)
-    return tess_training_save (t, "latest.safetensors", error);
+  if (end == END_STOPPED) /* before the first iteration there is nothing to go on with */
+    return t->state.total == 0 || tess_training_save (t, "latest.safetensors", error);
   if (end == END_FAILED && loader_failed && t->state.total > 0)
     tess_training_save (t, "latest.safetensors", NULL);
   return end != END_FAILED;

@@ -16,7 +16,7 @@ canonical_dir (const char *path)
   return g_filename_display_name (full);
 }
 
-/* A run folder with plan and data set in it, whether it came to a checkpoint or not. */
+/* A run folder with plan and dataset in it, whether it came to a checkpoint or not. */
 static gboolean
 is_begun (TessTraining *t)
 {
@@ -35,7 +35,7 @@ other_run (TessTraining *t, GError **error, const char *what)
 }
 
 /* The plan as text without what may differ between two sessions of one run: how long it goes on, and which part of
- * the data set stays decoded. */
+ * the dataset stays decoded. */
 static char *
 plan_essence (const TessPlan *plan, const TessPlan *like)
 {
@@ -153,13 +153,13 @@ check_fit (TessTraining *t, GError **error)
 
   if (t->plan->n_channels != d->n_channels) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                 _ ("%s: has %u image channels, but the plan is for %u; plan this data set"), d->directory,
+                 _ ("%s: has %u image channels, but the plan is for %u; plan this dataset"), d->directory,
                  d->n_channels, t->plan->n_channels);
     return FALSE;
   }
   if (t->plan->n_labels != d->n_labels) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
-                 _ ("%s: has %u labels, but the plan is for %u; plan this data set"), d->directory, d->n_labels,
+                 _ ("%s: has %u labels, but the plan is for %u; plan this dataset"), d->directory, d->n_labels,
                  t->plan->n_labels);
     return FALSE;
   }
@@ -343,7 +343,7 @@ open_loader (TessTraining *t, GError **error)
 /**
  * tess_training_prepare:
  *
- * Opens the data set, finds or makes the plan, compares with the run that is resumed, takes the device's memory, and
+ * Opens the dataset, finds or makes the plan, compares with the run that is resumed, takes the device's memory, and
  * only then locks and writes the run folder.
  */
 gboolean

@@ -185,8 +185,11 @@ gboolean
 tess_training_snapshot (TessTraining *t, gboolean to_file, GError **error)
 {
   gint64 start = g_get_monotonic_time (), epoch = t->state.epoch + (to_file || t->state.total == 0 ? 0 : 1);
-  TessSnapshot *snapshot = tess_live_view_take (t->view, epoch, t->state.total, error);
+  TessSnapshot *snapshot;
 
+  if (t->options->no_live_view)
+    return TRUE;
+  snapshot = tess_live_view_take (t->view, epoch, t->state.total, error);
   if (!snapshot)
     return FALSE;
   if (to_file) {

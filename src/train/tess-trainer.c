@@ -36,7 +36,7 @@ check_options (const TessTrainOptions *o, TessRunFolder *run, GError **error)
   if (o->fold < TESS_FOLD_DEFAULT)
     return usage (error, _ ("the fold must be 0, 1, 2, ... or all"));
   if (!g_file_test (o->dataset_dir, G_FILE_TEST_IS_DIR)) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_IO, _ ("%s: is not a folder; give the folder of a data set"),
+    g_set_error (error, TESS_ERROR, TESS_ERROR_IO, _ ("%s: is not a folder; give the folder of a dataset"),
                  o->dataset_dir);
     return FALSE;
   }
@@ -46,14 +46,14 @@ check_options (const TessTrainOptions *o, TessRunFolder *run, GError **error)
                  o->run_dir);
     return FALSE;
   }
-  return tess_run_folder_check_writable (run, error);
+  return tess_run_folder_check_free (run, error) && tess_run_folder_check_writable (run, error);
 }
 
 /**
  * tess_trainer_new:
  * @options: copied
  *
- * Checks what needs no reading of the data set. Nothing is written.
+ * Checks what needs no reading of the dataset. Nothing is written.
  *
  * Returns: (transfer full): the trainer, idle, or %NULL with USAGE, IO or MISMATCH.
  */

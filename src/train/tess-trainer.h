@@ -22,6 +22,7 @@ typedef struct {
   TessDType   act_dtype;
   gint64      seed;         /* < 0: the plan's */
   guint64     cache_bytes;  /* > 0: instead of the plan's budget of decoded cases */
+  gboolean    no_live_view; /* no snapshots of any kind: what they cost can be measured so */
 } TessTrainOptions;
 
 typedef enum {
@@ -59,7 +60,7 @@ TessTrainer *tess_trainer_new    (const TessTrainOptions *options, GError **erro
 gboolean     tess_trainer_start  (TessTrainer *trainer, GError **error);
 void         tess_trainer_pause  (TessTrainer *trainer); /* within one iteration */
 void         tess_trainer_resume (TessTrainer *trainer);
-void         tess_trainer_stop   (TessTrainer *trainer); /* within one iteration, writes latest.safetensors */
+void         tess_trainer_stop   (TessTrainer *trainer); /* within one iteration, writes latest.safetensors (if there was one) */
 gboolean     tess_trainer_wait   (TessTrainer *trainer, GError **error); /* until it ends; TRUE for DONE and STOPPED */
 void         tess_trainer_status (TessTrainer *trainer, TessTrainStatus *status);
 TessSnapshot *tess_trainer_newest_snapshot (TessTrainer *trainer); /* new reference or NULL */

@@ -1,5 +1,6 @@
 /* The model of Results, alone: choice, comparison, what is seen, late results, folders. */
 #include "results-fixture.h"
+#include "tess-case-picture.h"
 #include "tess-results.h"
 
 #include <glib/gstdio.h>
@@ -272,10 +273,23 @@ keep_cb (TessResults *results, const char *text, char **kept)
   *kept = g_strdup (text);
 }
 
+static void
+keep_failure_cb (TessResults *results, const char *text, TessResultsRemedy remedy, char **kept)
+{
+  g_free (*kept);
+  *kept = g_strdup_printf ("%d %s", (int)remedy, text);
+}
+
 static gboolean
 is_kept (gpointer data)
 {
   return *(char **)data != NULL;
+}
+
+static gboolean
+is_evaluated (gpointer data)
+{
+  return !tess_results_is_evaluating (data);
 }
 
 static void
@@ -293,17 +307,16 @@ test_folders (void)
   results_fixture_init (&f);
   g_signal_connect (results, "job", G_CALLBACK (count_job_cb), &n_jobs);
   g_signal_connect (results, "saved", G_CALLBACK (keep_cb), &saved);
-  g_signal_connect (results, "failed", G_CALLBACK (keep_cb), &failed);
+  g_signal_connect (results, "failed", G_CALLBACK (keep_failure_cb), &failed);
   tess_results_set_visible (results, TRUE);
   tess_results_evaluate (results, f.reference, f.prediction);
   g_assert_true (tess_results_is_evaluating (results));
   fixture_wait (has_evaluation, results);
   g_assert_false (tess_results_is_evaluating (results));
-  g_assert_cmpuint (n_jobs, ==, 1);
+  g_assert_cmpuint (n_jobs, ==, 2); /* the second opens the worst case, because nothing is open */
 
   /* a case without a scan: its labels are the study */
   half = g_list_model_get_item (G_LIST_MODEL (tess_results_peek_evaluation (results)->cases), 0);
-  tess_results_open_case (results, half);
   fixture_wait (is_open, results);
   g_assert_true (tess_results_get_case (results) == half);
   g_assert_cmpuint (tess_study_get_scene (study)->layers->len, ==, 2);
@@ -331,6 +344,13 @@ test_folders (void)
   tess_results_export_csv (results, nowhere);
   fixture_wait (is_kept, &failed);
   g_assert_nonnull (strstr (failed, nowhere));
+  g_assert_cmpint (failed[0], ==, '0' + TESS_REMEDY_EXPORT_ALL);
+
+  /* another evaluation leaves alone what is open by now */
+  n_jobs = 0;
+  tess_results_evaluate (results, f.reference, f.prediction);
+  fixture_wait (is_evaluated, results);
+  g_assert_cmpuint (n_jobs, ==, 1);
   results_fixture_clear (&f);
 }
 
@@ -373,12 +393,106 @@ test_reference (void)
   add (study, fixture_scan (), "another");
   fixture_wait (is_finished, job);
   g_assert_cmpuint (tess_study_get_scene (study)->layers->len, ==, 1);
-  g_signal_connect (results, "failed", G_CALLBACK (keep_cb), &failed);
+  g_signal_connect (results, "failed", G_CALLBACK (keep_failure_cb), &failed);
   g_remove (path);
   tess_results_open_reference (results, path);
   fixture_wait (is_kept, &failed);
   g_assert_nonnull (strstr (failed, "good.nii.gz"));
+  g_assert_cmpint (failed[0], ==, '0' + TESS_REMEDY_REFERENCE);
   g_assert_cmpuint (tess_study_get_scene (study)->layers->len, ==, 1);
+  results_fixture_clear (&f);
+}
+
+/* The table of the open comparison has the numbers of the comparison, and the folder evaluation's columns. */
+static void
+test_export (void)
+{
+  g_autoptr (TessStudy) study = tess_study_new ();
+  g_autoptr (TessResults) results = tess_results_new (study);
+  g_autofree char *csv = NULL, *saved = NULL, *text = NULL;
+  g_auto (GStrv) lines = NULL;
+  ResultsFixture f;
+
+  results_fixture_init (&f);
+  g_signal_connect (results, "saved", G_CALLBACK (keep_cb), &saved);
+  csv = g_build_filename (f.folder, "one.csv", NULL);
+  tess_results_export_comparison (results, csv); /* nothing is compared: nothing is written */
+  g_assert_false (g_file_test (csv, G_FILE_TEST_EXISTS));
+  tess_results_set_visible (results, TRUE);
+  add (study, fixture_scan (), "a, b");
+  add (study, fixture_labels (4, 4), "reference");
+  add (study, fixture_labels (2, 0), "prediction");
+  fixture_wait (is_open, results);
+  tess_results_export_comparison (results, csv);
+  fixture_wait (is_kept, &saved);
+  g_assert_true (g_file_get_contents (csv, &text, NULL, NULL));
+  lines = g_strsplit (text, "\r\n", -1);
+  g_assert_cmpuint (g_strv_length (lines), ==, 4); /* the last is empty */
+  g_assert_cmpstr (lines[0], ==,
+                   "case,label,name,dice,iou,hd95_mm,volume_reference_mm3,volume_prediction_mm3,"
+                   "volume_difference_percent,tp,fp,fn");
+  g_assert_true (g_str_has_prefix (lines[1], "\"a, b\",1,"));
+  g_assert_true (g_str_has_suffix (lines[1], ",0.66666667,0.5,2,128,64,-50,32,0,32"));
+  g_assert_true (g_str_has_suffix (lines[2], ",0,0,,128,0,-100,0,0,64")); /* no distance to nothing */
+  results_fixture_clear (&f);
+}
+
+static void
+test_find_reference (void)
+{
+  g_autofree char *scan = NULL, *label = NULL, *found = NULL, *lonely = NULL, *elsewhere = NULL;
+  ResultsFixture f;
+
+  results_fixture_init (&f);
+  scan = g_build_filename (f.images, "good_0000.nii.gz", NULL);
+  label = g_build_filename (f.reference, "good.nii.gz", NULL);
+  found = tess_results_find_reference (scan);
+  g_assert_cmpstr (found, ==, label);
+  lonely = g_build_filename (f.images, "unknown_0000.nii.gz", NULL);
+  g_assert_null (tess_results_find_reference (lonely));
+  elsewhere = g_build_filename (f.prediction, "good.nii.gz", NULL);
+  g_assert_null (tess_results_find_reference (elsewhere));
+  results_fixture_clear (&f);
+}
+
+/* The picture of a case shows the slice that differs, three parts agreeing and one missed. */
+static void
+test_case_picture (void)
+{
+  g_autoptr (TessEvaluation) evaluation = NULL;
+  g_autoptr (TessEvaluationCase) half = NULL;
+  g_autofree guint8 *pixels = NULL;
+  guint n_missed = 0, n_agree = 0, n_other = 0;
+  GError *error = NULL;
+  ResultsFixture f;
+
+  results_fixture_init (&f);
+  evaluation = tess_evaluation_new (f.reference, f.prediction, NULL, &error);
+  g_assert_no_error (error);
+  half = g_list_model_get_item (G_LIST_MODEL (evaluation->cases), 0);
+  g_assert_cmpstr (tess_evaluation_case_get_name (half), ==, "half, way");
+  pixels = tess_case_picture_draw (half, 96, &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < 96 * 96; i++) {
+    guint32 p = ((guint32 *)(void *)pixels)[i];
+    guint8 r = (guint8)(p >> 16), g = (guint8)(p >> 8), b = (guint8)p;
+
+    if ((p & 0xffffff) == 0)
+      continue;
+    if (g > r && g > b)
+      n_agree++;
+    else if (b > r && r > g)
+      n_missed++;
+    else
+      n_other++;
+  }
+  g_assert_cmpuint (n_other, ==, 0);
+  g_assert_cmpuint (n_missed, >, 200);
+  g_assert_cmpfloat_with_epsilon ((double)n_agree / n_missed, 3.0, 0.2);
+  g_remove (tess_evaluation_case_get_prediction (half));
+  g_assert_null (tess_case_picture_draw (half, 96, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_IO);
+  g_clear_error (&error);
   results_fixture_clear (&f);
 }
 
@@ -394,5 +508,8 @@ main (int argc, char **argv)
   g_test_add_func ("/app/results/other-grid", test_other_grid);
   g_test_add_func ("/app/results/folders", test_folders);
   g_test_add_func ("/app/results/reference", test_reference);
+  g_test_add_func ("/app/results/export", test_export);
+  g_test_add_func ("/app/results/find-reference", test_find_reference);
+  g_test_add_func ("/app/results/case-picture", test_case_picture);
   return g_test_run ();
 }

@@ -5,6 +5,7 @@
 #include "tess-run-alarms.h"
 #include "tess-run-model.h"
 #include "tess-run-poll.h"
+#include "tess-train-work.h"
 
 #include <glib/gstdio.h>
 #include <math.h>
@@ -349,6 +350,105 @@ test_alarms (void)
   g_assert_cmpint (a->epoch, ==, 9);
 }
 
+/* Of many epochs, more go by before a class counts as not found. */
+static void
+test_alarm_patience (void)
+{
+  g_autofree char *dir = train_fixture_path (&fixture, "patience"), *plan = g_build_filename (dir, "plan.json", NULL);
+  g_autoptr (GString) log = g_string_new (HEAD);
+  g_autoptr (TessRunModel) model = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_mkdir (dir, 0700);
+  tess_plan_save (fixture.plan, plan, &error);
+  write_file (dir, "progress.json", "{\"state\":\"running\",\"epoch\":11,\"epochs\":240}");
+  for (int i = 1; i <= 11; i++)
+    g_string_append_printf (log, "%d,%d,0.5,0.4,0.5,0,0.6,0.4,0.01,2.5,0.01\n", i, 6 * i);
+  write_file (dir, "log.csv", log->str);
+  model = tess_run_model_new_watch (dir, &error);
+  g_assert_no_error (error);
+  for (guint n = 11; n <= 12; n++) {
+    g_autoptr (GArray) alarms = NULL;
+
+    while (tess_run_model_n_rows (model) < n)
+      g_main_context_iteration (NULL, TRUE);
+    alarms = tess_run_alarms (model);
+    g_assert_cmpuint (alarms->len, ==, n == 12);
+    g_string_append (log, "12,72,0.5,0.4,0.5,0,0.6,0.4,0.01,2.5,0.01\n");
+    write_file (dir, "log.csv", log->str);
+  }
+}
+
+/* What of a run folder cannot be read is said, and no more once it can; the rest is shown. */
+static void
+test_damaged (void)
+{
+  g_autofree char *dir = train_fixture_path (&fixture, "damaged"), *plan = g_build_filename (dir, "plan.json", NULL);
+  g_autofree char *snapshots = g_build_filename (dir, "snapshots", NULL);
+  g_autoptr (TessRunModel) model = NULL;
+  g_autoptr (GError) error = NULL;
+  Seen seen;
+  const struct {
+    const char *folder, *file, *text, *named;
+  } steps[] = {
+      {dir, "plan.json", NULL, "progress.json"}, /* NULL: the plan of the fixture */
+      {dir, "progress.json", "{\"state\":\"stopped\",\"epoch\":2,\"epochs\":9}", "log.csv: 1 line "},
+      {dir, "log.csv", HEAD "1,6,0.5,0.4,0.1,,0.3,0.2,0.01,2.5,0.0\n", "e0001.safetensors"},
+  };
+
+  g_mkdir (dir, 0700);
+  g_mkdir (snapshots, 0700);
+  write_file (dir, "plan.json", "{\"labels\": [");
+  write_file (dir, "progress.json", "state");
+  write_file (dir, "log.csv", HEAD "1,6,0.5,0.4,0.1,,0.3,0.2,0.01,2.5,0.0\n2,oops\n");
+  write_file (snapshots, "e0001.safetensors", "cut off");
+  model = tess_run_model_new_watch (dir, &error);
+  g_assert_no_error (error);
+  listen (model, &seen);
+  while (!tess_run_model_get_trouble (model))
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_nonnull (strstr (tess_run_model_get_trouble (model), "plan.json"));
+  for (guint i = 0; i < G_N_ELEMENTS (steps); i++) {
+    guint rows = seen.rows;
+
+    if (steps[i].text)
+      write_file (steps[i].folder, steps[i].file, steps[i].text);
+    else
+      tess_plan_save (fixture.plan, plan, &error);
+    while (!strstr (tess_run_model_get_trouble (model), steps[i].named))
+      g_main_context_iteration (NULL, TRUE);
+    g_assert_cmpuint (seen.rows, >, rows); /* so that it is shown */
+  }
+  g_assert_cmpuint (tess_run_model_n_rows (model), ==, 1);
+  g_assert_null (tess_run_model_dup_newest (model));
+}
+
+/* A run never lands among other files, nor in another run. */
+static void
+test_new_run_dir (void)
+{
+  g_autofree char *base = train_fixture_path (&fixture, "place"), *inside = NULL, *run = NULL, *beside = NULL;
+  g_autofree char *missing = g_build_filename (base, "missing", NULL), *free_one = NULL, *empty = NULL;
+
+  free_one = tess_train_new_run_dir (missing, "liver");
+  g_assert_cmpstr (free_one, ==, missing);
+  g_mkdir (base, 0700);
+  empty = tess_train_new_run_dir (base, "liver");
+  g_assert_cmpstr (empty, ==, base);
+  run = g_build_filename (base, "run", NULL);
+  g_mkdir (run, 0700);
+  inside = tess_train_new_run_dir (base, "liver and/or spleen");
+  g_assert_true (g_str_has_prefix (inside, base));
+  g_assert_nonnull (strstr (inside, "/place/liver-and-or-spleen-20"));
+  write_file (run, "plan.json", "{}");
+  beside = tess_train_new_run_dir (run, "liver and/or spleen");
+  g_assert_cmpstr (beside, ==, inside);
+  g_mkdir (inside, 0700);
+  g_free (beside);
+  beside = tess_train_new_run_dir (run, "liver and/or spleen");
+  g_assert_true (g_str_has_prefix (beside, inside) && g_str_has_suffix (beside, "-2"));
+}
+
 /* ---- pictures of heads ---- */
 
 /* 4 x 2 x 2 (x, y, z); truth 1 in the half x < 2; the head of half the size says 1 at x = 0 with p = 200. */
@@ -413,6 +513,42 @@ test_heads (void)
   g_assert_cmpfloat (tess_heads_aspect (plain, TESS_HEADS_CORONAL), ==, 1.5);
 }
 
+/* The voxel under the pointer is the one that was painted there: every class has its number as colour. */
+static void
+test_heads_voxel (void)
+{
+  const double spacing[3] = {1.0, 1.0, 1.0};
+  g_autoptr (TessSnapshot) snapshot = small_snapshot ();
+  g_autoptr (TessHeadsData) data = NULL;
+  guint8 colours[17][3] = {{0}};
+
+  for (guint i = 0; i < 16; i++) {
+    snapshot->truth[i] = (guint8)(i + 1);
+    snapshot->image[i] = tess_float_to_f16 (0.0f);
+    colours[i + 1][0] = (guint8)(i + 1) * 10;
+  }
+  data = tess_heads_data_new (snapshot, "RPS", spacing);
+  for (int plane = 0; plane < 3; plane++)
+    for (int mirrored = 0; mirrored < 2; mirrored++) {
+      gint64 columns, rows, at[3];
+      guint32 pixels[64];
+
+      tess_heads_extent (data, 0, (TessHeadsPlane)plane, &columns, &rows);
+      tess_heads_paint (data, 0, TESS_HEADS_TRUTH, 0, (TessHeadsPlane)plane, 1, mirrored, (const guint8 (*)[3])colours,
+                        2 * (int)columns, 2 * (int)rows, pixels);
+      for (gint64 y = 0; y < 2 * rows; y++)
+        for (gint64 x = 0; x < 2 * columns; x++) {
+          gsize i = tess_heads_voxel (data, 0, (TessHeadsPlane)plane, 1, mirrored,
+                                      ((double)x + 0.5) / (2.0 * (double)columns),
+                                      ((double)y + 0.5) / (2.0 * (double)rows), at);
+          guint truth = data->levels[0].truth[i];
+
+          g_assert_cmpint ((int)(pixels[y * 2 * columns + x] >> 16 & 0xff), ==, (int)(truth * 10 * 0.62 + 0.5));
+          g_assert_cmpint ((gint64)i, ==, at[0] + 4 * at[1] + 8 * at[2]);
+        }
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -427,7 +563,11 @@ main (int argc, char **argv)
   g_test_add_func ("/app/run-model/watch-growing", test_watch_growing);
   g_test_add_func ("/app/run-model/lock", test_lock);
   g_test_add_func ("/app/run-model/alarms", test_alarms);
+  g_test_add_func ("/app/run-model/alarm-patience", test_alarm_patience);
+  g_test_add_func ("/app/run-model/damaged", test_damaged);
+  g_test_add_func ("/app/run-model/new-run-dir", test_new_run_dir);
   g_test_add_func ("/app/run-model/heads", test_heads);
+  g_test_add_func ("/app/run-model/heads-voxel", test_heads_voxel);
   result = g_test_run ();
   train_fixture_clear (&fixture);
   return result;

@@ -1,8 +1,9 @@
 /* Does a model fit the open scan: said before anything is computed. */
 #include "results-fixture.h"
 #include "tess-plan.h"
+#include "tess-format-registry.h"
 #include "tess-safetensors.h"
-#include "tess-segment.h"
+#include "tess-segment-private.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -124,6 +125,74 @@ test_no_model (void)
   g_clear_error (&error);
 }
 
+static void
+opened_cb (GObject *study, GAsyncResult *result, gpointer data)
+{
+  GError *error = NULL;
+
+  tess_study_open_finish (TESS_STUDY (study), result, &error);
+  g_assert_no_error (error);
+  *(gboolean *)data = TRUE;
+}
+
+static gboolean
+is_true (gpointer data)
+{
+  return *(gboolean *)data;
+}
+
+/* A channel a file, as nnU-Net keeps them: the others are found beside the first, or the one missing is named. */
+static void
+test_channel_files (void)
+{
+  g_autofree char *folder = g_dir_make_tmp ("tessera-channels-XXXXXX", NULL), *two = model_new (2), *name = NULL;
+  g_autofree char *first = g_build_filename (folder, "a_0000.nii.gz", NULL);
+  g_autofree char *second = g_build_filename (folder, "a_0001.nii.gz", NULL);
+  g_autoptr (TessVolume) scan = fixture_scan ();
+  g_autoptr (TessStudy) study = tess_study_new ();
+  g_auto (GStrv) more = NULL;
+  gboolean opened = FALSE;
+  GError *error = NULL;
+
+  g_assert_true (tess_volume_save (scan, first, NULL, &error));
+  tess_study_open_async (study, first, FALSE, NULL, opened_cb, &opened);
+  fixture_wait (is_true, &opened);
+  g_assert_false (tess_segment_look (two, study, &name, &more, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_MISMATCH);
+  g_assert_nonnull (strstr (error->message, "a_0001.nii.gz is not beside the scan"));
+  g_clear_error (&error);
+
+  g_assert_true (tess_volume_save (scan, second, NULL, &error));
+  g_assert_true (tess_segment_look (two, study, &name, &more, &error));
+  g_assert_no_error (error);
+  g_assert_cmpstr (name, ==, "torso");
+  g_assert_cmpuint (g_strv_length (more), ==, 1);
+  g_assert_cmpstr (more[0], ==, second);
+  g_remove (first);
+  g_remove (second);
+  g_rmdir (folder);
+  g_remove (two);
+}
+
+/* A series over time is no scan of one channel. */
+static void
+test_series (void)
+{
+  g_autofree char *one = model_new (1);
+  const gint64 dim[3] = {4, 4, 4};
+  TessAffine affine = tess_affine_scale (1.0, 1.0, 1.0);
+  g_autoptr (TessVolume) series = tess_volume_new (TESS_DTYPE_I16, dim, 5, &affine, NULL);
+  g_autoptr (TessStudy) study = tess_study_new ();
+  GError *error = NULL;
+
+  tess_study_add_layer (study, series, "series");
+  g_assert_false (tess_segment_model_fits (one, study, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_MISMATCH);
+  g_assert_nonnull (strstr (error->message, "needs one channel (CT), but the scan has 5"));
+  g_clear_error (&error);
+  g_remove (one);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -132,5 +201,7 @@ main (int argc, char **argv)
   g_test_add_func ("/app/segment/channels", test_channels);
   g_test_add_func ("/app/segment/not-a-scan", test_not_a_scan);
   g_test_add_func ("/app/segment/no-model", test_no_model);
+  g_test_add_func ("/app/segment/channel-files", test_channel_files);
+  g_test_add_func ("/app/segment/series", test_series);
   return g_test_run ();
 }

@@ -93,6 +93,10 @@ test_refuses (void)
   for (int i = 0; i < 100000; i++)
     g_string_append_c (deep, '[');
   assert_fails (tess_json_parse (deep->str, -1, "f.json", &error) != NULL, &error, "nested");
+  /* json-glib takes comments and single quotes: a quote in one must not hide the brackets behind it. */
+  assert_fails (tess_json_parse ("/*\"*/[1]", -1, "f.json", &error) != NULL, &error, "unexpected character '/'");
+  assert_fails (tess_json_parse ("//\"\n[1]", -1, "f.json", &error) != NULL, &error, "unexpected character '/'");
+  assert_fails (tess_json_parse ("['\"',1]", -1, "f.json", &error) != NULL, &error, "unexpected character");
   g_string_assign (deep, "["); /* wide is not deep */
   for (int i = 0; i < 500; i++)
     g_string_append (deep, "[[]],");

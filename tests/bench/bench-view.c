@@ -38,9 +38,9 @@ now (void)
   return (double)g_get_monotonic_time () / 1e6;
 }
 
-/* A head's size and smoothness: an ellipsoid shell with texture and noise. */
+/* A head's (or a trunk's) size and smoothness: a shell with texture and noise. A trunk goes on where the scan ends. */
 static TessVolume *
-make_head (gint64 nx, gint64 ny, gint64 nz, double mm)
+make_scan (gint64 nx, gint64 ny, gint64 nz, double mm, gboolean trunk)
 {
   const gint64 dim[3] = {nx, ny, nz};
   TessAffine affine = tess_affine_scale (mm, mm, mm);
@@ -56,7 +56,7 @@ make_head (gint64 nx, gint64 ny, gint64 nz, double mm)
     for (gint64 y = 0; y < ny; y++)
       for (gint64 x = 0; x < nx; x++) {
         double a = 2.2 * (double)x / (double)nx - 1.1, b = 2.2 * (double)y / (double)ny - 1.1,
-               c = 2.2 * (double)z / (double)nz - 1.1, r = a * a + b * b + c * c;
+               c = 2.2 * (double)z / (double)nz - 1.1, r = a * a + b * b + (trunk ? 0.0 : c * c);
 
         random = random * 1664525u + 1013904223u;
         data[x + nx * (y + ny * z)] = (gint16)((r > 1.0   ? 20.0
@@ -122,7 +122,7 @@ bench_drawing (void)
 {
   static const char *const names[] = {"offscreen-window-drag", "offscreen-scroll-one-plane",
                                       "offscreen-scroll-all-planes"};
-  g_autoptr (TessVolume) head = make_head (181, 217, 181, 1.0);
+  g_autoptr (TessVolume) head = make_scan (181, 217, 181, 1.0, FALSE);
   g_autoptr (TessVolume) labels = make_labels (181, 217, 181);
   g_autoptr (TessScene) scene = tess_scene_new ();
   g_autofree guint8 *rgba = g_malloc (WIDTH * HEIGHT * 4);
@@ -162,8 +162,8 @@ make_files (const char *folder)
 {
   g_autofree char *head_path = g_build_filename (folder, "head.nii", NULL);
   g_autofree char *ct_path = g_build_filename (folder, "ct.nii.gz", NULL);
-  g_autoptr (TessVolume) head = make_head (181, 217, 181, 1.0);
-  g_autoptr (TessVolume) ct = make_head (512, 512, 600, 0.8);
+  g_autoptr (TessVolume) head = make_scan (181, 217, 181, 1.0, FALSE);
+  g_autoptr (TessVolume) ct = make_scan (512, 512, 600, 0.8, TRUE);
 
   save (head, head_path);
   save (ct, ct_path);

@@ -2,8 +2,10 @@
 """The window beside mrview (Debian package mrtrix3), both on an Xvfb of 1280x800 that only this script sees.
 
 Both are watched from outside and in the same way: Xvfb keeps its screen in a file (-fbdir), which is looked at every
-millisecond. A picture is there when a square in the middle of the window shows many greys; a frame is a change of the
-screen. Hands are xdotool's. Prints complete JSON lines (with a ratio), which run.py passes on. Medians of 5 starts.
+millisecond. A picture is there when a good part of the middle of the window is grey and neither black nor white; it is
+whole when the screen has changed for the last time; a frame is a change of the screen. Hands are xdotool's. Times run
+from the moment the command is given: to start the program with the file, or (mrview has no such thing) `tessera FILE`
+while a window of Tessera is open. Prints complete JSON lines, which run.py passes on. Medians.
 """
 import json
 import mmap
@@ -52,16 +54,15 @@ class Screen:
         return self.pixels[at + 4 * x0:at + 4 * x1]
 
     def shows_picture(self):
-        """Many greys in a square about the middle of the window's left half, which each program fills with a slice."""
-        seen, bright = set(), 0
-        for y in range(HEIGHT // 2 - 64, HEIGHT // 2 + 64, 4):
-            row = self.row(y, WIDTH // 2 - 128, WIDTH // 2)
-            for at in range(0, len(row), 16):
+        """A twelfth of the middle is some grey of a picture; side bars and the black round a slice are not."""
+        seen = total = 0
+        for y in range(110, HEIGHT - 70, 12):
+            row = self.row(y, 300, 940)
+            for at in range(0, len(row), 48):
                 blue, green, red = row[at], row[at + 1], row[at + 2]
-                if red == green == blue:
-                    seen.add(red)
-                    bright += 40 < red < 250
-        return len(seen) > 40 and bright > 400
+                total += 1
+                seen += red == green == blue and 60 < red < 245
+        return 12 * seen > total
 
     def digest(self):
         value = 0
@@ -75,17 +76,23 @@ class Screen:
 
 
 class Session:
-    """A program on the screen, with folders and a bus of its own."""
+    """A program on the screen, with folders of its own and, where it needs one, a bus."""
 
-    def __init__(self, screen, command):
+    def __init__(self, screen, command, bus=False):
         self.home = tempfile.mkdtemp(dir=screen.folder)
-        environment = {**os.environ, "DISPLAY": screen.display, "HOME": self.home, "XDG_RUNTIME_DIR": self.home,
+        self.bus = None
+        address = "disabled:"
+        if bus:
+            self.bus = subprocess.Popen(["dbus-daemon", "--session", "--nofork", "--print-address"], text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            address = self.bus.stdout.readline().strip()
+        self.environment = {**os.environ, "DISPLAY": screen.display, "HOME": self.home, "XDG_RUNTIME_DIR": self.home,
                        "XDG_CONFIG_HOME": self.home, "XDG_DATA_HOME": self.home, "XDG_CACHE_HOME": self.home,
                        "GDK_BACKEND": "x11", "QT_QPA_PLATFORM": "xcb", "LIBGL_ALWAYS_SOFTWARE": "1",
                        "GSETTINGS_BACKEND": "memory", "GTK_A11Y": "none", "NO_AT_BRIDGE": "1",
-                       "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
+                       "DBUS_SESSION_BUS_ADDRESS": address}
         self.start = time.monotonic()
-        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL,
+        self.process = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL, start_new_session=True)
 
     def wait_for(self, what, seconds=60.0):
@@ -97,7 +104,15 @@ class Session:
             time.sleep(0.001)
         return None
 
+    def command(self, command):
+        """Another one to the program that runs; times run from now."""
+        self.start = time.monotonic()
+        return subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def close(self):
+        if self.bus:
+            self.bus.terminate()
+            self.bus.wait()
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
             try:
@@ -115,18 +130,52 @@ def blank(screen):
         time.sleep(0.01)
 
 
-def first_picture(screen, command, repeats):
-    """Seconds from the command to the picture: median."""
+def picture_times(screen, session):
+    """Seconds to the first picture and to the whole one, or None."""
+    first = session.wait_for(screen.shows_picture)
+    if first is None:
+        return None
+    last, whole = screen.digest(), first
+    while time.monotonic() - session.start < whole + 1.5:
+        now = screen.digest()
+        if now != last:
+            last, whole = now, time.monotonic() - session.start
+        time.sleep(0.001)
+    return first, whole
+
+
+def medians(times):
+    return tuple(map(statistics.median, zip(*times))) if times and None not in times else (None, None)
+
+
+def start_times(screen, command, repeats):
+    """From the command to the first and the whole picture: medians."""
     times = []
     for _ in range(repeats):
         session = Session(screen, command)
-        taken = session.wait_for(screen.shows_picture)
+        times.append(picture_times(screen, session))
         session.close()
         blank(screen)
-        if taken is None:
-            return None
-        times.append(taken)
-    return statistics.median(times)
+    return medians(times)
+
+
+def open_times(screen, program, scan, repeats):
+    """The same for `tessera FILE` while a window is open."""
+    times = []
+    for _ in range(repeats):
+        session = Session(screen, program, bus=True)
+        last, since = None, time.monotonic()
+        while time.monotonic() < since + 1.0:  # until it has stood still for a second
+            now = screen.digest()
+            if now != last:
+                last, since = now, time.monotonic()
+            time.sleep(0.01)
+        opener = session.command(program + [scan])
+        times.append(picture_times(screen, session))
+        opener.wait()
+        session.close()
+        blank(screen)
+    return medians(times)
 
 
 def moves(kind):
@@ -197,8 +246,15 @@ def main():
         def both(case, unit, measure, ours, theirs):
             report(case, unit, measure(tessera + ours), measure(mrview + theirs + large) if mrview else None)
 
-        both("start-to-picture-head", "s", lambda command: first_picture(screen, command, 5), [head], [head])
-        both("start-to-picture-512x512x600-nii-gz", "s", lambda command: first_picture(screen, command, 3), [scan], [scan])
+        for name, path, repeats in ("head", head, 5), ("512x512x600-nii-gz", scan, 3):
+            ours = start_times(screen, tessera + [path], repeats)
+            theirs = start_times(screen, mrview + [path] + large, repeats) if mrview else (None, None)
+            report(f"start-to-first-picture-{name}", "s", ours[0], theirs[0])
+            report(f"start-to-whole-picture-{name}", "s", ours[1], theirs[1])
+        if shutil.which("dbus-daemon"):
+            first, whole = open_times(screen, tessera, scan, 3)
+            report("open-to-first-picture-512x512x600-nii-gz", "s", first, None)
+            report("open-to-whole-picture-512x512x600-nii-gz", "s", whole, None)
         # mrview's hands: right button for brightness and contrast, wheel for slices; mode 2 has three panes.
         both("window-drag-three-panes", "frames/s",
              lambda command: frames_a_second(screen, command, "3" if command[0] == "mrview" else "1"),
@@ -211,4 +267,5 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

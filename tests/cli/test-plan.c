@@ -136,6 +136,8 @@ test_options (void)
   cli_failed (&run, 2, "--out");
   cli_run (&run, "plan nowhere --out plan.json --backend cpu");
   cli_failed (&run, 1, "nowhere");
+  cli_run (&run, "plan set --out ./set/dataset.json --backend cpu"); /* it would be lost */
+  cli_failed (&run, 2, "is also the input");
   unchanged = tess_plan_load (path, NULL);
   g_assert_cmpint (unchanged->training.epochs, ==, 9); /* a failure leaves the file alone */
   cli_close (&run);

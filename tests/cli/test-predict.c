@@ -7,6 +7,7 @@
 
 #include <glib/gstdio.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static const double unit[3] = {1.0, 1.0, 1.0};
 static const gint64 patch[3] = {16, 16, 8};
@@ -243,6 +244,60 @@ test_folder_channels (void)
   cli_clear (&cli);
 }
 
+static char *
+contents (Cli *cli, const char *name)
+{
+  g_autofree char *path = g_build_filename (cli->folder, name, NULL), *text = NULL;
+  gsize n;
+
+  g_assert_true (g_file_get_contents (path, &text, &n, NULL));
+  return g_compute_checksum_for_data (G_CHECKSUM_SHA256, (const guchar *)text, n);
+}
+
+/* A scan is never written over by its segmentation, whatever way its name is given. */
+static void
+test_keeps_the_scan (void)
+{
+  const char *common = "--backend cpu --precision f32 --threads 1 --quiet";
+  g_autofree char *in = NULL, *link = NULL, *before = NULL, *after = NULL, *before_pair = NULL, *after_pair = NULL;
+  Cli cli;
+
+  cli_init (&cli);
+  model (&cli, 1);
+  in = g_build_filename (cli.folder, "in", NULL);
+  link = g_build_filename (cli.folder, "link.nii.gz", NULL);
+  g_mkdir (in, 0700);
+  save (&cli, scan (1), "in/a.nii.gz");
+  save (&cli, scan (2), "in/b.hdr");
+  g_assert_cmpint (symlink ("in/a.nii.gz", link), ==, 0);
+  before = contents (&cli, "in/a.nii.gz");
+  before_pair = contents (&cli, "in/b.img");
+  run (&cli, "predict --model m.safetensors --input in/a.nii.gz --output ./in/../in/a.nii.gz %s", common);
+  expect (&cli, 2, "", "is also the input");
+  run (&cli, "predict --model m.safetensors --input link.nii.gz --output in/a.nii.gz %s", common);
+  expect (&cli, 2, "", "is also the input");
+  run (&cli, "predict --model m.safetensors --input in/b.hdr --output in/b.img %s", common);
+  expect (&cli, 2, "", "is also the input");
+  run (&cli, "predict --model m.safetensors --input in --output in/. %s", common);
+  expect (&cli, 2, "", "holds the scans");
+  run (&cli, "predict --model m.safetensors --input in --output new.nii.gz %s", common);
+  expect (&cli, 2, "", "need an output folder");
+  run (&cli, "patches in/a.nii.gz --size 8 --add-index --reconstruct in/a.nii.gz");
+  expect (&cli, 2, "", "is also the input");
+  run (&cli, "render in/a.nii.gz --out in/a.nii.gz");
+  expect (&cli, 2, "", "is also the input");
+  run (&cli, "predict --model m.safetensors --input in --output out %s", common); /* a pair is one scan */
+  expect (&cli, 0, "b: ", "");
+  check_output (&cli, "out/b.nii.gz", "in/b.hdr", NULL);
+  run (&cli, "evaluate --reference in --prediction in");
+  expect (&cli, 1, "", "in/a.nii.gz: "); /* not labels, but not two of one name */
+  after = contents (&cli, "in/a.nii.gz");
+  after_pair = contents (&cli, "in/b.img");
+  g_assert_cmpstr (before, ==, after);
+  g_assert_cmpstr (before_pair, ==, after_pair);
+  cli_clear (&cli);
+}
+
 /* Wrong uses end with 2, failures with 1 and one line that names the file. */
 static void
 test_errors (void)
@@ -322,6 +377,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/predict/two-channels", test_two_channels);
   g_test_add_func ("/cli/predict/folder", test_folder);
   g_test_add_func ("/cli/predict/folder-channels", test_folder_channels);
+  g_test_add_func ("/cli/predict/keeps-the-scan", test_keeps_the_scan);
   g_test_add_func ("/cli/predict/errors", test_errors);
   g_test_add_func ("/cli/evaluate", test_evaluate);
   return g_test_run ();

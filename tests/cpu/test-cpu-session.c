@@ -328,6 +328,20 @@ test_out_of_memory (void)
   cpu->close (device);
 }
 
+/* oneDNN 2.6 divides by zero when a tensor's voxels overflow its counters: a plan may come from a hostile file. */
+static void
+test_too_large (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TessSession) session = session_new (1);
+  TessProgramSpec huge = {
+      .kind = TESS_PROGRAM_INFER, .batch = 1, .dhw = {4096, 4096, 4096}, .act_dtype = TESS_DTYPE_F32};
+
+  g_assert_cmpint (tess_session_add_program (session, &huge, &error), ==, -1);
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY);
+  g_assert_nonnull (strstr (error->message, "smaller patch"));
+}
+
 static void
 test_device (void)
 {
@@ -381,5 +395,6 @@ main (int argc, char *argv[])
   g_test_add_data_func ("/cpu/session/learns-bf16", GUINT_TO_POINTER (TESS_DTYPE_BF16), test_learns);
   g_test_add_func ("/cpu/session/limit", test_limit);
   g_test_add_func ("/cpu/session/out-of-memory", test_out_of_memory);
+  g_test_add_func ("/cpu/session/too-large", test_too_large);
   return g_test_run ();
 }

@@ -110,12 +110,12 @@ test_nnunet (void)
   remove_root (root);
 }
 
-/* What tells data sets apart: any name, and the ids. */
+/* What tells datasets apart: any name, and the ids. */
 static void
 test_identity (void)
 {
   g_autofree char *root = make_root ();
-  g_autofree char *first = NULL, *again = NULL, *renamed = NULL, *fewer = NULL;
+  g_autofree char *first = NULL, *again = NULL, *renamed = NULL, *replaced = NULL, *fewer = NULL;
   g_autoptr (TessDataset) a = NULL, b = NULL, c = NULL, d = NULL;
 
   write_text (root, "dataset.json", json_one);
@@ -130,12 +130,15 @@ test_identity (void)
               "{\"channel_names\": {\"0\": \"CT\"}, \"labels\": {\"background\": 0, \"a\": [1], \"c\": \"2\"}}");
   c = open_ok (root);
   g_assert_cmpstr (c->label_names[2], ==, "c");
-  remove_file (root, "imagesTr/p2_0000.nii.gz");
-  remove_file (root, "labelsTr/p2.nii.gz");
-  d = open_ok (root);
   first = tess_dataset_identity (a);
   again = tess_dataset_identity (b);
   renamed = tess_dataset_identity (c);
+  write_text (root, "imagesTr/p1_0000.nii.gz", "another scan");
+  replaced = tess_dataset_identity (a);
+  g_assert_cmpstr (first, !=, replaced);
+  remove_file (root, "imagesTr/p2_0000.nii.gz");
+  remove_file (root, "labelsTr/p2.nii.gz");
+  d = open_ok (root);
   fewer = tess_dataset_identity (d);
   g_assert_cmpstr (first, ==, again);
   g_assert_cmpstr (first, !=, renamed);

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* A data set of n cases "case_0000", ... without files. */
+/* A dataset of n cases "case_0000", ... without files. */
 static TessDataset *
 make_dataset (const char *directory, guint n)
 {

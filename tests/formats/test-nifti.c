@@ -405,12 +405,13 @@ static void
 test_registry (void)
 {
   static const struct {
-    const char *path, *stem;
+    const char *path, *stem, *main_file; /* main_file NULL: path itself */
   } names[] = {
       {"a/b.nii.gz", "b"},
       {"b.nii", "b"},
       {"c.d.hdr", "c.d"},
-      {"x/y.IMG.GZ", "y"},
+      {"x/c.img", "c", "x/c.hdr"},
+      {"x/y.IMG.GZ", "y", "x/y.HDR.GZ"},
       {"z.NII.gz", "z"},
       {"plain", "plain"},
       {"case_0000.nii.gz", "case_0000"},
@@ -420,9 +421,11 @@ test_registry (void)
   g_autofree char *missing = in_folder ("missing.xyz");
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
-    g_autofree char *stem = tess_volume_stem (names[i].path);
+    g_autofree char *stem = tess_volume_stem (names[i].path), *main_file = tess_volume_main_file (names[i].path);
 
     g_assert_cmpstr (stem, ==, names[i].stem);
+    g_assert_cmpstr (main_file, ==, names[i].main_file ? names[i].main_file : names[i].path);
+    g_assert_true (tess_volume_is_companion (names[i].path) == (names[i].main_file != NULL));
   }
   g_assert_cmpuint (tess_formats_n (), >=, 1);
   g_assert_nonnull (tess_format_for_path ("A.NII", NULL));

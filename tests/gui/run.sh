@@ -28,7 +28,8 @@ trap 'exit 1' INT TERM
 mkdir -m 700 "$home/runtime"
 
 # A free display number is the server's to choose.
-Xvfb -displayfd 3 -screen 0 "${TESSERA_SCREEN:-1280x800}x24" -nolisten tcp -noreset >/dev/null 2>&1 3>"$home/display" &
+Xvfb -displayfd 3 -screen 0 "${TESSERA_SCREEN:-1280x800}x24" -fbdir "$home" -nocursor -nolisten tcp -noreset \
+  >/dev/null 2>&1 3>"$home/display" &
 server=$!
 tries=0
 until [ -s "$home/display" ]; do
@@ -45,7 +46,7 @@ export DISPLAY=":$(cat "$home/display")" HOME="$home" XDG_RUNTIME_DIR="$home/run
   XDG_DATA_HOME="$home/data" XDG_CACHE_HOME="$home/cache" XDG_STATE_HOME="$home/state" \
   GSETTINGS_SCHEMA_DIR="$build/data" TESSERA_LOCALE_DIR="$build/po" GSETTINGS_BACKEND=keyfile \
   GDK_BACKEND=x11 LIBGL_ALWAYS_SOFTWARE=1 NO_AT_BRIDGE=0 TESSERA_BACKEND_DIR="$build/src/cuda" \
-  TESSERA_PROGRAM="$tessera" TESSERA_CLI="$cli" TESSERA_HOME="$home"
+  TESSERA_PROGRAM="$tessera" TESSERA_CLI="$cli" TESSERA_HOME="$home" TESSERA_FRAME_BUFFER="$home/Xvfb_screen0"
 unset WAYLAND_DISPLAY DBUS_SESSION_BUS_ADDRESS AT_SPI_BUS_ADDRESS GTK_A11Y
 [ -n "${LANG:-}" ] || export LANG=C.UTF-8
 status=0

@@ -202,6 +202,7 @@ static const struct {
     {"\"scale_lower\":", "\"scale_lower\":1.5,\"x\":", "scale_lower"},
     {"\"value\":2", "\"value\":3", "labels[2]"},
     {"\"value\":0", "\"value\":1", "labels[0]"},
+    {"\"name\":\"background\"", "\"name\":\"back\\u001bground\"", "control characters"},
     {"\"features\":13", "\"features\":0", "stages[1]"},
     {"\"features\":13", "\"features\":5000", "stages[1]"},
     {"\"kernel\":[1,3,1]", "\"kernel\":[2,3,1]", "stages[0]"},

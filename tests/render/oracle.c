@@ -144,14 +144,20 @@ stored (const OracleLayer *layer, const int at[3])
   return layer->stored[at[0] + layer->dim[0] * (at[1] + (gsize)layer->dim[1] * at[2])];
 }
 
+/* Where a voxel is nearest; midway points count as they do between voxels. */
 static gboolean
 inside (const OracleLayer *layer, const double p[3], double *margin)
 {
   gboolean yes = TRUE;
+  int axis[3];
+  double sign[3];
 
+  anatomy (layer, axis, sign);
   for (int a = 0; a < 3; a++) {
-    *margin = fmin (*margin, fmin (fabs (p[a] + 0.5), fabs (p[a] - layer->dim[a] + 0.5)));
-    yes = yes && p[a] >= -0.5 && p[a] < layer->dim[a] - 0.5;
+    double q = p[a] + 0.5 + sign[a] * TIE;
+
+    *margin = fmin (*margin, fmin (fabs (q), fabs (q - layer->dim[a])));
+    yes = yes && q >= 0.0 && q < layer->dim[a];
   }
   return yes;
 }

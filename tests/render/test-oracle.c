@@ -1,4 +1,4 @@
-/* Twenty-four scenes: the picture of the graphics driver must agree with the oracle within one step of 255. */
+/* Twenty-six scenes: the picture of the graphics driver must agree with the oracle within one step of 255. */
 #include "picture.h"
 
 #include <math.h>
@@ -376,6 +376,8 @@ static const Case cases[] = {
     {"close-up-nearest", nearest_close_up, 11.3, {3.7, -4.2}},
     {"close-up-linear", i16_oblique, 17.9, {-6.1, 2.3}},
     {"far-off-centre", labels_own_grid, 0.73, {60.0, -35.0}},
+    {"ties", labels_half_as_large, 4.0}, /* pixels exactly between voxels, and where volumes end */
+    {"ties-off-centre", labels_half_as_large, 2.0, {0.25, 0.5}},
     {"second-channel", ct_window, 0.0, {0.0, 0.0}, 2},
 };
 

@@ -60,7 +60,7 @@ case_path (const char *dataset, const char *folder, const char *name)
   return g_build_filename (dataset, folder, name, NULL);
 }
 
-/* A data set of its own, to be damaged. */
+/* A dataset of its own, to be damaged. */
 static char *
 new_dataset (const char *name)
 {
@@ -142,10 +142,10 @@ test_other_dataset (void)
   g_autofree char *label = case_path (other, "labelsTr", "phantom_005.nii.gz");
   g_autofree char *image = case_path (other, "imagesTr", "phantom_005_0000.nii.gz");
 
-  g_assert_true (g_unlink (label) == 0 && g_unlink (image) == 0); /* four cases: another data set */
+  g_assert_true (g_unlink (label) == 0 && g_unlink (image) == 0); /* four cases: another dataset */
   g_free (run_train (FALSE, fixture.dataset, run, "--epochs", "1", "--plan", fixture.plan_path, NULL));
   said = run_train (TRUE, other, run, "--resume", NULL);
-  g_assert_nonnull (strstr (said, "another data set"));
+  g_assert_nonnull (strstr (said, "another dataset"));
   again = run_train (TRUE, fixture.dataset, run, NULL); /* a run is there */
   g_assert_nonnull (strstr (again, "--resume"));
 }

@@ -138,7 +138,7 @@ test_pool (void)
   g_assert_cmpuint (single, >, stays / 2);
 }
 
-/* A pool as large as the data set is none. */
+/* A pool as large as the dataset is none. */
 static void
 test_pool_of_all (void)
 {

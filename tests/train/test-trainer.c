@@ -191,7 +191,31 @@ test_control (void)
   }
 }
 
-/* The clock ends it, whatever the epoch; a resume whose budget is used does nothing. */
+/* Stopped before its first iteration: no checkpoint, so that it can simply be started again. */
+static void
+test_stopped_early (void)
+{
+  g_autofree char *run = train_fixture_path (&fixture, "early");
+  TessTrainOptions options = train_fixture_options (&fixture, run);
+
+  for (guint round = 0; round < 2; round++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (TessTrainer) trainer = tess_trainer_new (&options, &error);
+    TessTrainStatus status;
+
+    g_assert_no_error (error);
+    tess_trainer_pause (trainer);
+    g_assert_true (tess_trainer_start (trainer, &error));
+    wait_for (trainer, in_state, TESS_TRAIN_PAUSED, &status);
+    g_assert_cmpint (status.total_iterations, ==, 0);
+    tess_trainer_stop (trainer);
+    status = wait_done (trainer);
+    g_assert_cmpint (status.state, ==, TESS_TRAIN_STOPPED);
+    g_assert_false (file_exists (run, "latest.safetensors"));
+  }
+}
+
+/* The clock ends it, whatever the epoch; a resume whose budget is used does nothing, and says so. */
 static void
 test_minutes (void)
 {
@@ -204,7 +228,9 @@ test_minutes (void)
   for (guint round = 0; round < 2; round++) {
     g_autoptr (TessTrainer) trainer = start (&options);
     TessTrainStatus status = wait_done (trainer);
+    g_autofree char *note = tess_trainer_next_note (trainer);
 
+    g_assert_true (round == 0 ? note == NULL : note && strstr (note, "has reached its end"));
     g_assert_cmpint (status.state, ==, TESS_TRAIN_DONE);
     g_assert_cmpfloat (status.elapsed, >=, 1.2);
     g_assert_cmpint (status.n_epochs, ==, 0);
@@ -313,6 +339,22 @@ test_refusals (void)
   g_assert_false (g_file_test (missing, G_FILE_TEST_EXISTS));
 }
 
+/* A dataset given as the run folder, by mistake: its description stays. */
+static void
+test_dataset_as_run (void)
+{
+  g_autofree char *json = g_build_filename (fixture.dataset, "dataset.json", NULL), *before = NULL, *after = NULL;
+  TessTrainOptions options = train_fixture_options (&fixture, fixture.dataset);
+  gsize n, m;
+
+  g_assert_true (g_file_get_contents (json, &before, &n, NULL));
+  for (options.resume = FALSE; options.resume <= TRUE; options.resume++)
+    expect_refused (&options, TESS_ERROR_MISMATCH);
+  g_assert_true (g_file_get_contents (json, &after, &m, NULL));
+  g_assert_cmpmem (before, n, after, m);
+  g_assert_false (file_exists (fixture.dataset, "plan.json"));
+}
+
 /* A rate that makes the weights explode: one sentence, and no checkpoint of numbers that are none. */
 static void
 test_not_finite (void)
@@ -338,7 +380,7 @@ test_not_finite (void)
 }
 
 /* The first promise: what trains is what predicts. A training patch without augmentation and the predictor's tile at
- * the same place are the same bytes, though one is drawn from the data set's case and the other from a bare scan. */
+ * the same place are the same bytes, though one is drawn from the dataset's case and the other from a bare scan. */
 static void
 test_patch_is_tile (void)
 {
@@ -427,8 +469,10 @@ main (int argc, char **argv)
   train_fixture_init (&fixture, 5);
   g_test_add_func ("/train/trainer/run", test_run);
   g_test_add_func ("/train/trainer/control", test_control);
+  g_test_add_func ("/train/trainer/stopped-early", test_stopped_early);
   g_test_add_func ("/train/trainer/minutes", test_minutes);
   g_test_add_func ("/train/trainer/refusals", test_refusals);
+  g_test_add_func ("/train/trainer/dataset-as-run", test_dataset_as_run);
   g_test_add_func ("/train/trainer/not-finite", test_not_finite);
   g_test_add_func ("/train/trainer/patch-is-tile", test_patch_is_tile);
   g_test_add_func ("/train/trainer/overfit", test_overfit);

@@ -3,7 +3,7 @@
 #include "tess-phantom.h"
 #include "tess-trainer.h"
 
-/* A small labelled data set in a new folder, and a plan for it that trains in milliseconds a step. */
+/* A small labelled dataset in a new folder, and a plan for it that trains in milliseconds a step. */
 typedef struct {
   char *root;    /* everything is below; removed by clear */
   char *dataset; /* root/data */

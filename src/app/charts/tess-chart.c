@@ -33,8 +33,8 @@ static void
 tess_chart_measure (GtkWidget *widget, GtkOrientation orientation, int for_size, int *minimum, int *natural,
                     int *minimum_baseline, int *natural_baseline)
 {
-  *minimum = orientation == GTK_ORIENTATION_HORIZONTAL ? 200 : 64;
-  *natural = orientation == GTK_ORIENTATION_HORIZONTAL ? 320 : 64;
+  *minimum = orientation == GTK_ORIENTATION_HORIZONTAL ? 200 : 60;
+  *natural = orientation == GTK_ORIENTATION_HORIZONTAL ? 320 : 84;
 }
 
 static void
@@ -57,6 +57,12 @@ tess_chart_snapshot (GtkWidget *widget, GtkSnapshot *snapshot)
     cairo_destroy (cr);
   }
   gtk_snapshot_append_node (snapshot, self->node);
+  if (isfinite (self->cursor) && self->n > 0) {
+    cairo_t *cr = gtk_snapshot_append_cairo (snapshot, &bounds);
+
+    tess_chart_draw_cursor (self, cr, width, height);
+    cairo_destroy (cr);
+  }
   if (self->hover >= 0 && self->hover < (int)self->n) {
     cairo_t *cr = gtk_snapshot_append_cairo (snapshot, &bounds);
 
@@ -74,7 +80,7 @@ describe (TessChart *self)
   int at = self->hover >= 0 && self->hover < (int)self->n ? self->hover : (int)self->n - 1;
 
   if (at < 0)
-    g_string_append (words, _ ("No epoch has ended yet."));
+    g_string_append (words, self->message ? self->message : "");
   else
     g_string_append_printf (words, _ ("Epoch %.0f:"), self->x[at]);
   for (guint s = 0; at >= 0 && s < self->series->len; s++) {
@@ -114,6 +120,9 @@ motion_cb (TessChart *self, double x, double y)
       nearest = (int)i;
     }
   }
+  if (nearest >= 0 && self->series->len > 4 && self->hover_y != y) /* which lines are told of may change */
+    gtk_widget_queue_draw (GTK_WIDGET (self));
+  self->hover_y = y;
   set_hover (self, nearest);
   gtk_widget_set_tooltip_text (GTK_WIDGET (self), NULL);
   for (guint m = 0; m < self->marks->len; m++) {
@@ -229,6 +238,7 @@ tess_chart_add_series (TessChart *self, const char *name, const guint8 rgb[3], c
   TessSeries *series = g_new0 (TessSeries, 1);
 
   series->name = g_strdup (name);
+  series->order = self->series->len;
   memcpy (series->rgb, rgb, 3);
   series->y = g_memdup2 (y, self->n * sizeof (double));
   g_ptr_array_add (self->series, series);
@@ -248,6 +258,25 @@ tess_chart_set_best (TessChart *self, double x, const char *words)
 
   self->best = x;
   self->best_text = g_strdup (words);
+}
+
+void
+tess_chart_set_message (TessChart *self, const char *message)
+{
+  if (g_strcmp0 (self->message, message) == 0)
+    return;
+  g_free (self->message);
+  self->message = g_strdup (message);
+  drop_node (self);
+}
+
+void
+tess_chart_set_cursor (TessChart *self, double x)
+{
+  if (self->cursor == x || (isnan (self->cursor) && isnan (x)))
+    return;
+  self->cursor = x;
+  gtk_widget_queue_draw (GTK_WIDGET (self));
 }
 
 void
@@ -279,8 +308,13 @@ tess_chart_to_csv (TessChart *self)
 {
   GString *csv = g_string_new ("epoch");
 
-  for (guint s = 0; s < self->series->len; s++)
-    append_field (csv, ((TessSeries *)g_ptr_array_index (self->series, s))->name);
+  for (guint s = 0; s < self->series->len; s++) {
+    const char *name = ((TessSeries *)g_ptr_array_index (self->series, s))->name;
+    /* A line alone bears the chart's name; its own is its unit. */
+    g_autofree char *alone = *name ? g_strdup_printf ("%s (%s)", self->title, name) : g_strdup (self->title);
+
+    append_field (csv, self->series->len > 1 ? name : alone);
+  }
   for (guint i = 0; i < self->n; i++) {
     g_string_append_printf (csv, "\n%.0f", self->x[i]);
     for (guint s = 0; s < self->series->len; s++) {
@@ -330,6 +364,7 @@ tess_chart_finalize (GObject *object)
   TessChart *self = TESS_CHART (object);
 
   g_free (self->title);
+  g_free (self->message);
   g_free (self->best_text);
   g_free (self->x);
   g_ptr_array_unref (self->series);
@@ -368,7 +403,7 @@ tess_chart_init (TessChart *self)
   GtkGesture *click = gtk_gesture_click_new ();
 
   self->hover = -1;
-  self->best = self->lower = self->upper = NAN;
+  self->best = self->lower = self->upper = self->cursor = NAN;
   self->series = g_ptr_array_new_with_free_func (series_free);
   self->marks = g_array_new (FALSE, FALSE, sizeof (TessChartMark));
   g_array_set_clear_func (self->marks, mark_clear);

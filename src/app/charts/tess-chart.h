@@ -18,6 +18,8 @@ void tess_chart_set_range (TessChart *self, double lower, double upper); /* NaN:
 void tess_chart_set_best (TessChart *self, double x, const char *text);  /* NaN: none */
 void tess_chart_add_mark (TessChart *self, double x, const char *sentence);
 void tess_chart_end (TessChart *self);
+void tess_chart_set_message (TessChart *self, const char *message); /* shown while there are no epochs */
+void tess_chart_set_cursor (TessChart *self, double x); /* an epoch marked in all charts; NaN: none. Survives begin */
 char *tess_chart_to_csv (TessChart *self);
 
 G_END_DECLS

@@ -3,7 +3,7 @@
 #include "tess-comparison.h"
 #include "tess-evaluate.h"
 #include "tess-format-registry.h"
-#include "tess-format.h"
+#include "tess-results-csv.h"
 
 #include <glib/gi18n-lib.h>
 #include <inttypes.h>
@@ -356,58 +356,18 @@ tess_evaluation_free (TessEvaluation *self)
 
 /* --- CSV ---------------------------------------------------------------------------------------------------------- */
 
-/* RFC 4180: quotes where a field needs them, doubled inside. */
-static void
-append_text (GString *csv, const char *text)
-{
-  if (!strpbrk (text, ",\"\r\n")) {
-    g_string_append (csv, text);
-    return;
-  }
-  g_string_append_c (csv, '"');
-  for (const char *p = text; *p; p++) {
-    if (*p == '"')
-      g_string_append_c (csv, '"');
-    g_string_append_c (csv, *p);
-  }
-  g_string_append_c (csv, '"');
-}
-
-static void
-append_number (GString *csv, double value)
-{
-  g_string_append_c (csv, ',');
-  if (isfinite (value)) {
-    g_autofree char *text = tess_format_number (value, 8);
-
-    g_string_append (csv, text);
-  }
-}
-
 char *
 tess_evaluation_to_csv (const TessEvaluation *self)
 {
-  GString *csv = g_string_new ("case,label,name,dice,iou,hd95_mm,volume_reference_mm3,volume_prediction_mm3,"
-                               "volume_difference_percent,tp,fp,fn\r\n");
+  GString *csv = tess_results_csv_new ();
   guint n_cases = g_list_model_get_n_items (G_LIST_MODEL (self->cases));
 
   for (guint i = 0; i < n_cases; i++) {
     g_autoptr (TessEvaluationCase) c = g_list_model_get_item (G_LIST_MODEL (self->cases), i);
 
-    for (guint l = 0; l < self->labels->len; l++) {
-      const TessLabelMetrics *m = &g_array_index (c->metrics, TessLabelMetrics, l);
-
-      append_text (csv, c->name);
-      g_string_append_printf (csv, ",%" PRId64 ",", m->label);
-      append_text (csv, g_array_index (self->labels, TessEvaluationLabel, l).name);
-      append_number (csv, m->dice);
-      append_number (csv, m->iou);
-      append_number (csv, m->hd95);
-      append_number (csv, m->volume_reference);
-      append_number (csv, m->volume_prediction);
-      append_number (csv, tess_volume_difference (m->volume_reference, m->volume_prediction));
-      g_string_append_printf (csv, ",%" PRId64 ",%" PRId64 ",%" PRId64 "\r\n", m->tp, m->fp, m->fn);
-    }
+    for (guint l = 0; l < self->labels->len; l++)
+      tess_results_csv_add (csv, c->name, g_array_index (self->labels, TessEvaluationLabel, l).name,
+                            &g_array_index (c->metrics, TessLabelMetrics, l));
   }
   return g_string_free (csv, FALSE);
 }

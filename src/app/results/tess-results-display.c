@@ -47,7 +47,7 @@ difference_cb (GObject *source, GAsyncResult *result, gpointer user_data)
     return;
   self->requested = 0;
   if (!ok) {
-    g_signal_emit (self, tess_results_signals[TESS_RESULTS_FAILED_SIGNAL], 0, error->message);
+    g_signal_emit (self, tess_results_signals[TESS_RESULTS_FAILED_SIGNAL], 0, error->message, TESS_REMEDY_NONE);
     return;
   }
   g_clear_pointer (&self->one, tess_volume_unref);

@@ -2,15 +2,16 @@
 
 #include "tess-atomic-file.h"
 #include "tess-format-registry.h"
+#include "tess-results-csv.h"
 
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
 static void
-emit_failed (TessResults *self, const GError *error)
+emit_failed (TessResults *self, const GError *error, TessResultsRemedy remedy)
 {
   if (!g_error_matches (error, TESS_ERROR, TESS_ERROR_CANCELLED))
-    g_signal_emit (self, tess_results_signals[TESS_RESULTS_FAILED_SIGNAL], 0, error->message);
+    g_signal_emit (self, tess_results_signals[TESS_RESULTS_FAILED_SIGNAL], 0, error->message, remedy);
 }
 
 static void
@@ -53,6 +54,16 @@ evaluate_thread (GTask *task, gpointer source, gpointer task_data, GCancellable 
     g_task_return_error (task, error);
 }
 
+/* Where nothing is open there is nothing to lose, and the worst case is what one wants to see first. */
+static void
+open_worst (TessResults *self)
+{
+  g_autoptr (TessEvaluationCase) worst = g_list_model_get_item (G_LIST_MODEL (self->evaluation->cases), 0);
+
+  if (worst && !tess_study_get_has_image (self->study))
+    tess_results_open_case (self, worst);
+}
+
 static void
 evaluated_cb (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -69,10 +80,12 @@ evaluated_cb (GObject *source, GAsyncResult *result, gpointer user_data)
     g_clear_object (&self->open_case);
     tess_evaluation_free (self->evaluation);
     self->evaluation = g_steal_pointer (&evaluation);
+    emit_evaluated (self);
+    open_worst (self);
   } else {
-    emit_failed (self, error);
+    emit_failed (self, error, TESS_REMEDY_FOLDERS);
+    emit_evaluated (self);
   }
-  emit_evaluated (self);
 }
 
 /* What was evaluated before stays until the new result is in; a second start takes the place of the first. */
@@ -209,7 +222,7 @@ scan_opened_cb (GObject *source, GAsyncResult *result, gpointer user_data)
   if (ok)
     take_case (self, o, TRUE);
   else
-    emit_failed (self, error);
+    emit_failed (self, error, TESS_REMEDY_NONE);
   emit_evaluated (self);
 }
 
@@ -221,10 +234,22 @@ scan_serial (TessResults *self)
   return scan ? scan->voxels_serial : 0;
 }
 
+/* A reference is often called as its scan: then its folder tells them apart. */
+static char *
+reference_name (TessResults *self, const char *path)
+{
+  g_autofree char *stem = tess_volume_stem (path), *folder = g_path_get_dirname (path);
+  g_autofree char *folder_name = g_path_get_basename (folder);
+
+  if (g_strcmp0 (stem, tess_study_get_title (self->study)) != 0)
+    return g_steal_pointer (&stem);
+  return g_strdup_printf ("%s/%s", folder_name, stem);
+}
+
 static void
 take_reference (TessResults *self, Opening *o)
 {
-  g_autofree char *name = tess_volume_stem (o->reference);
+  g_autofree char *name = reference_name (self, o->reference);
   TessLayer *prediction = tess_results_get_prediction (self), *layer;
   g_autoptr (GPtrArray) list = tess_results_list_layers (self);
 
@@ -235,7 +260,7 @@ take_reference (TessResults *self, Opening *o)
     g_autofree char *sentence =
         g_strdup_printf (_ ("%s: there are %d layers already; remove one in View first"), name, TESS_MAX_LAYERS);
 
-    g_signal_emit (self, tess_results_signals[TESS_RESULTS_FAILED_SIGNAL], 0, sentence);
+    g_signal_emit (self, tess_results_signals[TESS_RESULTS_FAILED_SIGNAL], 0, sentence, TESS_REMEDY_NONE);
     return;
   }
   tess_results_choose (self, prediction, layer);
@@ -260,7 +285,7 @@ labels_loaded_cb (GObject *source, GAsyncResult *result, gpointer user_data)
   g_clear_pointer (&self->opening, tess_progress_unref);
   g_clear_object (&self->coming_case);
   if (!ok)
-    emit_failed (self, error);
+    emit_failed (self, error, o->item ? TESS_REMEDY_NONE : TESS_REMEDY_REFERENCE);
   else if (o->item)
     take_case (self, o, FALSE);
   else if (o->scan == scan_serial (self)) /* else another scan was opened meanwhile */
@@ -312,10 +337,37 @@ tess_results_open_reference (TessResults *self, const char *path)
   start_opening (self, NULL, path);
 }
 
+/**
+ * tess_results_find_reference:
+ * @scan: path
+ *
+ * The reference labels of a scan in nnU-Net's layout: labelsTr/CASE.ENDING beside imagesTr/CASE_0000.ENDING or
+ * imagesTr/CASE.ENDING, the same for Ts. Returns: (transfer full) (nullable): the path.
+ */
+char *
+tess_results_find_reference (const char *scan)
+{
+  g_autofree char *whole = g_canonicalize_filename (scan, NULL), *folder = g_path_get_dirname (whole);
+  g_autofree char *folder_name = g_path_get_basename (folder), *parent = g_path_get_dirname (folder);
+  g_autofree char *file = g_path_get_basename (whole), *stem = tess_volume_stem (whole), *labels = NULL;
+  g_autofree char *name = NULL, *path = NULL;
+  const char *ending = file + MIN (strlen (stem), strlen (file));
+
+  if (!g_str_has_prefix (folder_name, "images"))
+    return NULL;
+  if (g_str_has_suffix (stem, "_0000"))
+    stem[strlen (stem) - 5] = '\0';
+  labels = g_strconcat ("labels", folder_name + strlen ("images"), NULL);
+  name = g_strconcat (stem, ending, NULL);
+  path = g_build_filename (parent, labels, name, NULL);
+  return g_file_test (path, G_FILE_TEST_IS_REGULAR) ? g_steal_pointer (&path) : NULL;
+}
+
 /* --- export ------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
   char *path, *text;
+  TessResultsRemedy remedy;
 } Export;
 
 static void
@@ -350,21 +402,54 @@ exported_cb (GObject *source, GAsyncResult *result, gpointer user_data)
   if (g_task_propagate_boolean (G_TASK (result), &error))
     g_signal_emit (self, tess_results_signals[TESS_RESULTS_SAVED], 0, e->path);
   else
-    emit_failed (self, error);
+    emit_failed (self, error, e->remedy);
+}
+
+/* The open comparison as a table; NULL unless it is done. */
+static char *
+comparison_to_csv (TessResults *self)
+{
+  const char *title = tess_study_get_title (self->study);
+  GString *csv;
+
+  if (!self->comparison)
+    return NULL;
+  csv = tess_results_csv_new ();
+  for (guint i = 0; i < self->comparison->rows->len; i++) {
+    const TessLabelMetrics *m = &g_array_index (self->comparison->rows, TessLabelMetrics, i);
+    guint8 rgba[4];
+    const char *name = tess_results_label_name (self, m->label, rgba);
+
+    tess_results_csv_add (csv, title ? title : "", name ? name : "", m);
+  }
+  return g_string_free (csv, FALSE);
+}
+
+static void
+export_text (TessResults *self, const char *path, char *text, TessResultsRemedy remedy)
+{
+  g_autoptr (GTask) task = g_task_new (self, NULL, exported_cb, NULL);
+  Export *e = g_new0 (Export, 1);
+
+  e->path = g_strdup (path);
+  e->text = text;
+  e->remedy = remedy;
+  g_task_set_task_data (task, e, export_free);
+  g_task_run_in_thread (task, export_thread);
 }
 
 void
 tess_results_export_csv (TessResults *self, const char *path)
 {
-  g_autoptr (GTask) task = NULL;
-  Export *e;
+  if (self->evaluation)
+    export_text (self, path, tess_evaluation_to_csv (self->evaluation), TESS_REMEDY_EXPORT_ALL);
+}
 
-  if (!self->evaluation)
-    return;
-  task = g_task_new (self, NULL, exported_cb, NULL);
-  e = g_new0 (Export, 1);
-  e->path = g_strdup (path);
-  e->text = tess_evaluation_to_csv (self->evaluation);
-  g_task_set_task_data (task, e, export_free);
-  g_task_run_in_thread (task, export_thread);
+void
+tess_results_export_comparison (TessResults *self, const char *path)
+{
+  char *text = comparison_to_csv (self);
+
+  if (text)
+    export_text (self, path, text, TESS_REMEDY_EXPORT_ONE);
 }

@@ -14,17 +14,19 @@ struct _TessResultsPage {
   TessResults *results;
 
   AdwComboRow *prediction_row, *reference_row;
-  GtkWidget *scroller, *choice_group, *difference_button, *open_row, *display_box, *retry, *strip_box;
+  AdwActionRow *found_row;
+  GtkWidget *scroller, *choice_group, *difference_button, *open_row, *display_box, *retry, *strip_box, *export_button,
+      *table_box;
   GtkFlowBox *legend;
-  GtkStack *stack;
   GtkLabel *sentence;
   GtkBox *table_header;
   GtkListBox *table;
   TessStripPlot *strip;
 
-  GtkSizeGroup *columns[3];
+  GtkSizeGroup *columns[2];
   guint64 filled; /* generation of the comparison in the table */
   char *names;    /* and what its labels are called there */
+  char *scan;     /* path that found_row is about */
   gboolean updating;
 };
 
@@ -42,6 +44,16 @@ cell_new (TessResultsPage *self, guint column, const char *text, const char *why
   gtk_widget_set_tooltip_text (cell, why);
   gtk_size_group_add_widget (self->columns[column], cell);
   return cell;
+}
+
+/* Takes what is left over and asks for no more: the side bar keeps its width whatever labels are called. */
+static void
+share_width (GtkWidget *label)
+{
+  gtk_label_set_xalign (GTK_LABEL (label), 0.0f);
+  gtk_label_set_ellipsize (GTK_LABEL (label), PANGO_ELLIPSIZE_END);
+  gtk_label_set_max_width_chars (GTK_LABEL (label), 6);
+  gtk_widget_set_hexpand (label, TRUE);
 }
 
 static void
@@ -84,9 +96,7 @@ add_volumes (GtkBox *row, const Line *line, const char *no_difference)
   g_autofree char *volumes = g_strdup_printf ("%s → %s", reference, prediction);
   GtkWidget *left = gtk_label_new (volumes), *right = gtk_label_new (percent);
 
-  gtk_label_set_xalign (GTK_LABEL (left), 0.0f);
-  gtk_label_set_ellipsize (GTK_LABEL (left), PANGO_ELLIPSIZE_END);
-  gtk_widget_set_hexpand (left, TRUE);
+  share_width (left);
   gtk_widget_set_tooltip_text (left, _ ("Volume of the reference, and of the prediction"));
   gtk_widget_set_tooltip_text (right, isfinite (difference) ? _ ("Volume of the prediction against the reference")
                                                             : no_difference);
@@ -119,8 +129,7 @@ row_new (TessResultsPage *self, const Line *line)
 {
   GtkWidget *row = gtk_list_box_row_new (), *box = gtk_box_new (GTK_ORIENTATION_VERTICAL, 2);
   GtkWidget *top = gtk_box_new (GTK_ORIENTATION_HORIZONTAL, 9), *name = gtk_label_new (line->name);
-  g_autofree char *dice = tess_results_format_share (line->dice), *iou = tess_results_format_share (line->iou);
-  g_autofree char *hd95 = tess_results_format_mm (line->hd95);
+  g_autofree char *dice = tess_results_format_share (line->dice), *hd95 = tess_results_format_mm (line->hd95);
   const char *absent = _ ("Neither of the two has this label"), *alone = NULL, *empty = _ ("The reference is empty");
 
   if (line->value) {
@@ -135,14 +144,11 @@ row_new (TessResultsPage *self, const Line *line)
   }
   if (line->rgba)
     gtk_box_append (GTK_BOX (top), swatch_new (line->rgba));
-  gtk_label_set_xalign (GTK_LABEL (name), 0.0f);
-  gtk_label_set_ellipsize (GTK_LABEL (name), PANGO_ELLIPSIZE_END);
-  gtk_widget_set_hexpand (name, TRUE);
+  share_width (name);
   gtk_widget_set_tooltip_text (name, line->name);
   gtk_box_append (GTK_BOX (top), name);
   gtk_box_append (GTK_BOX (top), cell_new (self, 0, dice, isnan (line->dice) ? absent : NULL));
-  gtk_box_append (GTK_BOX (top), cell_new (self, 1, iou, isnan (line->iou) ? absent : NULL));
-  gtk_box_append (GTK_BOX (top), cell_new (self, 2, hd95, isnan (line->hd95) ? alone : NULL));
+  gtk_box_append (GTK_BOX (top), cell_new (self, 1, hd95, isnan (line->hd95) ? alone : NULL));
   gtk_box_append (GTK_BOX (box), top);
   add_volumes (GTK_BOX (box), line, empty);
   gtk_widget_set_margin_top (box, 8);
@@ -209,12 +215,8 @@ fill_table (TessResultsPage *self, const TessComparison *c)
     gtk_list_box_remove (self->table, child);
   if (!c)
     return;
-  {
-    g_autofree char *name = g_strdup_printf (_ ("Mean of %u"), c->rows->len); /* TRANSLATORS: labels */
-
-    mean = (Line){name, NULL, c->dice, c->iou, c->hd95, c->volume_reference, c->volume_prediction, 0};
-    gtk_list_box_append (self->table, row_new (self, &mean));
-  }
+  mean = (Line){_ ("Mean"), NULL, c->dice, c->iou, c->hd95, c->volume_reference, c->volume_prediction, 0};
+  gtk_list_box_append (self->table, row_new (self, &mean));
   for (guint i = 0; i < c->rows->len; i++) {
     const TessLabelMetrics *m = &g_array_index (c->rows, TessLabelMetrics, i);
     guint8 rgba[4];
@@ -288,7 +290,8 @@ sentence_of (TessResultsPage *self)
                ? _ ("Press Segment to get a prediction, and open the reference labels of this scan to compare it with.")
                : _ ("Open a scan and segment it, or evaluate a folder: the numbers of what is open appear here.");
   case TESS_RESULTS_ONE_LAYER:
-    return _ ("There is one layer of labels. Open its reference, or press Segment, to compare the two.");
+    return _ (
+        "One layer of labels is open. Open the reference to compare it with, or press Segment to get a prediction.");
   case TESS_RESULTS_WORKING:
     return _ ("Comparing…");
   case TESS_RESULTS_CANCELLED:
@@ -297,8 +300,30 @@ sentence_of (TessResultsPage *self)
     return tess_results_get_sentence (self->results);
   case TESS_RESULTS_DONE:
   default:
-    return "";
+    return _ ("Both are empty: there is no label above 0 to compare.");
   }
+}
+
+/* A dataset keeps the reference in a place that can be told: then it is one click away. */
+static void
+fill_found (TessResultsPage *self, gboolean wanted)
+{
+  const char *scan = tess_study_get_path (tess_window_get_study (self->window));
+
+  if (g_strcmp0 (scan, self->scan) != 0) {
+    g_autofree char *path = scan ? tess_results_find_reference (scan) : NULL, *subtitle = NULL;
+
+    g_free (self->scan);
+    self->scan = g_strdup (scan);
+    if (path) {
+      g_autofree char *folder = g_path_get_dirname (path), *folder_name = g_path_get_basename (folder);
+      g_autofree char *name = g_filename_display_basename (path);
+
+      subtitle = g_strdup_printf ("%s/%s", folder_name, name);
+    }
+    adw_action_row_set_subtitle (self->found_row, subtitle ? subtitle : "");
+  }
+  gtk_widget_set_visible (GTK_WIDGET (self->found_row), wanted && *adw_action_row_get_subtitle (self->found_row));
 }
 
 static void
@@ -313,8 +338,9 @@ fill_strip (TessResultsPage *self)
 static void
 update_cb (TessResultsPage *self)
 {
+  const TessComparison *comparison = tess_results_peek_comparison (self->results);
   TessResultsState state;
-  gboolean both, has_scan;
+  gboolean both, has_scan, table;
   g_autoptr (GPtrArray) layers = NULL;
   TessStudy *study = tess_window_get_study (self->window);
 
@@ -325,23 +351,30 @@ update_cb (TessResultsPage *self)
   state = tess_results_get_state (self->results);
   both = state != TESS_RESULTS_NO_LABELS && state != TESS_RESULTS_ONE_LAYER;
   has_scan = tess_study_get_has_image (study);
+  table = state == TESS_RESULTS_DONE && comparison && comparison->rows->len > 0;
   fill_combo (self->prediction_row, layers, tess_results_get_prediction (self->results));
   fill_combo (self->reference_row, layers, tess_results_get_reference (self->results));
   gtk_widget_set_visible (GTK_WIDGET (self->prediction_row), both);
   gtk_widget_set_visible (GTK_WIDGET (self->reference_row), both);
+  fill_found (self, has_scan && !both);
   gtk_widget_set_visible (self->open_row, has_scan);
+  gtk_widget_set_visible (self->export_button, table);
   gtk_widget_set_visible (self->choice_group, has_scan);
   gtk_widget_set_visible (self->display_box, both);
   gtk_widget_set_visible (GTK_WIDGET (self->legend),
                           both && state == TESS_RESULTS_DONE &&
                               tess_results_get_display (self->results) == TESS_SHOW_DIFFERENCE);
+  gtk_widget_set_visible (
+      GTK_WIDGET (gtk_flow_box_get_child_at_index (self->legend, TESS_DIFFERENCE_OTHER - TESS_DIFFERENCE_AGREE)),
+      tess_results_get_label (self->results) == 0); /* of one label there is no other */
   gtk_widget_set_visible (self->retry, tess_results_can_retry (self->results));
   gtk_widget_set_sensitive (self->difference_button, state == TESS_RESULTS_DONE || state == TESS_RESULTS_WORKING);
   gtk_label_set_text (self->sentence, sentence_of (self));
   (state == TESS_RESULTS_FAILED ? gtk_widget_remove_css_class : gtk_widget_add_css_class) (GTK_WIDGET (self->sentence),
                                                                                            "dim-label");
-  fill_table (self, tess_results_peek_comparison (self->results));
-  gtk_stack_set_visible_child_name (self->stack, state == TESS_RESULTS_DONE ? "table" : "sentence");
+  fill_table (self, comparison);
+  gtk_widget_set_visible (GTK_WIDGET (self->sentence), !table);
+  gtk_widget_set_visible (self->table_box, table);
   select_label (self);
   fill_strip (self);
   self->updating = FALSE;
@@ -351,16 +384,16 @@ static void
 make_header (TessResultsPage *self)
 {
   GtkWidget *name = gtk_label_new (_ ("Label"));
-  GtkWidget *cells[3] = {
+  GtkWidget *cells[2] = {
       cell_new (self, 0, _ ("Dice"), _ ("Twice the overlap divided by the sum of both: 1 is perfect")),
-      cell_new (self, 1, _ ("IoU"), _ ("The overlap divided by all that either covers: 1 is perfect")),
-      cell_new (self, 2, _ ("HD95 mm"), _ ("95 % of both surfaces lie nearer to the other than this")),
+      cell_new (self, 1, _ ("HD95 mm"),
+                _ (/* xgettext:no-c-format */ "95 % of both surfaces lie nearer to the other than this")),
   };
 
   gtk_label_set_xalign (GTK_LABEL (name), 0.0f);
   gtk_widget_set_hexpand (name, TRUE);
   gtk_box_append (self->table_header, name);
-  for (guint i = 0; i < 3; i++)
+  for (guint i = 0; i < G_N_ELEMENTS (cells); i++)
     gtk_box_append (self->table_header, cells[i]);
 }
 
@@ -372,7 +405,7 @@ make_legend (TessResultsPage *self)
     GtkWidget *label = gtk_label_new (tess_difference_name (kind)), *child = gtk_flow_box_child_new ();
 
     gtk_widget_add_css_class (label, "caption");
-    gtk_label_set_ellipsize (GTK_LABEL (label), PANGO_ELLIPSIZE_END);
+    share_width (label);
     gtk_box_append (GTK_BOX (box), swatch_new (tess_difference_colour (kind)));
     gtk_box_append (GTK_BOX (box), label);
     gtk_flow_box_child_set_child (GTK_FLOW_BOX_CHILD (child), box);
@@ -390,7 +423,7 @@ tess_results_page_dispose (GObject *object)
 
   self->updating = TRUE;
   gtk_widget_dispose_template (GTK_WIDGET (self), TESS_TYPE_RESULTS_PAGE);
-  for (guint i = 0; i < 3; i++)
+  for (guint i = 0; i < G_N_ELEMENTS (self->columns); i++)
     g_clear_object (&self->columns[i]);
   g_clear_object (&self->results);
   G_OBJECT_CLASS (tess_results_page_parent_class)->dispose (object);
@@ -400,6 +433,7 @@ static void
 tess_results_page_finalize (GObject *object)
 {
   g_free (TESS_RESULTS_PAGE (object)->names);
+  g_free (TESS_RESULTS_PAGE (object)->scan);
   G_OBJECT_CLASS (tess_results_page_parent_class)->finalize (object);
 }
 
@@ -418,10 +452,12 @@ tess_results_page_class_init (TessResultsPageClass *klass)
   gtk_widget_class_bind_template_child (widget_class, TessResultsPage, prediction_row);
   gtk_widget_class_bind_template_child (widget_class, TessResultsPage, reference_row);
   gtk_widget_class_bind_template_child (widget_class, TessResultsPage, open_row);
+  gtk_widget_class_bind_template_child (widget_class, TessResultsPage, found_row);
+  gtk_widget_class_bind_template_child (widget_class, TessResultsPage, export_button);
   gtk_widget_class_bind_template_child (widget_class, TessResultsPage, display_box);
   gtk_widget_class_bind_template_child (widget_class, TessResultsPage, difference_button);
   gtk_widget_class_bind_template_child (widget_class, TessResultsPage, legend);
-  gtk_widget_class_bind_template_child (widget_class, TessResultsPage, stack);
+  gtk_widget_class_bind_template_child (widget_class, TessResultsPage, table_box);
   gtk_widget_class_bind_template_child (widget_class, TessResultsPage, sentence);
   gtk_widget_class_bind_template_child (widget_class, TessResultsPage, retry);
   gtk_widget_class_bind_template_child (widget_class, TessResultsPage, table_header);
@@ -438,7 +474,7 @@ tess_results_page_init (TessResultsPage *self)
 {
   self->updating = TRUE;
   gtk_widget_init_template (GTK_WIDGET (self));
-  for (guint i = 0; i < 3; i++)
+  for (guint i = 0; i < G_N_ELEMENTS (self->columns); i++)
     self->columns[i] = gtk_size_group_new (GTK_SIZE_GROUP_HORIZONTAL);
   make_header (self);
   make_legend (self);

@@ -1,5 +1,6 @@
 #include "tess-results-page.h"
 
+#include "tess-case-picture.h"
 #include "tess-results-window.h"
 #include "tess-segment.h"
 #include "tess-strip-plot.h"
@@ -39,23 +40,38 @@ add_label (GtkBox *box, const char *css, gboolean expand)
   return label;
 }
 
-/* Name and mean Dice, bars, caption; found again by their names. */
+/* Picture; name and mean Dice, bars, HD95 and volume difference. Found again by their names. */
 static void
 setup_cb (GtkSignalListItemFactory *factory, GtkListItem *item)
 {
   GtkWidget *box = gtk_box_new (GTK_ORIENTATION_VERTICAL, 4), *top = gtk_box_new (GTK_ORIENTATION_HORIZONTAL, 6);
-  GtkWidget *bars = g_object_new (TESS_TYPE_DICE_BARS, NULL);
+  GtkWidget *bars = g_object_new (TESS_TYPE_DICE_BARS, NULL), *line = gtk_box_new (GTK_ORIENTATION_HORIZONTAL, 9);
+  GtkWidget *bottom = gtk_box_new (GTK_ORIENTATION_HORIZONTAL, 6);
+  GtkWidget *picture = g_object_new (TESS_TYPE_CASE_PICTURE, NULL);
 
-  gtk_widget_set_margin_top (box, 6);
-  gtk_widget_set_margin_bottom (box, 6);
+  gtk_widget_set_margin_top (line, 6);
+  gtk_widget_set_margin_bottom (line, 6);
+  gtk_widget_set_hexpand (box, TRUE);
+  gtk_box_append (GTK_BOX (line), picture);
+  gtk_box_append (GTK_BOX (line), box);
+  g_object_set_data (G_OBJECT (item), "picture", picture);
   gtk_box_append (GTK_BOX (box), top);
   g_object_set_data (G_OBJECT (item), "name", add_label (GTK_BOX (top), "body", TRUE));
   g_object_set_data (G_OBJECT (item), "dice", add_label (GTK_BOX (top), "numeric", FALSE));
   gtk_box_append (GTK_BOX (box), bars);
   g_object_set_data (G_OBJECT (item), "bars", bars);
-  g_object_set_data (G_OBJECT (item), "caption", add_label (GTK_BOX (box), "caption", TRUE));
-  gtk_widget_add_css_class (g_object_get_data (G_OBJECT (item), "caption"), "dim-label");
-  gtk_list_item_set_child (item, box);
+  gtk_box_append (GTK_BOX (box), bottom);
+  g_object_set_data (G_OBJECT (item), "hd95", add_label (GTK_BOX (bottom), "caption", TRUE));
+  g_object_set_data (G_OBJECT (item), "volume", add_label (GTK_BOX (bottom), "caption", FALSE));
+  gtk_widget_add_css_class (bottom, "dim-label");
+  gtk_widget_add_css_class (bottom, "numeric");
+  gtk_list_item_set_child (item, line);
+}
+
+static void
+unbind_cb (TessResultsSidebar *self, GtkListItem *item)
+{
+  tess_case_picture_set (g_object_get_data (G_OBJECT (item), "picture"), NULL);
 }
 
 static void
@@ -66,18 +82,22 @@ bind_cb (TessResultsSidebar *self, GtkListItem *item)
   g_autofree char *dice = tess_results_format_share (tess_evaluation_case_get_dice (c));
   g_autofree char *hd95 = tess_results_format_mm (tess_evaluation_case_get_hd95 (c));
   g_autofree char *percent = tess_results_format_percent (tess_evaluation_case_get_difference (c));
-  g_autofree char *caption = g_strdup_printf (_ ("HD95 %s mm · volume %s"), hd95, percent);
-  GtkWidget *label = g_object_get_data (G_OBJECT (item), "caption");
+  g_autofree char *caption = g_strdup_printf (_ ("HD95 %s mm"), hd95);
+  GtkWidget *name = g_object_get_data (G_OBJECT (item), "name"), *share = g_object_get_data (G_OBJECT (item), "dice");
+  GtkWidget *distance = g_object_get_data (G_OBJECT (item), "hd95");
+  GtkWidget *volume = g_object_get_data (G_OBJECT (item), "volume");
 
-  gtk_label_set_text (g_object_get_data (G_OBJECT (item), "name"), tess_evaluation_case_get_name (c));
-  gtk_widget_set_tooltip_text (g_object_get_data (G_OBJECT (item), "name"), tess_evaluation_case_get_name (c));
-  gtk_label_set_text (g_object_get_data (G_OBJECT (item), "dice"), dice);
-  gtk_widget_set_tooltip_text (g_object_get_data (G_OBJECT (item), "dice"),
-                               isnan (tess_evaluation_case_get_dice (c)) ? _ ("Neither of the two files has a label")
-                                                                         : _ ("Mean Dice of the labels"));
-  gtk_label_set_text (GTK_LABEL (label), caption);
-  gtk_widget_set_tooltip_text (label, _ ("HD95 of the label where it is largest; volume of all labels together against "
-                                         "the reference"));
+  gtk_label_set_text (GTK_LABEL (name), tess_evaluation_case_get_name (c));
+  gtk_widget_set_tooltip_text (name, tess_evaluation_case_get_name (c));
+  gtk_label_set_text (GTK_LABEL (share), dice);
+  gtk_widget_set_tooltip_text (share, isnan (tess_evaluation_case_get_dice (c))
+                                          ? _ ("Neither of the two files has a label")
+                                          : _ ("Mean Dice of the labels"));
+  gtk_label_set_text (GTK_LABEL (distance), caption);
+  gtk_widget_set_tooltip_text (distance, _ ("HD95 of the label where it is largest"));
+  gtk_label_set_text (GTK_LABEL (volume), percent);
+  gtk_widget_set_tooltip_text (volume, _ ("Volume of all labels together against the reference"));
+  tess_case_picture_set (g_object_get_data (G_OBJECT (item), "picture"), c);
   if (evaluation)
     tess_dice_bars_set (g_object_get_data (G_OBJECT (item), "bars"), evaluation, c);
 }
@@ -203,6 +223,7 @@ tess_results_sidebar_init (TessResultsSidebar *self)
   gtk_widget_init_template (GTK_WIDGET (self));
   g_signal_connect (factory, "setup", G_CALLBACK (setup_cb), NULL);
   g_signal_connect_object (factory, "bind", G_CALLBACK (bind_cb), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (factory, "unbind", G_CALLBACK (unbind_cb), self, G_CONNECT_SWAPPED);
   gtk_list_view_set_factory (self->list, factory);
   g_object_unref (factory);
 }

@@ -1,6 +1,8 @@
 #include "tess-results-window.h"
 
+#include "tess-format-registry.h"
 #include "tess-format.h"
+#include "tess-replace.h"
 #include "tess-results-page.h"
 #include "tess-segment.h"
 
@@ -24,12 +26,19 @@ tess_results_format_mm (double value)
   return isfinite (value) ? g_strdup_printf (value < 100.0 ? "%.2f" : "%.0f", value) : g_strdup (DASH);
 }
 
+/* Three digits, so that the two volumes of a line can be compared at a glance. */
 char *
 tess_results_format_ml (double mm3)
 {
-  g_autofree char *number = isfinite (mm3) ? tess_format_number (mm3 / 1000.0, 3) : NULL;
+  double ml = mm3 / 1000.0;
+  int decimals = ml > 0.0 && isfinite (ml) ? CLAMP (2 - (int)floor (log10 (ml)), 0, 4) : 0;
+  char number[G_ASCII_DTOSTR_BUF_SIZE];
+  g_autofree char *format = g_strdup_printf ("%%.%df", decimals);
 
-  return number ? g_strdup_printf (_ ("%s mL"), number) : g_strdup (DASH);
+  if (!isfinite (ml))
+    return g_strdup (DASH);
+  g_ascii_formatd (number, sizeof number, format, ml);
+  return g_strdup_printf (_ ("%s mL"), number);
 }
 
 char *
@@ -70,8 +79,7 @@ static GtkFileChooser *
 ask (TessWindow *window, const char *title, GtkFileChooserAction action, const char *accept, const char *near,
      void (*take) (TessWindow *, const char *, const char *), const char *before)
 {
-  GtkFileChooserNative *dialog =
-      gtk_file_chooser_native_new (title, GTK_WINDOW (window), action, accept, _ ("_Cancel"));
+  GtkFileChooserNative *dialog = gtk_file_chooser_native_new (title, GTK_WINDOW (window), action, accept, NULL);
   Choice *choice = g_new (Choice, 1);
 
   *choice = (Choice){g_object_ref (window), take, g_strdup (before)};
@@ -93,12 +101,31 @@ take_reference (TessWindow *window, const char *path, const char *before)
 }
 
 static void
+add_filters (GtkFileChooser *chooser)
+{
+  g_autoptr (GtkFileFilter) volumes = gtk_file_filter_new (), all = gtk_file_filter_new ();
+
+  gtk_file_filter_set_name (volumes, _ ("Medical volumes"));
+  for (guint i = 0; i < tess_formats_n (); i++) {
+    g_auto (GStrv) endings = g_strsplit (tess_formats_nth (i)->endings, " ", -1);
+
+    for (guint j = 0; endings[j]; j++)
+      gtk_file_filter_add_suffix (volumes, endings[j] + 1); /* without the dot */
+  }
+  gtk_file_filter_set_name (all, _ ("All files"));
+  gtk_file_filter_add_pattern (all, "*");
+  gtk_file_chooser_add_filter (chooser, volumes);
+  gtk_file_chooser_add_filter (chooser, all);
+}
+
+static void
 open_reference_cb (GSimpleAction *action, GVariant *parameter, gpointer data)
 {
   TessWindow *window = data;
   GtkFileChooser *chooser = ask (window, _ ("Open Reference Labels"), GTK_FILE_CHOOSER_ACTION_OPEN, _ ("_Open"),
                                  tess_study_get_path (tess_window_get_study (window)), take_reference, NULL);
 
+  add_filters (chooser);
   gtk_native_dialog_show (GTK_NATIVE_DIALOG (chooser));
 }
 
@@ -140,28 +167,84 @@ evaluate_folders_cb (GSimpleAction *action, GVariant *parameter, gpointer data)
   take_prediction_folder (data, prediction, reference);
 }
 
+static const char *
+csv_ending (const char *path)
+{
+  g_autofree char *lower = g_ascii_strdown (path, -1);
+
+  return g_str_has_suffix (lower, ".csv") ? "" : ".csv";
+}
+
+static void
+write_all (TessWindow *window, const char *path, gboolean yes, gpointer data)
+{
+  if (yes)
+    tess_results_export_csv (tess_results_of (window), path);
+}
+
+static void
+write_comparison (TessWindow *window, const char *path, gboolean yes, gpointer data)
+{
+  if (yes)
+    tess_results_export_comparison (tess_results_of (window), path);
+}
+
 static void
 take_csv (TessWindow *window, const char *path, const char *before)
 {
-  tess_results_export_csv (tess_results_of (window), path);
+  tess_replace_ask (window, path, csv_ending (path), NULL, write_all, NULL);
+}
+
+static void
+take_comparison_csv (TessWindow *window, const char *path, const char *before)
+{
+  tess_replace_ask (window, path, csv_ending (path), NULL, write_comparison, NULL);
+}
+
+static void
+ask_for_csv (TessWindow *window, const char *near, const char *stem,
+             void (*take) (TessWindow *, const char *, const char *))
+{
+  g_autofree char *name = g_strconcat (stem, "_evaluation.csv", NULL);
+  GtkFileChooser *chooser =
+      ask (window, _ ("Export as CSV"), GTK_FILE_CHOOSER_ACTION_SAVE, _ ("_Export"), near, take, NULL);
+  g_autoptr (GtkFileFilter) filter = gtk_file_filter_new ();
+
+  gtk_file_filter_set_name (filter, _ ("Tables (.csv)"));
+  gtk_file_filter_add_suffix (filter, "csv");
+  gtk_file_chooser_add_filter (chooser, filter);
+  gtk_file_chooser_set_current_name (chooser, name);
+  gtk_native_dialog_show (GTK_NATIVE_DIALOG (chooser));
 }
 
 static void
 export_cb (GSimpleAction *action, GVariant *parameter, gpointer data)
 {
-  TessWindow *window = data;
-  const TessEvaluation *evaluation = tess_results_peek_evaluation (tess_results_of (window));
-  g_autofree char *folder = NULL, *name = NULL;
-  GtkFileChooser *chooser;
+  const TessEvaluation *evaluation = tess_results_peek_evaluation (tess_results_of (data));
+  g_autofree char *folder = evaluation ? g_path_get_basename (evaluation->prediction) : NULL;
 
-  if (!evaluation)
-    return;
-  folder = g_path_get_basename (evaluation->prediction);
-  name = g_strconcat (folder, "_evaluation.csv", NULL);
-  chooser = ask (window, _ ("Export as CSV"), GTK_FILE_CHOOSER_ACTION_SAVE, _ ("_Export"), evaluation->prediction,
-                 take_csv, NULL);
-  gtk_file_chooser_set_current_name (chooser, name);
-  gtk_native_dialog_show (GTK_NATIVE_DIALOG (chooser));
+  if (folder)
+    ask_for_csv (data, evaluation->prediction, folder, take_csv);
+}
+
+static void
+export_comparison_cb (GSimpleAction *action, GVariant *parameter, gpointer data)
+{
+  TessStudy *study = tess_window_get_study (data);
+  const char *title = tess_study_get_title (study);
+
+  if (tess_results_peek_comparison (tess_results_of (data)))
+    ask_for_csv (data, tess_study_get_path (study), title ? title : "scan", take_comparison_csv);
+}
+
+static void
+open_found_cb (GSimpleAction *action, GVariant *parameter, gpointer data)
+{
+  const char *scan = tess_study_get_path (tess_window_get_study (data));
+  g_autofree char *path = scan ? tess_results_find_reference (scan) : NULL;
+
+  if (path)
+    tess_results_open_reference (tess_results_of (data), path);
 }
 
 /* --- actions and signals ------------------------------------------------------------------------------------------ */
@@ -206,6 +289,8 @@ changed_cb (TessWindow *window, TessResults *results)
           tess_results_get_visible (results) && tess_results_get_prediction (results) &&
               tess_results_get_reference (results));
   enable (window, "results-open-reference", tess_study_get_has_image (study));
+  enable (window, "results-open-found", tess_study_get_path (study) != NULL);
+  enable (window, "results-export-comparison", tess_results_peek_comparison (results) != NULL);
   enable (window, "results-export-csv", tess_results_peek_evaluation (results) != NULL);
 }
 
@@ -216,10 +301,21 @@ job_cb (TessWindow *window, TessJob *job)
 }
 
 static void
-failed_cb (TessWindow *window, const char *sentence)
+failed_cb (TessWindow *window, const char *sentence, TessResultsRemedy remedy)
 {
+  static const struct {
+    const char *button, *action;
+  } remedies[] = {
+      [TESS_REMEDY_NONE] = {NULL, NULL},
+      [TESS_REMEDY_FOLDERS] = {N_ ("Choose Folders…"), "win.results-evaluate"},
+      [TESS_REMEDY_REFERENCE] = {N_ ("Open Another…"), "win.results-open-reference"},
+      [TESS_REMEDY_EXPORT_ALL] = {N_ ("Save Elsewhere…"), "win.results-export-csv"},
+      [TESS_REMEDY_EXPORT_ONE] = {N_ ("Save Elsewhere…"), "win.results-export-comparison"},
+  };
+
   if (tess_window_get_study (window))
-    tess_window_show_error (window, sentence, NULL, NULL);
+    tess_window_show_error (window, sentence, remedies[remedy].button ? _ (remedies[remedy].button) : NULL,
+                            remedies[remedy].action);
 }
 
 static void
@@ -241,6 +337,8 @@ tess_results_of (TessWindow *window)
       {.name = "results-evaluate", .activate = evaluate_cb},
       {.name = "results-evaluate-folders", .activate = evaluate_folders_cb, .parameter_type = "(ss)"},
       {.name = "results-export-csv", .activate = export_cb},
+      {.name = "results-export-comparison", .activate = export_comparison_cb},
+      {.name = "results-open-found", .activate = open_found_cb},
   };
   TessResults *results = g_object_get_data (G_OBJECT (window), "tess-results");
 

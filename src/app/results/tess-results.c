@@ -398,17 +398,19 @@ tess_results_class_init (TessResultsClass *klass)
 {
   static const struct {
     const char *name;
-    GType argument;
+    guint n;
+    GType arguments[2];
   } list[TESS_RESULTS_N_SIGNALS] = {
-      {"changed", G_TYPE_NONE},  {"evaluated", G_TYPE_NONE}, {"job", G_TYPE_OBJECT},
-      {"failed", G_TYPE_STRING}, {"saved", G_TYPE_STRING},
+      {"changed", 0, {0}},           {"evaluated", 0, {0}},
+      {"job", 1, {G_TYPE_OBJECT}},   {"failed", 2, {G_TYPE_STRING, G_TYPE_INT}},
+      {"saved", 1, {G_TYPE_STRING}},
   };
 
   G_OBJECT_CLASS (klass)->dispose = tess_results_dispose;
   G_OBJECT_CLASS (klass)->finalize = tess_results_finalize;
   for (guint i = 0; i < TESS_RESULTS_N_SIGNALS; i++)
     tess_results_signals[i] = g_signal_new (list[i].name, TESS_TYPE_RESULTS, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
-                                            G_TYPE_NONE, list[i].argument == G_TYPE_NONE ? 0 : 1, list[i].argument);
+                                            G_TYPE_NONE, list[i].n, list[i].arguments[0], list[i].arguments[1]);
 }
 
 static void

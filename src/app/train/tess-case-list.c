@@ -2,9 +2,8 @@
 
 #include "tess-format.h"
 
-#define HEAD_HEIGHT 30
-#define ROW_HEIGHT 33
-#define MAX_HEIGHT 240 /* pixels; more cases scroll */
+#define MAX_WHOLE 10u  /* cases that are all seen; of more the list scrolls by itself, */
+#define MAX_HEIGHT 340 /* so many pixels high */
 
 /* One line of the list. */
 #define TESS_TYPE_CASE_ITEM (tess_case_item_get_type ())
@@ -203,8 +202,11 @@ tess_case_list_set_cases (TessCaseList *self, const GArray *cases)
   for (guint i = 0; i < cases->len; i++)
     g_ptr_array_add (items, item_new (&g_array_index (cases, TessCaseLook, i)));
   self->checked = self->failed = 0;
+  /* A list that need not scroll must not keep the wheel from the page. */
+  gtk_scrolled_window_set_policy (GTK_SCROLLED_WINDOW (self->scroll), GTK_POLICY_NEVER,
+                                  cases->len > MAX_WHOLE ? GTK_POLICY_AUTOMATIC : GTK_POLICY_NEVER);
   gtk_scrolled_window_set_min_content_height (GTK_SCROLLED_WINDOW (self->scroll),
-                                              (int)MIN (HEAD_HEIGHT + cases->len * ROW_HEIGHT, MAX_HEIGHT));
+                                              cases->len > MAX_WHOLE ? MAX_HEIGHT : -1);
   g_list_store_splice (self->store, 0, g_list_model_get_n_items (G_LIST_MODEL (self->store)), items->pdata, items->len);
 }
 

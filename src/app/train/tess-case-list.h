@@ -5,7 +5,7 @@
 
 G_BEGIN_DECLS
 
-/* The cases of a data set: id, voxels, spacing, and a mark once a case has been read and found in order. */
+/* The cases of a dataset: id, voxels, spacing, and a mark once a case has been read and found in order. */
 #define TESS_TYPE_CASE_LIST (tess_case_list_get_type ())
 G_DECLARE_FINAL_TYPE (TessCaseList, tess_case_list, TESS, CASE_LIST, GtkWidget)
 

@@ -292,6 +292,25 @@ tess_heads_slice (const TessHeadsData *data, guint level, TessHeadsPlane plane, 
                 data->levels[level].dim[through] - 1);
 }
 
+gsize
+tess_heads_voxel (const TessHeadsData *data, guint level_index, TessHeadsPlane plane, gint64 slice, gboolean mirrored,
+                  double x, double y, gint64 at[3])
+{
+  const TessHeadsLevel *level = &data->levels[level_index];
+  int across, down, through;
+  gboolean upwards;
+
+  plane_axes (plane, &across, &down, &through, &upwards);
+  at[across] = CLAMP ((gint64)floor (x * (double)level->dim[across]), 0, level->dim[across] - 1);
+  at[down] = CLAMP ((gint64)floor (y * (double)level->dim[down]), 0, level->dim[down] - 1);
+  at[through] = tess_heads_slice (data, level_index, plane, slice);
+  if (mirrored && across == 0)
+    at[across] = level->dim[across] - 1 - at[across];
+  if (upwards)
+    at[down] = level->dim[down] - 1 - at[down];
+  return (gsize)((at[2] * level->dim[1] + at[1]) * level->dim[0] + at[0]);
+}
+
 /* ---- painting ---- */
 
 static guint32

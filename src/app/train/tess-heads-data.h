@@ -51,6 +51,9 @@ gint64 tess_heads_n_slices (const TessHeadsData *data, TessHeadsPlane plane); /*
 /* Voxels across and down a picture of a level, and its height over its width in mm. */
 void tess_heads_extent (const TessHeadsData *data, guint level, TessHeadsPlane plane, gint64 *columns, gint64 *rows);
 double tess_heads_aspect (const TessHeadsData *data, TessHeadsPlane plane);
+/* Index of the voxel of a level at a share [0, 1) across and down a picture, and its indices along the display axes. */
+gsize tess_heads_voxel (const TessHeadsData *data, guint level, TessHeadsPlane plane, gint64 slice, gboolean mirrored,
+                        double across, double down, gint64 at[3]);
 /* The level's own slice that contains slice `slice` of the finest grid. */
 gint64 tess_heads_slice (const TessHeadsData *data, guint level, TessHeadsPlane plane, gint64 slice);
 /* Paints one picture, nearest voxel, into width x height pixels 0xAARRGGBB (native endian). colours: [n_classes] RGB.

@@ -31,6 +31,9 @@ struct _TessHeadsView {
   int tile_width, tile_height, scale; /* what the textures are made for */
   int focus_row, focus_column;
   gboolean enlarged;
+  gboolean pointed; /* the pointer is on a picture: */
+  int point_row, point_column;
+  double point_x, point_y; /* where, [0, 1) across and down */
   double wheel;
 };
 
@@ -41,6 +44,8 @@ typedef struct {
   guint rows, columns;
 } TessHeadsLayout;
 
+gboolean tess_heads_view_pick (TessHeadsView *self, double x, double y, int *row, int *column, double *across,
+                               double *down);
 void tess_heads_view_layout (TessHeadsView *self, TessHeadsLayout *layout);
 gint64 tess_heads_view_slice (TessHeadsView *self);
 void tess_heads_view_draw (TessHeadsView *self, GtkSnapshot *snapshot);

@@ -143,9 +143,28 @@ set_enlarged (TessHeadsView *self, gboolean enlarged)
 }
 
 static void
+point_at (TessHeadsView *self, double x, double y)
+{
+  gboolean was = self->pointed;
+
+  self->pointed =
+      tess_heads_view_pick (self, x, y, &self->point_row, &self->point_column, &self->point_x, &self->point_y);
+  if (was || self->pointed)
+    gtk_widget_queue_draw (GTK_WIDGET (self));
+}
+
+static void
+leave_cb (TessHeadsView *self)
+{
+  if (self->pointed)
+    gtk_widget_queue_draw (GTK_WIDGET (self));
+  self->pointed = FALSE;
+}
+
+static void
 released_cb (TessHeadsView *self, int n_press, double x, double y)
 {
-  TessHeadsLayout l;
+  double across, down;
   int column, row;
 
   gtk_widget_grab_focus (GTK_WIDGET (self));
@@ -153,19 +172,12 @@ released_cb (TessHeadsView *self, int n_press, double x, double y)
     return;
   if (self->enlarged) {
     set_enlarged (self, FALSE);
-    return;
+  } else if (tess_heads_view_pick (self, x, y, &row, &column, &across, &down)) {
+    self->focus_column = column;
+    self->focus_row = row;
+    set_enlarged (self, TRUE);
   }
-  tess_heads_view_layout (self, &l);
-  if (l.columns == 0 || x < l.left || y < l.top)
-    return;
-  column = (int)(x - l.left) / l.step_x;
-  row = (int)(y - l.top) / l.step_y;
-  if (column >= (int)l.columns || row >= (int)l.rows || (int)(x - l.left) % l.step_x >= l.width ||
-      (int)(y - l.top) % l.step_y >= l.height)
-    return;
-  self->focus_column = column;
-  self->focus_row = row;
-  set_enlarged (self, TRUE);
+  point_at (self, x, y);
 }
 
 static gboolean
@@ -307,6 +319,8 @@ tess_heads_view_set_mirrored (TessHeadsView *self, gboolean mirrored)
 void
 tess_heads_view_set_message (TessHeadsView *self, const char *message)
 {
+  if (g_strcmp0 (self->message, message) == 0)
+    return;
   g_free (self->message);
   self->message = g_strdup (message);
   describe (self);
@@ -397,6 +411,7 @@ static void
 tess_heads_view_init (TessHeadsView *self)
 {
   GtkEventController *scroll = gtk_event_controller_scroll_new (GTK_EVENT_CONTROLLER_SCROLL_BOTH_AXES);
+  GtkEventController *motion = gtk_event_controller_motion_new ();
   GtkGesture *click = gtk_gesture_click_new ();
 
   self->place = 0.5;
@@ -407,6 +422,9 @@ tess_heads_view_init (TessHeadsView *self)
   gtk_widget_set_focusable (GTK_WIDGET (self), TRUE);
   g_signal_connect_swapped (scroll, "scroll", G_CALLBACK (scroll_cb), self);
   gtk_widget_add_controller (GTK_WIDGET (self), scroll);
+  g_signal_connect_swapped (motion, "motion", G_CALLBACK (point_at), self);
+  g_signal_connect_swapped (motion, "leave", G_CALLBACK (leave_cb), self);
+  gtk_widget_add_controller (GTK_WIDGET (self), motion);
   g_signal_connect_swapped (click, "released", G_CALLBACK (released_cb), self);
   gtk_widget_add_controller (GTK_WIDGET (self), GTK_EVENT_CONTROLLER (click));
   gtk_accessible_update_property (GTK_ACCESSIBLE (self), GTK_ACCESSIBLE_PROPERTY_LABEL,

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#define ABSENT_EPOCHS 5u   /* of Dice 0 until a class counts as never found */
+#define ABSENT_EPOCHS 5u   /* of Dice 0 until a class counts as not found; at least a twentieth of all */
 #define PLATEAU_EPOCHS 30u /* without a better running mean; at least a quarter of all */
 #define LOADER_EPOCHS 3u
 #define LOADER_SHARE 0.2
@@ -34,7 +34,7 @@ find_not_a_number (TessRunModel *model, GArray *alarms)
     if (!isfinite (r->train_loss)) {
       add (alarms, TESS_ALARM_NOT_A_NUMBER, r->epoch,
            g_strdup_printf (_ ("From epoch %" PRId64 " on the loss is not a number: the network is lost. Stop, and "
-                               "train again with a lower learning rate."),
+                               "train again with a lower learning rate (Change the plan)."),
                             r->epoch));
       return;
     }
@@ -46,27 +46,35 @@ static void
 find_never_found (TessRunModel *model, GArray *alarms)
 {
   GPtrArray *names = tess_run_model_label_names (model);
-  guint n = tess_run_model_n_rows (model);
+  guint n = tess_run_model_n_rows (model), patience;
+  TessTrainStatus status;
 
+  tess_run_model_get_status (model, &status);
+  patience = MAX (ABSENT_EPOCHS, (guint)(status.n_epochs / 20));
   for (guint c = 1; c < names->len; c++) {
+    const char *name = g_ptr_array_index (names, c);
+    gboolean found = FALSE;
     guint zeros = 0;
     gint64 since = 0;
 
-    for (guint i = n; i-- > 0;) {
+    for (guint i = n; i-- > 0 && !found;) {
       const TessEpochRecord *r = tess_run_model_row (model, i);
 
-      if (c >= r->n_labels || r->dice[c] > 0.0)
-        break;
-      if (isnan (r->dice[c]))
+      if (c >= r->n_labels || isnan (r->dice[c]))
         continue;
-      zeros++;
-      since = r->epoch;
+      found = r->dice[c] > 0.0;
+      zeros += !found;
+      since = found ? since : r->epoch;
     }
-    if (zeros >= ABSENT_EPOCHS)
-      add (alarms, TESS_ALARM_NEVER_FOUND, since,
-           g_strdup_printf (_ ("\"%s\" has not been found since epoch %" PRId64
-                               ": small structures come late; if it stays so, add cases that show it."),
-                            (const char *)g_ptr_array_index (names, c), since));
+    if (zeros < patience)
+      continue;
+    add (alarms, TESS_ALARM_NEVER_FOUND, since,
+         found ? g_strdup_printf (_ ("\"%s\" was found before, but not since epoch %" PRId64
+                                     ": if it stays so, start again with a lower learning rate or more cases."),
+                                  name, since)
+               : g_strdup_printf (_ ("\"%s\" has not been found yet: small structures come late; if it stays so, add "
+                                     "cases that show it."),
+                                  name));
   }
 }
 
@@ -121,8 +129,8 @@ find_loader (TessRunModel *model, GArray *alarms)
   }
   if (slow >= LOADER_EPOCHS)
     add (alarms, TESS_ALARM_LOADER, since,
-         g_strdup_printf (_ ("The network waits for data %.0f %% of the time: give decoded cases more memory, or the "
-                             "machine a faster disk."),
+         g_strdup_printf (_ ("The network waits for data %.0f %% of the time: put the dataset on a faster disk, or "
+                             "close other programs."),
                           100.0 * sum / slow));
 }
 

@@ -76,29 +76,40 @@ add_speed (TessRunView *self)
 }
 
 static void
+add_sentence (TessRunView *self, const char *sentence)
+{
+  GtkWidget *row = gtk_box_new (GTK_ORIENTATION_HORIZONTAL, 8), *label = gtk_label_new (sentence);
+  GtkWidget *icon = gtk_image_new_from_icon_name ("dialog-warning-symbolic");
+
+  gtk_widget_add_css_class (icon, "warning");
+  gtk_label_set_wrap (GTK_LABEL (label), TRUE);
+  gtk_label_set_wrap_mode (GTK_LABEL (label), PANGO_WRAP_WORD_CHAR);
+  gtk_label_set_xalign (GTK_LABEL (label), 0.0f);
+  gtk_widget_add_css_class (label, "caption");
+  gtk_box_append (GTK_BOX (row), icon);
+  gtk_box_append (GTK_BOX (row), label);
+  gtk_box_append (self->alarms, row);
+}
+
+static void
 show_alarms (TessRunView *self, GArray *alarms)
 {
   TessChart *const charts[] = {self->loss, self->dice};
+  const char *trouble = tess_run_model_get_trouble (self->model);
   GtkWidget *child;
 
   while ((child = gtk_widget_get_first_child (GTK_WIDGET (self->alarms))))
     gtk_box_remove (self->alarms, child);
+  if (trouble)
+    add_sentence (self, trouble);
   for (guint i = 0; i < alarms->len; i++) {
     const TessRunAlarm *alarm = &g_array_index (alarms, TessRunAlarm, i);
-    GtkWidget *row = gtk_box_new (GTK_ORIENTATION_HORIZONTAL, 8), *icon, *label = gtk_label_new (alarm->sentence);
 
     for (guint c = 0; c < G_N_ELEMENTS (charts); c++)
       tess_chart_add_mark (charts[c], (double)alarm->epoch, alarm->sentence);
-    icon = gtk_image_new_from_icon_name ("dialog-warning-symbolic");
-    gtk_widget_add_css_class (icon, "warning");
-    gtk_label_set_wrap (GTK_LABEL (label), TRUE);
-    gtk_label_set_xalign (GTK_LABEL (label), 0.0f);
-    gtk_widget_add_css_class (label, "caption");
-    gtk_box_append (GTK_BOX (row), icon);
-    gtk_box_append (GTK_BOX (row), label);
-    gtk_box_append (self->alarms, row);
+    add_sentence (self, alarm->sentence);
   }
-  gtk_widget_set_visible (GTK_WIDGET (self->alarms), alarms->len > 0);
+  gtk_widget_set_visible (GTK_WIDGET (self->alarms), trouble || alarms->len > 0);
 }
 
 void
@@ -107,12 +118,15 @@ tess_run_view_update_curves (TessRunView *self)
   guint n = tess_run_model_n_rows (self->model);
   g_autofree double *epochs = column (self, "epoch");
   gint64 best = tess_run_best_epoch (self->model);
-  g_autofree char *words = g_strdup_printf (_ ("best: %d"), (int)best);
+  g_autofree char *words = g_strdup_printf (_ ("best: epoch %d"), (int)best);
   g_autoptr (GArray) alarms = tess_run_alarms (self->model);
   TessChart *const charts[] = {self->loss, self->dice, self->rate, self->speed};
 
-  for (guint i = 0; i < G_N_ELEMENTS (charts); i++)
+  for (guint i = 0; i < G_N_ELEMENTS (charts); i++) {
+    tess_chart_set_message (charts[i], tess_run_model_is_alive (self->model) ? _ ("after the first epoch")
+                                                                             : _ ("no epoch was finished"));
     tess_chart_begin (charts[i], n, epochs);
+  }
   add (self, self->loss, "loss", _ ("training"), train_colour);
   add (self, self->loss, "val_loss", _ ("validation"), validation_colour);
   add_dice (self);

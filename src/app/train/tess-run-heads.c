@@ -148,7 +148,11 @@ show (TessRunView *self)
   TessHeadsData *then = self->wanted >= 0 ? self->earlier : NULL;
   g_autofree char *words = NULL;
 
+  TessChart *const charts[] = {self->loss, self->dice, self->rate, self->speed};
+
   tess_heads_view_set_data (self->heads, self->newest, then);
+  for (guint i = 0; i < G_N_ELEMENTS (charts); i++)
+    tess_chart_set_cursor (charts[i], then ? (double)then->epoch : NAN);
   if (!self->newest)
     words = g_strdup ("");
   else if (self->wanted >= 0 && then)
@@ -181,8 +185,12 @@ newest_built_cb (GObject *object, GAsyncResult *result, gpointer data)
 void
 tess_run_view_build_newest (TessRunView *self)
 {
-  TessSnapshot *newest = tess_run_model_dup_newest (self->model);
+  TessSnapshot *newest;
 
+  self->heads_stale = !gtk_widget_get_mapped (GTK_WIDGET (self)); /* else when it is looked at */
+  if (self->heads_stale)
+    return;
+  newest = tess_run_model_dup_newest (self->model);
   self->build_again = self->building && newest;
   if (self->building || !newest) {
     tess_snapshot_unref (newest);

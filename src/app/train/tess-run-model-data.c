@@ -35,6 +35,12 @@ tess_run_model_get_codes (TessRunModel *self)
   return self->codes;
 }
 
+const char *
+tess_run_model_get_trouble (TessRunModel *self)
+{
+  return self->trouble;
+}
+
 char *
 tess_run_model_next_note (TessRunModel *self)
 {

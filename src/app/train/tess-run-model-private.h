@@ -22,7 +22,8 @@ struct _TessRunModel {
   TessTrainer *trainer; /* NULL when watching, and when it has ended: it holds the folder's lock */
   Bell *bell;
   gboolean started, stopping, ended, ending;
-  gboolean failed;
+  gboolean failed, end_due; /* it has ended, and a last look is on its way before that is told */
+  GError *end_error;
   TessRunPhase announced; /* of a watched run: time alone changes it, too */
 
   TessRunPoll *poll;
@@ -40,6 +41,7 @@ struct _TessRunModel {
   GArray *rows, *kept;
   TessSnapshot *newest;
   gboolean has_checkpoint, has_best;
+  char *trouble;
 };
 
 G_END_DECLS

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#define RING_MS 100       /* between two "status" of a training of ours */
-#define LOOK_MS 700       /* between two looks at a folder that is being written */
+#define RING_MS 250 /* between two "status" of a training of ours: numbers that can be read; painting is not free */
+#define LOOK_MS 700 /* between two looks at a folder that is being written */
 #define LOOK_IDLE_MS 2500 /* ... at one that is not */
 #define DOUBT_SECONDS 5   /* without news, the lock is asked */
 #define QUIET_SECONDS 60  /* without news and without a lock, nobody is at work any more */
@@ -84,7 +84,17 @@ waited_cb (GObject *object, GAsyncResult *result, gpointer data)
   self->stopping = FALSE;
   take_from_trainer (self); /* whatever came last */
   g_clear_pointer (&self->trainer, tess_trainer_free);
-  look (self); /* the last snapshot, the checkpoint */
+  self->end_due = TRUE;
+  self->end_error = g_steal_pointer (&error);
+  look (self); /* the last snapshot, the checkpoint; then it says that it has ended */
+}
+
+static void
+tell_end (TessRunModel *self)
+{
+  g_autoptr (GError) error = g_steal_pointer (&self->end_error);
+
+  self->end_due = FALSE;
   g_signal_emit (self, signals[ENDED], 0, error);
 }
 
@@ -213,7 +223,10 @@ take_watched (TessRunModel *self, TessRunNews *news, gboolean *rows, gboolean *s
     self->written = self->looked; /* the first look sees everything for the first time */
     self->last_change = g_get_monotonic_time ();
   }
-  *rows = news->rows != NULL;
+  *rows = news->rows != NULL || g_strcmp0 (self->trouble, news->trouble) != 0;
+  g_free (self->trouble);
+  g_clear_error (&self->end_error);
+  self->trouble = g_steal_pointer (&news->trouble);
   if (news->rows) {
     g_array_unref (self->rows);
     self->rows = g_steal_pointer (&news->rows);
@@ -267,6 +280,8 @@ looked_cb (GObject *object, GAsyncResult *result, gpointer data)
     look (self);
   } else if (!self->ours) {
     schedule_look (self);
+  } else if (self->end_due) {
+    tell_end (self);
   }
 }
 
@@ -346,6 +361,7 @@ tess_run_model_finalize (GObject *object)
   tess_run_poll_free (self->poll);
   g_free (self->run_dir);
   g_free (self->dataset_dir);
+  g_free (self->trouble);
   g_clear_pointer (&self->plan, tess_plan_unref);
   g_ptr_array_unref (self->label_names);
   g_array_unref (self->rows);

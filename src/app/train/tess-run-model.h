@@ -7,8 +7,8 @@ G_BEGIN_DECLS
 
 /* One training run as the window shows it: a trainer of this process, or a run folder that somebody else writes (also
  * on another machine through a shared folder). Main thread only. Signals:
- *   "status"     numbers changed (at most 10 a second)
- *   "rows"       a line of log.csv came (an epoch ended)
+ *   "status"     numbers changed (at most 4 a second)
+ *   "rows"       a line of log.csv came (an epoch ended), or tess_run_model_get_trouble() says something else
  *   "snapshot"   newer heads are there
  *   "kept"       the list of kept snapshots, the plan or the axes changed
  *   "ended"      with the GError of a failure, or NULL; of a watched run also when its training goes on again later */
@@ -45,7 +45,8 @@ char *tess_run_model_dup_model (TessRunModel *self);      /* path of best.safete
 const char *tess_run_model_get_dataset_dir (TessRunModel *self); /* NULL while unknown; may not exist here */
 const TessPlan *tess_run_model_get_plan (TessRunModel *self);    /* NULL while unknown */
 const char *tess_run_model_get_codes (TessRunModel *self);       /* axes of the shown patch, "LPS"; "" while unknown */
-char *tess_run_model_next_note (TessRunModel *self); /* something the user should know, one sentence, or NULL */
+const char *tess_run_model_get_trouble (TessRunModel *self); /* what of the folder cannot be read, one sentence; NULL */
+char *tess_run_model_next_note (TessRunModel *self);         /* something the user should know, one sentence, or NULL */
 /* Log: one row an epoch; columns by log.csv's header names. NaN where there is nothing. */
 guint tess_run_model_n_rows (TessRunModel *self);
 double tess_run_model_value (TessRunModel *self, guint row, const char *column);

@@ -13,6 +13,9 @@
 
 #define MAX_LOG_BYTES (64u << 20)
 
+/* Files that may be damaged; the order is that of telling. */
+typedef enum { FILE_PLAN, FILE_PROGRESS, FILE_LOG, FILE_SNAPSHOT, N_FILES } File;
+
 struct _TessRunPoll {
   char *run_dir;
   char *progress_seen, *log_seen, *newest_seen; /* what the files looked like when they were read last */
@@ -24,6 +27,7 @@ struct _TessRunPoll {
   char codes[4];
   gint64 last_total; /* for the speed */
   double last_elapsed, speed;
+  char *troubles[N_FILES];
 };
 
 TessRunPoll *
@@ -46,6 +50,8 @@ tess_run_poll_free (TessRunPoll *poll)
   g_free (poll->newest_seen);
   g_free (poll->dataset_dir);
   g_free (poll->oriented_case);
+  for (guint i = 0; i < N_FILES; i++)
+    g_free (poll->troubles[i]);
   g_free (poll);
 }
 
@@ -59,6 +65,7 @@ tess_run_news_free (TessRunNews *news)
   g_clear_pointer (&news->kept, g_array_unref);
   tess_snapshot_unref (news->newest);
   g_free (news->dataset_dir);
+  g_free (news->trouble);
   g_free (news);
 }
 
@@ -115,6 +122,14 @@ is_news (const char *path, char **seen, gint64 *age)
   return TRUE;
 }
 
+/* error NULL: the file is in order (again). */
+static void
+set_trouble (TessRunPoll *poll, File file, const GError *error)
+{
+  g_free (poll->troubles[file]);
+  poll->troubles[file] = error ? g_strdup (error->message) : NULL;
+}
+
 /* ---- progress.json ---- */
 
 static TessTrainState
@@ -145,29 +160,29 @@ update_speed (TessRunPoll *poll, TessTrainStatus *s)
 }
 
 static gboolean
-parse_progress (TessRunPoll *poll, const char *path, TessTrainStatus *s)
+parse_progress (TessRunPoll *poll, const char *path, TessTrainStatus *s, GError **error)
 {
-  g_autoptr (JsonNode) root = tess_json_load (path, NULL);
+  g_autoptr (JsonNode) root = tess_json_load (path, error);
   const char *state = "";
   JsonObject *o;
 
   *s = (TessTrainStatus){.remaining = NAN, .train_loss = NAN, .val_loss = NAN, .best_dice = NAN};
   for (guint i = 0; i < TESS_MAX_LABELS; i++)
     s->dice[i] = NAN;
-  if (!root || !tess_json_root (root, path, &o, NULL) || !tess_json_string (o, path, "state", &state, NULL) ||
-      !tess_json_int_opt (o, path, "epoch", 0, G_MAXINT32, &s->epoch, NULL) ||
-      !tess_json_int_opt (o, path, "epochs", 0, G_MAXINT32, &s->n_epochs, NULL) ||
-      !tess_json_int_opt (o, path, "iteration", 0, G_MAXINT32, &s->iteration, NULL) ||
-      !tess_json_int_opt (o, path, "iterations", 0, G_MAXINT32, &s->n_iterations, NULL) ||
-      !tess_json_int_opt (o, path, "total_iterations", 0, G_MAXINT64, &s->total_iterations, NULL) ||
-      !tess_json_double_opt (o, path, "elapsed", &s->elapsed, NULL) ||
-      !tess_json_double_opt (o, path, "remaining", &s->remaining, NULL) ||
-      !tess_json_double_opt (o, path, "loss", &s->train_loss, NULL) ||
-      !tess_json_double_opt (o, path, "val_loss", &s->val_loss, NULL) ||
-      !tess_json_double_opt (o, path, "mean_dice", &s->dice[0], NULL) ||
-      !tess_json_double_opt (o, path, "best_dice", &s->best_dice, NULL) ||
-      !tess_json_double_opt (o, path, "rate", &s->learning_rate, NULL) ||
-      !tess_json_double_opt (o, path, "loader_share", &s->loader_share, NULL))
+  if (!root || !tess_json_root (root, path, &o, error) || !tess_json_string (o, path, "state", &state, error) ||
+      !tess_json_int_opt (o, path, "epoch", 0, G_MAXINT32, &s->epoch, error) ||
+      !tess_json_int_opt (o, path, "epochs", 0, G_MAXINT32, &s->n_epochs, error) ||
+      !tess_json_int_opt (o, path, "iteration", 0, G_MAXINT32, &s->iteration, error) ||
+      !tess_json_int_opt (o, path, "iterations", 0, G_MAXINT32, &s->n_iterations, error) ||
+      !tess_json_int_opt (o, path, "total_iterations", 0, G_MAXINT64, &s->total_iterations, error) ||
+      !tess_json_double_opt (o, path, "elapsed", &s->elapsed, error) ||
+      !tess_json_double_opt (o, path, "remaining", &s->remaining, error) ||
+      !tess_json_double_opt (o, path, "loss", &s->train_loss, error) ||
+      !tess_json_double_opt (o, path, "val_loss", &s->val_loss, error) ||
+      !tess_json_double_opt (o, path, "mean_dice", &s->dice[0], error) ||
+      !tess_json_double_opt (o, path, "best_dice", &s->best_dice, error) ||
+      !tess_json_double_opt (o, path, "rate", &s->learning_rate, error) ||
+      !tess_json_double_opt (o, path, "loader_share", &s->loader_share, error))
     return FALSE;
   s->state = state_from_name (state);
   update_speed (poll, s);
@@ -181,9 +196,14 @@ look_at_progress (TessRunPoll *poll, TessRunNews *news)
   TessTrainStatus status;
 
   news->age = -1;
-  if (is_news (path, &poll->progress_seen, &news->age) && parse_progress (poll, path, &status)) {
-    poll->status = status;
-    poll->has_status = news->changed = TRUE;
+  if (is_news (path, &poll->progress_seen, &news->age)) {
+    g_autoptr (GError) error = NULL;
+
+    if (parse_progress (poll, path, &status, &error)) {
+      poll->status = status;
+      poll->has_status = news->changed = TRUE;
+    }
+    set_trouble (poll, FILE_PROGRESS, error);
   }
   news->has_status = poll->has_status;
   news->status = poll->status;
@@ -247,6 +267,24 @@ tess_run_log_parse (const char *text, guint n_labels)
   return rows;
 }
 
+/* Whole lines after the header that are no epochs. */
+static void
+tell_lost_lines (TessRunPoll *poll, const char *path, const char *text, guint n_rows)
+{
+  g_autofree char *name = g_filename_display_name (path);
+  g_autoptr (GError) error = NULL;
+  guint lines = 0;
+
+  for (const char *p = text; (p = strchr (p, '\n')); p++)
+    lines++;
+  if (lines > n_rows + 1)
+    error = g_error_new (TESS_ERROR, TESS_ERROR_FORMAT,
+                         ngettext ("%s: %u line cannot be read, so that the curves have a gap",
+                                   "%s: %u lines cannot be read, so that the curves have gaps", lines - 1 - n_rows),
+                         name, lines - 1 - n_rows);
+  set_trouble (poll, FILE_LOG, error);
+}
+
 static void
 look_at_log (TessRunPoll *poll, TessRunNews *news)
 {
@@ -257,6 +295,7 @@ look_at_log (TessRunPoll *poll, TessRunNews *news)
       !is_news (path, &poll->log_seen, NULL) || !g_file_get_contents (path, &text, NULL, NULL))
     return;
   news->rows = tess_run_log_parse (text, poll->n_labels);
+  tell_lost_lines (poll, path, text, news->rows->len);
 }
 
 /* ---- snapshots ---- */
@@ -296,6 +335,7 @@ look_at_newest (TessRunPoll *poll, TessRunNews *news)
 {
   g_autofree char *path = NULL;
   g_autoptr (TessRunFolder) run = NULL;
+  g_autoptr (GError) error = NULL;
 
   if (news->kept->len == 0)
     return;
@@ -303,26 +343,29 @@ look_at_newest (TessRunPoll *poll, TessRunNews *news)
   path = tess_run_folder_snapshot (run, g_array_index (news->kept, gint64, news->kept->len - 1));
   if (!is_news (path, &poll->newest_seen, NULL))
     return;
-  news->newest = tess_snapshot_load (path, NULL);
-  if (!news->newest) /* thinned out or replaced under our hands: the next look tries again */
-    g_clear_pointer (&poll->newest_seen, g_free);
+  news->newest = tess_snapshot_load (path, &error);
+  set_trouble (poll, FILE_SNAPSHOT, g_file_test (path, G_FILE_TEST_EXISTS) ? error : NULL); /* or just thinned out */
 }
 
-/* ---- plan, data set, axes ---- */
+/* ---- plan, dataset, axes ---- */
 
 static void
 look_at_plan (TessRunPoll *poll, TessRunNews *news)
 {
   g_autofree char *path = g_build_filename (poll->run_dir, "plan.json", NULL);
+  g_autoptr (GError) error = NULL;
 
   if (poll->n_labels > 0)
     return;
-  news->plan = tess_plan_load (path, NULL);
+  if (!g_file_test (path, G_FILE_TEST_EXISTS)) /* not yet */
+    return;
+  news->plan = tess_plan_load (path, &error);
   if (news->plan)
     poll->n_labels = news->plan->n_labels;
+  set_trouble (poll, FILE_PLAN, error);
 }
 
-/* Where the run's data set was on the machine that trains. NULL when unknown. */
+/* Where the run's dataset was on the machine that trains. NULL when unknown. */
 static char *
 dataset_dir_of (const char *run_dir)
 {
@@ -407,5 +450,7 @@ tess_run_poll_look (TessRunPoll *poll, TessRunLook what, const char *case_id)
   news->has_best = has_file (poll->run_dir, "best.safetensors");
   if (what & TESS_RUN_LOOK_LOCK)
     news->locked = is_locked (poll->run_dir);
+  for (guint i = 0; i < N_FILES && !news->trouble; i++)
+    news->trouble = g_strdup (poll->troubles[i]);
   return news;
 }

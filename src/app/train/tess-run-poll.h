@@ -14,7 +14,7 @@ typedef enum {
   TESS_RUN_LOOK_LOCK = 1 << 1,      /* also ask whether somebody holds the lock */
 } TessRunLook;
 
-/* What one look found. NULL: as at the look before. */
+/* What one look found. NULL: as at the look before, but for trouble. */
 typedef struct {
   gboolean has_status; /* progress.json is there and readable */
   gboolean changed;    /* ... and another than at the look before */
@@ -28,6 +28,7 @@ typedef struct {
   char codes[4];     /* anatomical direction of the patch's index axes, "" while unknown; see tess_affine_orientation */
   gboolean has_checkpoint, has_best;
   gboolean locked; /* with TESS_RUN_LOOK_LOCK */
+  char *trouble;   /* the first file that is there and cannot be read: a sentence; NULL when all can */
 } TessRunNews;
 
 TessRunPoll *tess_run_poll_new (const char *run_dir);

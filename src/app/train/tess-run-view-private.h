@@ -30,6 +30,7 @@ struct _TessRunView {
   gint64 wanted; /* kept epoch that is to be shown, -1: live */
   gboolean fetching;
   gboolean updating_scrub;
+  gboolean heads_stale; /* newer ones came while nobody looked */
   guint n_classes;
 };
 

@@ -10,6 +10,8 @@
 enum { PROP_0, PROP_PLANE, N_PROPS };
 enum { RESUME, USE_MODEL, CLOSE, NOTE, N_SIGNALS };
 
+#define PROGRESS_STEPS 1000.0
+
 static GParamSpec *properties[N_PROPS];
 static guint signals[N_SIGNALS];
 
@@ -50,20 +52,24 @@ static char *
 numbers_text (TessRunModel *model, const TessTrainStatus *s)
 {
   g_autoptr (GString) t = g_string_new (NULL);
-  gboolean alive = tess_run_model_is_alive (model);
+  gboolean alive = tess_run_model_is_alive (model), moving = alive && s->state != TESS_TRAIN_PAUSED;
+  guint n = tess_run_model_n_rows (model);
 
   if (s->state == TESS_TRAIN_PREPARING)
     return g_strdup_printf (_ ("reading and measuring the cases: %.0f %%"), 100.0 * s->preparing);
-  if (s->epoch <= 0 && tess_run_model_n_rows (model) == 0)
+  if (s->epoch <= 0 && n == 0)
     return g_strdup ("");
-  g_string_append_printf (t, _ ("epoch %d"), (int)s->epoch);
-  if (s->n_epochs > 0)
+  if (s->state == TESS_TRAIN_DONE) /* of a time budget the last one was not finished */
+    g_string_append_printf (t, ngettext ("%u epoch", "%u epochs", n), n);
+  else
+    g_string_append_printf (t, _ ("epoch %d"), (int)s->epoch);
+  if (s->n_epochs > 0 && s->state != TESS_TRAIN_DONE)
     g_string_append_printf (t, "/%d", (int)s->n_epochs);
   if (alive && s->validating)
     g_string_append (t, _ ("   validating"));
   else if (alive)
     g_string_append_printf (t, _ ("   it %d/%d"), (int)s->iteration, (int)s->n_iterations);
-  if (alive && s->iterations_per_second > 0.0)
+  if (moving && s->iterations_per_second > 0.0)
     g_string_append_printf (t, s->iterations_per_second < 10.0 ? _ ("   %.1f it/s") : _ ("   %.0f it/s"),
                             s->iterations_per_second);
   if (alive && isfinite (s->remaining)) {
@@ -75,7 +81,7 @@ numbers_text (TessRunModel *model, const TessTrainStatus *s)
 
     g_string_append_printf (t, _ ("   trained %s"), took);
   }
-  if (alive)
+  if (moving)
     g_string_append_printf (t, _ ("   loader %.0f %%"), 100.0 * s->loader_share);
   if (alive && s->memory_bytes > 0) {
     g_autofree char *memory = tess_format_bytes (s->memory_bytes + s->cache_bytes);
@@ -142,24 +148,47 @@ heads_message (TessRunView *self)
 }
 
 static void
-status_cb (TessRunView *self)
+tell_notes (TessRunView *self)
 {
-  g_autofree char *numbers = NULL;
-  TessTrainStatus s;
   char *note;
 
-  tess_run_model_get_status (self->model, &s);
-  numbers = numbers_text (self->model, &s);
-  gtk_label_set_text (self->state, state_words (self->model));
-  gtk_label_set_text (self->numbers, numbers);
-  gtk_widget_set_tooltip_text (GTK_WIDGET (self->numbers), tess_run_model_get_run_dir (self->model));
-  gtk_progress_bar_set_fraction (self->progress, share_done (&s));
-  update_buttons (self, &s);
-  heads_message (self);
   while ((note = tess_run_model_next_note (self->model))) {
     g_signal_emit (self, signals[NOTE], 0, note);
     g_free (note);
   }
+}
+
+/* Comes while a training takes all cores: what has not changed is left alone, and nothing is done where nobody looks.
+ */
+static void
+status_cb (TessRunView *self)
+{
+  g_autofree char *numbers = NULL;
+  TessTrainStatus s;
+  double share;
+
+  tess_run_model_get_status (self->model, &s);
+  tell_notes (self);
+  update_buttons (self, &s);
+  if (!gtk_widget_get_mapped (GTK_WIDGET (self)))
+    return;
+  numbers = numbers_text (self->model, &s);
+  share = floor (share_done (&s) * PROGRESS_STEPS) / PROGRESS_STEPS;
+  gtk_label_set_text (self->state, state_words (self->model));
+  gtk_label_set_text (self->numbers, numbers);
+  if (gtk_progress_bar_get_fraction (self->progress) != share)
+    gtk_progress_bar_set_fraction (self->progress, share);
+  heads_message (self);
+}
+
+static void
+map_cb (TessRunView *self)
+{
+  if (!self->model)
+    return;
+  status_cb (self);
+  if (self->heads_stale)
+    tess_run_view_build_newest (self);
 }
 
 static void
@@ -174,6 +203,7 @@ static void
 ended_cb (TessRunView *self)
 {
   status_cb (self);
+  tess_run_view_update_curves (self);
   tess_run_view_show_epoch (self, self->wanted); /* "live" is over */
 }
 
@@ -277,6 +307,7 @@ tess_run_view_set_model (TessRunView *self, TessRunModel *model)
   tess_run_view_show_epoch (self, -1);
   tess_run_view_kept_changed (self);
   tess_run_view_update_curves (self);
+  gtk_widget_set_tooltip_text (GTK_WIDGET (self->numbers), tess_run_model_get_run_dir (model));
   status_cb (self);
 }
 
@@ -362,7 +393,7 @@ add_chart (GtkBox *box, const char *title)
 {
   GtkWidget *chart = tess_chart_new (title);
 
-  gtk_widget_set_vexpand (chart, FALSE);
+  gtk_widget_set_vexpand (chart, TRUE);
   gtk_box_append (box, chart);
   return TESS_CHART (chart);
 }
@@ -382,16 +413,13 @@ tess_run_view_init (TessRunView *self)
   self->heads = TESS_HEADS_VIEW (tess_heads_view_new ());
   adw_bin_set_child (ADW_BIN (self->heads_slot), GTK_WIDGET (self->heads));
   self->loss = add_chart (self->loss_slot, _ ("Loss"));
-  self->dice = add_chart (self->dice_slot, _ ("Dice a class, validation"));
+  self->dice = add_chart (self->dice_slot, _ ("Validation Dice"));
   self->rate = add_chart (self->rate_slot, _ ("Learning rate"));
-  self->speed = add_chart (self->rate_slot, _ ("Time an iteration"));
-  gtk_widget_set_size_request (GTK_WIDGET (self->loss), -1, 168);
-  gtk_widget_set_size_request (GTK_WIDGET (self->dice), -1, 168);
-  gtk_widget_set_size_request (GTK_WIDGET (self->rate), -1, 84);
-  gtk_widget_set_size_request (GTK_WIDGET (self->speed), -1, 84);
+  self->speed = add_chart (self->rate_slot, _ ("Time per iteration"));
   g_signal_connect_object (tess_settings_get (), "notify::neurological", G_CALLBACK (neurological_cb), self,
                            G_CONNECT_SWAPPED);
   neurological_cb (self);
+  g_signal_connect (self, "map", G_CALLBACK (map_cb), NULL);
   g_signal_connect_swapped (self->scrub, "value-changed", G_CALLBACK (tess_run_view_scrub_cb), self);
   g_signal_connect_swapped (self->heads, "scrub", G_CALLBACK (tess_run_view_step_cb), self);
 }

@@ -8,6 +8,10 @@
 #define TESS_TYPE_TRAIN_PAGE (tess_train_page_get_type ())
 G_DECLARE_FINAL_TYPE (TessTrainPage, tess_train_page, TESS, TRAIN_PAGE, GtkWidget)
 
+enum { PROP_0, PROP_TITLE, N_PROPS };
+
+static GParamSpec *properties[N_PROPS];
+
 struct _TessTrainPage {
   GtkWidget parent_instance;
 
@@ -17,24 +21,40 @@ struct _TessTrainPage {
   GtkLabel *busy_label;
   TessTrainSetup *setup;
   TessRunView *view;
+  gboolean resuming;   /* the run was there before */
   gboolean from_setup; /* the run was started there, so that Back leads there */
 
   GPtrArray *devices; /* TessTrainDevice; NULL until they are known */
-  char *waiting_dir;  /* a data set that waits for them */
+  char *waiting_dir;  /* a dataset that waits for them */
   gboolean sample;    /* what is being opened is the sample */
   guint generation;   /* of what is being opened */
-  TessJob *job;       /* of looking at a data set or making the sample */
+  TessJob *job;       /* of looking at a dataset or making the sample */
   TessRunModel *model;
   GtkFileChooserNative *chooser;
 };
 
 G_DEFINE_FINAL_TYPE (TessTrainPage, tess_train_page, GTK_TYPE_WIDGET)
 
+/* What one looks at: the run, the dataset, or nothing. */
+static char *
+dup_title (TessTrainPage *self)
+{
+  const char *name = self->stack ? gtk_stack_get_visible_child_name (self->stack) : NULL;
+
+  if (g_strcmp0 (name, "run") == 0 && self->model) {
+    g_autofree char *base = g_path_get_basename (tess_run_model_get_run_dir (self->model));
+
+    return g_filename_display_name (base);
+  }
+  return g_strdup (g_strcmp0 (name, "setup") == 0 ? tess_train_setup_get_name (self->setup) : "");
+}
+
 static void
 show (TessTrainPage *self, const char *name)
 {
   gtk_stack_set_visible_child_name (self->stack, name);
   gtk_spinner_set_spinning (self->spinner, g_str_equal (name, "busy"));
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_TITLE]);
 }
 
 static void
@@ -74,7 +94,7 @@ refuse_while_training (TessTrainPage *self)
   return TRUE;
 }
 
-/* ---- a data set ---- */
+/* ---- a dataset ---- */
 
 typedef struct {
   TessJob *job;
@@ -125,12 +145,12 @@ looked_cb (GObject *object, GAsyncResult *result, gpointer data)
     return;
   }
   if (!look) {
-    fail (self, error, NULL, NULL);
+    fail (self, error, _ ("Choose Another Folder…"), "win.open-dataset");
     return;
   }
   tess_window_clear_error (self->window);
-  show (self, "setup");
   tess_train_setup_set_dataset (self->setup, look, self->sample ? SAMPLE_MINUTES : 0.0);
+  show (self, "setup");
 }
 
 static void
@@ -227,6 +247,18 @@ use_model_cb (TessTrainPage *self, const char *path)
   tess_window_set_model (self->window, path);
 }
 
+static void set_model (TessTrainPage *self, TessRunModel *model);
+
+/* What could not be resumed is still there to be looked at. */
+static void
+watch_again (TessTrainPage *self)
+{
+  g_autoptr (TessRunModel) watch = tess_run_model_new_watch (tess_run_model_get_run_dir (self->model), NULL);
+
+  if (watch)
+    set_model (self, watch);
+}
+
 static void
 ended_cb (TessTrainPage *self, const GError *error)
 {
@@ -235,6 +267,8 @@ ended_cb (TessTrainPage *self, const GError *error)
 
   if (error) {
     tess_window_show_error (self->window, error->message, NULL, NULL);
+    if (self->resuming && tess_run_model_n_rows (self->model) == 0)
+      watch_again (self);
     return;
   }
   if (!tess_run_model_is_ours (self->model)) {
@@ -277,6 +311,7 @@ start (TessTrainPage *self, const TessTrainOptions *options)
     return;
   }
   tess_window_clear_error (self->window);
+  self->resuming = options->resume;
   set_model (self, model);
   show (self, "run");
 }
@@ -303,7 +338,7 @@ resume_cb (TessTrainPage *self)
 
   if (!device || !dir) {
     tess_window_show_error (self->window,
-                            !dir ? _ ("This run does not say which data set it is of; train again from the data set")
+                            !dir ? _ ("This run does not say which dataset it is of; train again from the dataset")
                                  : _ ("Nothing that can train was found yet; try again in a moment"),
                             NULL, NULL);
     return;
@@ -343,7 +378,7 @@ tess_train_page_open_run (GtkWidget *page, const char *run_dir)
   forget_opening (self);
   model = tess_run_model_new_watch (run_dir, &error);
   if (!model) {
-    fail (self, error, NULL, NULL);
+    fail (self, error, _ ("Choose Another Folder…"), "win.open-run");
     return;
   }
   tess_window_clear_error (self->window);
@@ -417,8 +452,8 @@ make_sample_action (GtkWidget *widget, const char *name, GVariant *parameter)
   if (refuse_while_training (self))
     return;
   forget_opening (self);
-  show_busy (self, _ ("Making a sample data set"));
-  request = request_new (self, _ ("Making a sample data set"));
+  show_busy (self, _ ("Making a sample dataset"));
+  request = request_new (self, _ ("Making a sample dataset"));
   tess_train_sample_async (G_OBJECT (self), tess_job_get_progress (request->job), sample_cb, request);
 }
 
@@ -451,11 +486,23 @@ tess_train_page_dispose (GObject *object)
 }
 
 static void
+tess_train_page_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+  if (id == PROP_TITLE)
+    g_value_take_string (value, dup_title (TESS_TRAIN_PAGE (object)));
+  else
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+}
+
+static void
 tess_train_page_class_init (TessTrainPageClass *klass)
 {
   GtkWidgetClass *widget_class = GTK_WIDGET_CLASS (klass);
 
   G_OBJECT_CLASS (klass)->dispose = tess_train_page_dispose;
+  G_OBJECT_CLASS (klass)->get_property = tess_train_page_get_property;
+  properties[PROP_TITLE] = g_param_spec_string ("title", NULL, NULL, "", G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+  g_object_class_install_properties (G_OBJECT_CLASS (klass), N_PROPS, properties);
   gtk_widget_class_set_template_from_resource (widget_class, "/org/tessera/Tessera/ui/train/train-page.ui");
   gtk_widget_class_bind_template_child (widget_class, TessTrainPage, stack);
   gtk_widget_class_bind_template_child (widget_class, TessTrainPage, spinner);

@@ -4,7 +4,7 @@
 
 G_BEGIN_DECLS
 
-/* The Train mode: from a data set to a trained model, and run folders opened again. Main thread only. */
+/* The Train mode: from a dataset to a trained model, and run folders opened again. Main thread only. */
 GtkWidget *tess_train_page_new (TessWindow *window);
 void tess_train_page_open_dataset (GtkWidget *page, const char *dir);
 void tess_train_page_open_run (GtkWidget *page, const char *run_dir);

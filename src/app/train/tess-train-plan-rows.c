@@ -2,6 +2,7 @@
 
 #include "tess-label-table.h"
 
+#include <math.h>
 #include <string.h>
 
 void
@@ -79,6 +80,14 @@ is_patch_changed (TessTrainSetup *self)
   return FALSE;
 }
 
+/* The row shows four digits of it. */
+gboolean
+tess_train_setup_rate_changed (TessTrainSetup *self)
+{
+  return self->plan &&
+         fabs (gtk_spin_button_get_value (self->rate) - self->plan->training.learning_rate) > 0.5e-4 * (1.0 + 1e-9);
+}
+
 void
 tess_train_setup_update (TessTrainSetup *self)
 {
@@ -91,6 +100,7 @@ tess_train_setup_update (TessTrainSetup *self)
   gtk_widget_set_visible (self->patch_reset, patch);
   gtk_widget_set_visible (self->batch_reset, batch);
   gtk_widget_set_visible (self->iterations_reset, iterations);
+  gtk_widget_set_visible (self->rate_reset, tess_train_setup_rate_changed (self));
   gtk_widget_set_visible (GTK_WIDGET (self->again_row), again);
   gtk_widget_set_visible (GTK_WIDGET (self->planning_row), busy);
   gtk_widget_set_visible (GTK_WIDGET (self->news_group),

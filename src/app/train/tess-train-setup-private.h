@@ -12,7 +12,7 @@ struct _TessTrainSetup {
 
   GtkWidget *content;
   GtkLabel *title, *subtitle;
-  GtkSpinButton *length, *batch, *iterations, *patch[3];
+  GtkSpinButton *length, *batch, *iterations, *rate, *patch[3];
   GtkDropDown *unit;
   AdwComboRow *fold, *device;
   AdwActionRow *run_row, *planning_row, *trouble_row, *again_row;
@@ -21,7 +21,7 @@ struct _TessTrainSetup {
   GtkSpinner *spinner;
   GtkProgressBar *planning;
   GtkBox *patch_slot;
-  GtkWidget *patch_reset, *batch_reset, *iterations_reset;
+  GtkWidget *patch_reset, *batch_reset, *iterations_reset, *rate_reset;
   TessCaseList *cases;
   GPtrArray *plan_rows; /* GtkWidget in plan_group */
 
@@ -41,5 +41,6 @@ void tess_train_setup_show_plan (TessTrainSetup *self);
 void tess_train_setup_hide_plan (TessTrainSetup *self);
 void tess_train_setup_show_labels (TessTrainSetup *self);
 void tess_train_setup_update (TessTrainSetup *self); /* resets, sensitivity */
+gboolean tess_train_setup_rate_changed (TessTrainSetup *self);
 
 G_END_DECLS

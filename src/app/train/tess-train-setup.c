@@ -34,6 +34,7 @@ fill_from_plan (TessTrainSetup *self)
     gtk_spin_button_set_value (self->patch[a], (double)self->plan->patch[a]);
   gtk_spin_button_set_value (self->batch, (double)self->plan->training.batch_size);
   gtk_spin_button_set_value (self->iterations, (double)self->plan->training.iterations_per_epoch);
+  gtk_spin_button_set_value (self->rate, self->plan->training.learning_rate);
   if (gtk_drop_down_get_selected (self->unit) == UNIT_EPOCHS)
     gtk_spin_button_set_value (self->length, (double)self->plan->training.epochs);
   self->filling = FALSE;
@@ -64,7 +65,7 @@ planned_cb (GObject *object, GAsyncResult *result, gpointer data)
   TessPlan *plan = tess_train_plan_finish (result, &error);
 
   tess_job_finish (job);
-  if (job != self->job) { /* another data set was chosen meanwhile */
+  if (job != self->job) { /* another dataset was chosen meanwhile */
     g_clear_pointer (&plan, tess_plan_unref);
     return;
   }
@@ -148,7 +149,7 @@ tess_train_setup_cancel (TessTrainSetup *self)
   g_clear_object (&self->job);
 }
 
-/* ---- the data set ---- */
+/* ---- the dataset ---- */
 
 static void
 fill_folds (TessTrainSetup *self)
@@ -180,7 +181,7 @@ tess_train_setup_renew_run_dir (TessTrainSetup *self)
   if (!self->look)
     return;
   g_free (self->run_dir);
-  self->run_dir = tess_train_new_run_dir (self->look->dataset->name);
+  self->run_dir = tess_train_new_run_dir (NULL, self->look->dataset->name);
   show_run_dir (self);
 }
 
@@ -222,6 +223,12 @@ tess_train_setup_set_dataset (TessTrainSetup *self, TessDatasetLook *look, doubl
   start_planning (self);
 }
 
+const char *
+tess_train_setup_get_name (TessTrainSetup *self)
+{
+  return self->look ? self->look->dataset->name : "";
+}
+
 void
 tess_train_setup_set_devices (TessTrainSetup *self, GPtrArray *devices)
 {
@@ -247,6 +254,8 @@ tess_train_setup_get_options (TessTrainSetup *self, TessTrainOptions *options)
   g_clear_pointer (&self->chosen, tess_plan_unref);
   self->chosen = tess_plan_dup (self->plan);
   self->chosen->training.iterations_per_epoch = gtk_spin_button_get_value_as_int (self->iterations);
+  if (tess_train_setup_rate_changed (self))
+    self->chosen->training.learning_rate = gtk_spin_button_get_value (self->rate);
   *options = (TessTrainOptions){
       .dataset_dir = self->look->dataset->directory,
       .run_dir = self->run_dir,
@@ -305,6 +314,8 @@ reset_action (GtkWidget *widget, const char *name, GVariant *parameter)
     gtk_spin_button_set_value (self->patch[a], (double)self->plan->patch[a]);
   if (g_str_has_suffix (name, "batch"))
     gtk_spin_button_set_value (self->batch, (double)self->plan->training.batch_size);
+  if (g_str_has_suffix (name, "rate"))
+    gtk_spin_button_set_value (self->rate, self->plan->training.learning_rate);
   if (g_str_has_suffix (name, "iterations"))
     gtk_spin_button_set_value (self->iterations, (double)self->plan->training.iterations_per_epoch);
 }
@@ -317,7 +328,7 @@ chosen_cb (TessTrainSetup *self, int response, GtkFileChooser *chooser)
 
   if (path) {
     g_free (self->run_dir);
-    self->run_dir = g_steal_pointer (&path);
+    self->run_dir = tess_train_new_run_dir (path, self->look->dataset->name);
     show_run_dir (self);
   }
   g_clear_object (&self->chooser);
@@ -416,6 +427,8 @@ bind_children (GtkWidgetClass *klass)
   BIND (batch_reset);
   BIND (iterations);
   BIND (iterations_reset);
+  BIND (rate);
+  BIND (rate_reset);
   BIND (cases_group);
 #undef BIND
 }
@@ -423,7 +436,8 @@ bind_children (GtkWidgetClass *klass)
 static void
 tess_train_setup_class_init (TessTrainSetupClass *klass)
 {
-  static const char *const resets[] = {"setup.reset-patch", "setup.reset-batch", "setup.reset-iterations"};
+  static const char *const resets[] = {"setup.reset-patch", "setup.reset-batch", "setup.reset-iterations",
+                                       "setup.reset-rate"};
   GtkWidgetClass *widget_class = GTK_WIDGET_CLASS (klass);
 
   G_OBJECT_CLASS (klass)->dispose = tess_train_setup_dispose;
@@ -462,6 +476,16 @@ add_patch_spins (TessTrainSetup *self)
   }
 }
 
+/* The button that a drop down is made of is what a screen reader meets. */
+static void
+name_button (GtkDropDown *drop, const char *name)
+{
+  GtkWidget *button = gtk_widget_get_first_child (GTK_WIDGET (drop));
+
+  if (button)
+    gtk_accessible_update_property (GTK_ACCESSIBLE (button), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
+}
+
 static void
 tess_train_setup_init (TessTrainSetup *self)
 {
@@ -473,8 +497,10 @@ tess_train_setup_init (TessTrainSetup *self)
   add_patch_spins (self);
   g_signal_connect_swapped (self->batch, "value-changed", G_CALLBACK (changed_cb), self);
   g_signal_connect_swapped (self->iterations, "value-changed", G_CALLBACK (changed_cb), self);
+  g_signal_connect_swapped (self->rate, "value-changed", G_CALLBACK (changed_cb), self);
   g_signal_connect_swapped (self->device, "notify::selected", G_CALLBACK (device_cb), self);
   g_signal_connect_swapped (self->unit, "notify::selected", G_CALLBACK (unit_cb), self);
+  name_button (self->unit, _ ("What the length is counted in"));
   tess_train_setup_update (self);
 }
 

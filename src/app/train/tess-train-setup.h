@@ -7,14 +7,15 @@
 
 G_BEGIN_DECLS
 
-/* Between choosing a data set and training on it: cases, labels, the plan with its reasons, where and how long.
+/* Between choosing a dataset and training on it: cases, labels, the plan with its reasons, where and how long.
  * Actions: setup.start, setup.close, setup.plan, setup.cancel-plan, setup.choose-run, setup.reset-*. Signals: "start",
  * "close", "job" (TessJob: planning, to be shown). */
 #define TESS_TYPE_TRAIN_SETUP (tess_train_setup_get_type ())
 G_DECLARE_FINAL_TYPE (TessTrainSetup, tess_train_setup, TESS, TRAIN_SETUP, GtkWidget)
 
 GtkWidget *tess_train_setup_new (void);
-void tess_train_setup_set_devices (TessTrainSetup *self, GPtrArray *devices); /* TessTrainDevice; before a data set */
+const char *tess_train_setup_get_name (TessTrainSetup *self);                 /* of the dataset; "" without one */
+void tess_train_setup_set_devices (TessTrainSetup *self, GPtrArray *devices); /* TessTrainDevice; before a dataset */
 /* Takes the look and starts planning. minutes > 0: proposed instead of the plan's epochs. */
 void tess_train_setup_set_dataset (TessTrainSetup *self, TessDatasetLook *look, double minutes);
 void tess_train_setup_cancel (TessTrainSetup *self);

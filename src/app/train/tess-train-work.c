@@ -1,6 +1,7 @@
 #include "tess-train-work.h"
 
 #include "tess-phantom.h"
+#include "tess-run-poll.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -73,7 +74,7 @@ tess_train_devices_finish (GAsyncResult *result)
   return g_task_propagate_pointer (G_TASK (result), NULL);
 }
 
-/* ---- a data set ---- */
+/* ---- a dataset ---- */
 
 static void
 case_clear (gpointer data)
@@ -277,20 +278,34 @@ tess_train_sample_finish (GAsyncResult *result, GError **error)
   return g_task_propagate_pointer (G_TASK (result), error);
 }
 
+static gboolean
+is_empty (const char *folder)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+
+  return dir ? g_dir_read_name (dir) == NULL : !g_file_test (folder, G_FILE_TEST_EXISTS);
+}
+
 char *
-tess_train_new_run_dir (const char *dataset_name)
+tess_train_new_run_dir (const char *chosen, const char *dataset_name)
 {
   g_autoptr (GDateTime) now = g_date_time_new_now_local ();
   g_autofree char *day = g_date_time_format (now, "%Y-%m-%d");
-  g_autofree char *name = g_strdup_printf ("%s-%s", dataset_name, day), *folder = NULL;
+  g_autofree char *name = g_strdup_printf ("%s-%s", dataset_name, day), *base = NULL, *folder = NULL;
 
+  if (chosen && is_empty (chosen))
+    return g_strdup (chosen);
   g_strdelimit (name, "/ ", '-');
-  folder = data_folder ("runs", name);
+  if (!chosen)
+    base = data_folder ("runs", NULL);
+  else
+    base = tess_run_poll_check (chosen, NULL) ? g_path_get_dirname (chosen) : g_strdup (chosen);
+  folder = g_build_filename (base, name, NULL);
   for (guint i = 2; g_file_test (folder, G_FILE_TEST_EXISTS); i++) {
     g_autofree char *numbered = g_strdup_printf ("%s-%u", name, i);
 
     g_free (folder);
-    folder = data_folder ("runs", numbered);
+    folder = g_build_filename (base, numbered, NULL);
   }
   return g_steal_pointer (&folder);
 }

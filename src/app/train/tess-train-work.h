@@ -20,7 +20,7 @@ void tess_train_device_free (gpointer device);
 void tess_train_devices_async (GObject *source, GAsyncReadyCallback callback, gpointer user_data);
 GPtrArray *tess_train_devices_finish (GAsyncResult *result);
 
-/* A data set and the sizes of its scans. */
+/* A dataset and the sizes of its scans. */
 typedef struct {
   char *id;
   gint64 dim[3];     /* 0: not known before the scan is read */
@@ -29,7 +29,7 @@ typedef struct {
 
 typedef struct {
   TessDataset *dataset;
-  GArray *cases; /* TessCaseLook, in the data set's order */
+  GArray *cases; /* TessCaseLook, in the dataset's order */
 } TessDatasetLook;
 
 void tess_dataset_look_free (TessDatasetLook *look);
@@ -47,13 +47,14 @@ void tess_train_plan_async (GObject *source, TessDataset *dataset, const TessTra
                             gpointer user_data);
 TessPlan *tess_train_plan_finish (GAsyncResult *result, GError **error);
 
-/* A small synthetic data set under the user's data folder, made when it is not there yet. Returns its folder. */
+/* A small synthetic dataset under the user's data folder, made when it is not there yet. Returns its folder. */
 void tess_train_sample_async (GObject *source, TessProgress *progress, GAsyncReadyCallback callback,
                               gpointer user_data);
 char *tess_train_sample_finish (GAsyncResult *result, GError **error);
 
-/* A folder for a new run that does not exist yet: .../tessera/runs/NAME-2026-11-21. */
-char *tess_train_new_run_dir (const char *dataset_name);
+/* A folder for a new run: chosen itself where it is empty or not there yet, so that a run never lands among other
+ * files; else a new one in it, or beside it where it is a run: NAME-2026-11-21. chosen NULL: the user's data folder. */
+char *tess_train_new_run_dir (const char *chosen, const char *dataset_name);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessDatasetLook, tess_dataset_look_free)
 

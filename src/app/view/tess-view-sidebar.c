@@ -18,8 +18,8 @@ struct _TessViewSidebar {
   GtkWidget *scroller;
   GtkListBox *layers;
   GtkWidget *labels_box, *search;
-  GtkLabel *labels_heading;
-  GListStore *items; /* TessLabelItem */
+  GtkLabel *labels_of; /* name of the layer listed */
+  GListStore *items;   /* TessLabelItem */
   GtkFilterListModel *filtered;
 
   TessLayer *shown;     /* whose labels are listed; only compared, never followed */
@@ -203,11 +203,7 @@ rebuild_labels (TessViewSidebar *self)
   g_list_store_splice (self->items, 0, g_list_model_get_n_items (G_LIST_MODEL (self->items)), fresh->pdata, fresh->len);
   gtk_widget_set_visible (self->labels_box, layer != NULL);
   gtk_widget_set_visible (self->search, fresh->len >= SEARCH_FROM);
-  if (layer) {
-    g_autofree char *heading = g_strdup_printf (_ ("Labels of %s"), layer->name);
-
-    gtk_label_set_text (self->labels_heading, heading);
-  }
+  gtk_label_set_text (self->labels_of, layer ? layer->name : "");
 }
 
 static void
@@ -419,6 +415,21 @@ new_heading (const char *text)
 }
 
 static GtkWidget *
+new_caption (void)
+{
+  GtkWidget *label = gtk_label_new (NULL);
+
+  gtk_label_set_xalign (GTK_LABEL (label), 0.0f);
+  gtk_label_set_ellipsize (GTK_LABEL (label), PANGO_ELLIPSIZE_MIDDLE);
+  gtk_widget_add_css_class (label, "caption");
+  gtk_widget_add_css_class (label, "dim-label");
+  gtk_widget_set_margin_start (label, 12);
+  gtk_widget_set_margin_end (label, 12);
+  gtk_widget_set_margin_bottom (label, 6);
+  return label;
+}
+
+static GtkWidget *
 new_label_list (TessViewSidebar *self)
 {
   GtkListItemFactory *factory = gtk_signal_list_item_factory_new ();
@@ -446,7 +457,7 @@ new_label_list (TessViewSidebar *self)
 static void
 tess_view_sidebar_init (TessViewSidebar *self)
 {
-  GtkWidget *box = gtk_box_new (GTK_ORIENTATION_VERTICAL, 0), *list;
+  GtkWidget *box = gtk_box_new (GTK_ORIENTATION_VERTICAL, 0), *heading, *list;
 
   self->scroller = gtk_scrolled_window_new ();
   gtk_scrolled_window_set_policy (GTK_SCROLLED_WINDOW (self->scroller), GTK_POLICY_NEVER, GTK_POLICY_AUTOMATIC);
@@ -459,8 +470,11 @@ tess_view_sidebar_init (TessViewSidebar *self)
   g_signal_connect_object (self->layers, "row-selected", G_CALLBACK (layer_selected_cb), self, G_CONNECT_SWAPPED);
   gtk_box_append (GTK_BOX (box), GTK_WIDGET (self->layers));
   self->labels_box = gtk_box_new (GTK_ORIENTATION_VERTICAL, 0);
-  self->labels_heading = GTK_LABEL (new_heading (NULL));
-  gtk_box_append (GTK_BOX (self->labels_box), GTK_WIDGET (self->labels_heading));
+  heading = new_heading (_ ("Labels"));
+  gtk_widget_set_margin_bottom (heading, 0);
+  gtk_box_append (GTK_BOX (self->labels_box), heading);
+  self->labels_of = GTK_LABEL (new_caption ());
+  gtk_box_append (GTK_BOX (self->labels_box), GTK_WIDGET (self->labels_of));
   list = new_label_list (self);
   gtk_box_append (GTK_BOX (self->labels_box), self->search);
   gtk_box_append (GTK_BOX (self->labels_box), list);

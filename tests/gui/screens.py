@@ -1,0 +1,389 @@
+"""Makes the pictures of docs/screens: every mode and state, in each size, style and language.
+
+  screens.py TESSERA CLI OUT [--data FOLDER] [--only PATTERN] [--sizes 1280x800,2560x1440] [--styles dark,light]
+             [--languages en,ko]
+
+FOLDER holds a CT and an MR scan with labels (nifti/ct/example_ct_sm.nii.gz and example_seg.nii.gz,
+nifti/labelled/FLAIR.nii.gz and lesion.nii.gz); without it synthetic scans stand in. Files are called
+STATE-WIDTH-STYLE-LANGUAGE.png, 256 colours.
+"""
+import argparse
+import fnmatch
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+STATES = []
+
+
+def state(*names):
+    """A function that takes the pictures of these names, in a window of its own."""
+    def add(function):
+        STATES.append((names, function))
+        return function
+    return add
+
+
+# --- inside: on one display, in all styles and languages ---
+
+
+class Studio:
+    def __init__(self, options, style, language):
+        self.options, self.style, self.language = options, style, language
+        self.window = None
+
+    def wanted(self, name):
+        return any(fnmatch.fnmatch(name, pattern) for pattern in self.options.only.split(","))
+
+    def start(self, *args, environment=None):
+        """A window without its border is as large as the picture."""
+        home = os.environ["TESSERA_HOME"]
+        folder = os.path.join(home, "config", "glib-2.0", "settings")
+        os.makedirs(folder, exist_ok=True)
+        width, height = screen.grab().width, screen.grab().height
+        with open(os.path.join(folder, "keyfile"), "w", encoding="utf-8") as file:
+            file.write(f"[org/tessera/Tessera]\nstyle='{self.style}'\nwindow-width={width}\nwindow-height={height}\n")
+        self.end()
+        # English has no translations; C.UTF-8 is the only locale of a small machine, and LANGUAGE works in it.
+        self.window = driver.Window(*args, environment={
+            "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "LANGUAGE": self.language, **(environment or {})})
+        return self.window
+
+    def end(self):
+        if self.window:
+            self.window.close()
+            self.window = None
+
+    def take(self, name):
+        if not self.wanted(name):
+            return
+        driver.hands("mousemove", 0, 0)
+        frame = screen.grab()
+        try:
+            driver.settled(seconds=6.0)
+        except driver.Failed:
+            pass  # a training does not come to rest
+        frame = screen.grab((BORDER, BORDER, frame.width - 2 * BORDER, frame.height - 2 * BORDER))
+        path = os.path.join(self.options.out, f"{name}-{frame.width}-{self.style}-{self.language}.png")
+        frame.save(path)
+        shrink(path)
+        print(f"{os.path.getsize(path) // 1000:4d} kB  {os.path.basename(path)}", flush=True)
+
+    # --- what to look for, whatever the language ---
+
+    def frame(self):
+        return self.window.find("frame")
+
+    def part(self, name):
+        return self.window.find(None, name)
+
+    def canvas(self):
+        """Open, drawn, and with the keyboard."""
+        canvas = driver.wait_for(lambda: next((n for n in self.window.all("image") if "view.grid" in n.actions()), None),
+                                 "the canvas")
+        driver.wait_for(lambda: " mm " in canvas.now().description, "a scan on the canvas", 60.0)
+        return canvas
+
+    def at(self, across, down, *words):
+        x, y, width, height = self.canvas().box()
+        driver.hands("mousemove", int(x + across * width), int(y + down * height), *words)
+
+    def centre_dialogs(self):
+        """Nobody manages windows here: a dialog would lie in the corner. Returns its X window."""
+        def dialogs():
+            ids = subprocess.run(["xdotool", "search", "--onlyvisible", "--pid", str(self.window.process.pid)],
+                                 stdout=subprocess.PIPE, check=False).stdout.split()
+            places = {}
+            for i in ids:
+                told = subprocess.run(["xdotool", "getwindowgeometry", "--shell", i], stdout=subprocess.PIPE, check=False).stdout
+                numbers = dict(re.findall(r"(\w+)=(-?\d+)", told.decode()))
+                places[i] = (int(numbers.get("WIDTH", 0)), int(numbers.get("HEIGHT", 0)))
+            full = screen.grab()
+            return {i: (w, h) for i, (w, h) in places.items() if 100 < w < full.width}
+        found = driver.wait_for(dialogs, "a dialog")
+        full = screen.grab()
+        for i, (w, h) in found.items():
+            driver.hands("windowmove", i.decode(), (full.width - w) // 2, max((full.height - h) // 2, 0))
+        time.sleep(0.5)
+        return list(found)
+
+
+def shrink(path):
+    """256 colours, where a tool for that is there."""
+    if shutil.which("pngquant"):
+        subprocess.run(["pngquant", "--force", "--skip-if-larger", "--nofs", "--output", path, "256", path], check=False)
+    elif shutil.which("convert"):
+        subprocess.run(["convert", path, "+dither", "-colors", "256", "-define", "png:compression-level=9", "PNG8:" + path],
+                       check=False)
+
+
+def scans(options):
+    """(CT, its labels), (MR, its labels)"""
+    if options.data:
+        folder = os.path.join(options.data, "nifti")
+        return ((f"{folder}/ct/example_ct_sm.nii.gz", f"{folder}/ct/example_seg.nii.gz"),
+                (f"{folder}/labelled/FLAIR.nii.gz", f"{folder}/labelled/lesion.nii.gz"))
+    case = (f"{MATERIAL}/large/imagesTr/phantom_001_0000.nii.gz", f"{MATERIAL}/large/labelsTr/phantom_001.nii.gz")
+    return case, case
+
+
+@state("welcome", "menu-open", "menu-main", "train-empty", "results-empty", "preferences", "shortcuts", "about", "palette")
+def empty(s):
+    w = s.start()
+    driver.settled()
+    s.take("welcome")
+    buttons = [n for n in w.all("push button") if n.box()[1] < 60 and n.box()[2] > 0]
+    if s.wanted("menu-open"):
+        w.click(sorted(buttons, key=lambda n: n.box()[0])[1])
+        time.sleep(0.6)
+        s.take("menu-open")
+        driver.hands("key", "Escape")
+    if s.wanted("menu-main"):
+        driver.hands("key", "F10")
+        time.sleep(0.6)
+        s.take("menu-main")
+        driver.hands("key", "Escape")
+    for key, name in (("ctrl+2", "train-empty"), ("ctrl+3", "results-empty")):
+        driver.hands("key", key)
+        s.take(name)
+    driver.hands("key", "ctrl+1")
+    for action, name in (("win.preferences", "preferences"), ("win.show-help-overlay", "shortcuts"), ("win.about", "about"),
+                         ("win.palette", "palette")):
+        if s.wanted(name):
+            s.frame().press(action)
+            if name == "palette":
+                time.sleep(0.8)
+            else:
+                s.centre_dialogs()
+            s.take(name)
+            w = s.start()
+            driver.settled()
+
+
+@state("view-ct", "view-labels", "view-grid", "view-filled", "view-outline")
+def view_ct(s):
+    (scan, labels), _ = scans(s.options)
+    s.start(scan, "--label", labels)
+    canvas = s.canvas()
+    driver.settled()
+    s.at(0.3, 0.45, "click", 1)
+    s.take("view-labels")
+    canvas.press("view.labels")
+    s.take("view-ct")
+    canvas.press("view.labels")
+    canvas.press("view.grid")
+    s.take("view-grid")
+    canvas.press("view.grid")
+    s.at(0.3, 0.45, "click", "--repeat", 2, "--delay", 60, 1)
+    s.take("view-filled")
+
+
+@state("view-mr")
+def view_mr(s):
+    _, (scan, labels) = scans(s.options)
+    s.start(scan, "--label", labels)
+    s.canvas()
+    driver.settled()
+    s.take("view-mr")
+
+
+@state("welcome-recent")
+def recent(s):
+    (scan, labels), (other, _) = scans(s.options)
+    s.start(scan, "--label", labels)
+    s.canvas()
+    s.window.send(other)
+    driver.settled()
+    time.sleep(1.0)
+    s.start()
+    driver.settled()
+    s.take("welcome-recent")
+
+
+@state("train-plan", "train-running", "train-paused", "train-stopped")
+def train(s):
+    shutil.rmtree(os.path.join(os.environ["TESSERA_HOME"], "data"), ignore_errors=True)
+    s.start(f"{MATERIAL}/small")
+    setup = s.part("TessTrainSetup")
+    driver.wait_for(lambda: "setup.start" in setup.actions(), "the plan", 240.0)
+    s.take("train-plan")
+    shutil.copytree(f"{MATERIAL}/run", f"{MATERIAL}/copy", dirs_exist_ok=True)
+    s.start("--run", f"{MATERIAL}/copy")
+    run = s.part("TessRunView")
+    driver.wait_for(lambda: "run.resume" in run.actions(), "the run", 120.0)
+    run.press("run.resume")
+    heads = driver.wait_for(lambda: next(iter(s.window.all("image", under=run)), None), "the heads")
+    driver.wait_for(lambda: "run.pause" in run.actions() and heads.now().description, "the training", 240.0)
+    time.sleep(4.0)
+    s.take("train-running")
+    run.press("run.pause")
+    driver.wait_for(lambda: "run.continue" in run.actions(), "the pause", 240.0)
+    s.take("train-paused")
+    run.press("run.continue")
+    run.press("run.stop")
+    driver.wait_for(lambda: "run.use-model" in run.actions() and "run.resume" in run.actions(), "the end", 240.0)
+    s.take("train-stopped")
+    shutil.rmtree(f"{MATERIAL}/copy")
+
+
+@state("train-finished", "train-scrubbed", "train-enlarged")
+def run_folder(s):
+    s.start("--run", f"{MATERIAL}/run")
+    run = s.part("TessRunView")
+    heads = driver.wait_for(lambda: next((n for n in s.window.all("image", under=run) if n.description), None), "heads", 120.0)
+    driver.settled()
+    s.take("train-finished")
+    slider = next(iter(s.window.all("slider", under=run)))
+    slider.set_value(0)
+    driver.wait_for(lambda: "run.live" in run.actions(), "an earlier epoch")
+    time.sleep(1.0)
+    s.take("train-scrubbed")
+    run.press("run.live")
+    x, y, width, height = heads.box()
+    driver.hands("mousemove", x + int(0.4 * width), y + int(0.25 * height), "click", 1)
+    time.sleep(0.6)
+    s.take("train-enlarged")
+
+
+@state("segment-running", "segment-done", "results", "results-difference", "results-reference")
+def segment(s):
+    held = f"{MATERIAL}/small/imagesTs/" + os.path.basename(glob.glob(f"{MATERIAL}/small/imagesTs/*_0000.nii.gz")[0])
+    truth = glob.glob(f"{MATERIAL}/small/labelsTs/*.nii.gz")[0]
+    model = f"{MATERIAL}/run/best.safetensors"
+    if s.wanted("segment-running"):
+        s.start(f"{MATERIAL}/large/imagesTr/phantom_001_0000.nii.gz", "--model", model)
+        s.canvas()
+        before = driver.settled((0, 45, 400, 60))
+        s.frame().press("win.segment")
+        driver.wait_for(lambda: screen.grab((0, 45, 400, 60)) != before, "the progress", 60.0)
+        time.sleep(0.8)
+        s.take("segment-running")
+    s.start(held, "--model", model)
+    canvas = s.canvas()
+    driver.settled()
+    before = screen.grab(canvas.box())
+    s.frame().press("win.segment")
+    driver.wait_for(lambda: len(s.window.all("list item", under=s.part("TessViewSidebar"))) > 3, "labels", 240.0)
+    driver.wait_for(lambda: screen.grab(canvas.box()) != before, "labels on the canvas")
+    s.take("segment-done")
+    s.window.send(truth)
+    driver.hands("key", "ctrl+3")
+    table = s.part("TessResultsPage")
+    driver.wait_for(lambda: sum("Dice" in n.name for n in s.window.all("list item", under=table)) > 1, "the numbers", 120.0)
+    s.take("results")
+    driver.hands("key", "alt+2")
+    s.take("results-reference")
+    driver.hands("key", "alt+3")
+    s.take("results-difference")
+
+
+@state("error-file", "error-folder", "error-missing", "error-model")
+def errors(s):
+    (scan, _), _ = scans(s.options)
+    damaged = os.path.join(MATERIAL, "damaged.nii.gz")
+    with open(scan, "rb") as file, open(damaged, "wb") as out:
+        out.write(file.read()[:20000])
+    for name, args in (("error-file", [damaged]), ("error-folder", ["/usr/share"]), ("error-missing", ["no-such-scan.nii.gz"]),
+                       ("error-model", [scan, "--model", f"{MATERIAL}/broken.safetensors"])):
+        if s.wanted(name):
+            with open(f"{MATERIAL}/broken.safetensors", "wb") as out:
+                out.write(b"\xff" * 100)
+            s.start(*args)
+            time.sleep(1.0)
+            driver.settled()
+            s.take(name)
+
+
+@state("error-gl")
+def no_gl(s):
+    (scan, _), _ = scans(s.options)
+    s.start(scan, environment={"GDK_DEBUG": "gl-disable"})
+    time.sleep(1.0)
+    driver.settled()
+    s.take("error-gl")
+
+
+def inside(options):
+    for style in options.styles.split(","):
+        for language in options.languages.split(","):
+            for names, function in STATES:
+                studio = Studio(options, style, language)
+                if not any(studio.wanted(name) for name in names):
+                    continue
+                try:
+                    function(studio)
+                except Exception:  # pylint: disable=broad-except
+                    print(f"not taken: {', '.join(names)} ({style}, {language})\n{traceback.format_exc()}", flush=True)
+                    options.failed = True
+                finally:
+                    studio.end()
+    return 1 if options.failed else 0
+
+
+# --- outside: the material, and a display for each size ---
+
+
+def make_material(options, folder):
+    """Synthetic scans, a small data set, and a run on it."""
+    def cli(*args):
+        subprocess.run([options.cli, *args], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if not os.path.isdir(f"{folder}/small"):
+        cli("phantom", "--out", f"{folder}/small", "--cases", "8", "--test", "1", "--size", "72,64,56", "--seed", "4")
+        cli("phantom", "--out", f"{folder}/large", "--cases", "1", "--test", "0", "--size", "224,192,160", "--seed", "6")
+    if options.run and not os.path.isdir(f"{folder}/run"):
+        shutil.copytree(options.run, f"{folder}/run")
+    if not os.path.isdir(f"{folder}/run"):
+        cli("plan", f"{folder}/small", "--out", f"{folder}/plan.json", "--patch", "32,32,32")
+        cli("train", "--dataset", f"{folder}/small", "--run", f"{folder}/run", "--plan", f"{folder}/plan.json", "--minutes",
+            str(options.minutes), "--fold", "0")
+
+
+def outside(options):
+    options.out = os.path.abspath(options.out)
+    os.makedirs(options.out, exist_ok=True)
+    material = os.path.abspath(options.material)
+    os.makedirs(material, exist_ok=True)
+    make_material(options, material)
+    status = 0
+    for size in options.sizes.split(","):
+        width, height = map(int, size.split("x"))
+        arguments = ["--only", options.only, "--styles", options.styles, "--languages", options.languages]
+        if options.data:
+            arguments += ["--data", os.path.abspath(options.data)]
+        status |= subprocess.run([os.path.join(HERE, "run.sh"), options.tessera, options.cli, os.path.abspath(__file__),
+                                  options.tessera, options.cli, options.out, "--material", material, *arguments],
+                                 env={**os.environ, "TESSERA_SCREEN": f"{width + 2 * BORDER}x{height + 2 * BORDER}"},
+                                 check=False).returncode
+    total = sum(os.path.getsize(p) for p in glob.glob(f"{options.out}/*.png"))
+    print(f"{len(glob.glob(f'{options.out}/*.png'))} pictures, {total / 1e6:.1f} MB in {options.out}")
+    return status
+
+
+parser = argparse.ArgumentParser(description="Makes the pictures of docs/screens.")
+parser.add_argument("tessera")
+parser.add_argument("cli")
+parser.add_argument("out")
+parser.add_argument("--data", help="folder with real scans (TESSERA_SHARED_DATA of the tests)")
+parser.add_argument("--run", help="a run folder to show instead of one trained here")
+parser.add_argument("--material", default="/tmp/tessera-screens", help="where scans and run are made, and found again")
+parser.add_argument("--minutes", type=float, default=3.0, help="of training for the pictures")
+parser.add_argument("--only", default="*", help="names of states, with * and commas")
+parser.add_argument("--sizes", default="1280x800,2560x1440")
+parser.add_argument("--styles", default="dark,light")
+parser.add_argument("--languages", default="en,ko")
+chosen = parser.parse_args()
+chosen.failed = False
+MATERIAL = os.path.abspath(chosen.material)
+BORDER = 5  # of a window that no window manager decorates
+if "TESSERA_HOME" in os.environ:
+    sys.path.insert(0, HERE)
+    import screen
+    import window as driver
+    sys.exit(inside(chosen))
+sys.exit(outside(chosen))
