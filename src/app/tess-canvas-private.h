@@ -41,6 +41,10 @@ struct _TessCanvas {
   TessRenderer *renderer;
   char *gl_error, *draw_error, *status; /* draw_error: what drawing the layers of now failed with */
   guint draw_error_idle, warm_up_idle;
+  GskRenderNode *picture; /* where GTK paints with Cairo; made anew when picture_old */
+  gboolean picture_old;
+  guint framebuffer, colour;
+  int framebuffer_size[2];
 
   int fill; /* a plane, or -1 */
   TessPaneView views[TESS_N_PLANES];
@@ -82,6 +86,7 @@ void     tess_canvas_emit_pointer  (TessCanvas *self);
 gboolean tess_canvas_cancel_drag   (TessCanvas *self);
 void     tess_canvas_init_gl       (TessCanvas *self);
 void     tess_canvas_retry_gl      (TessCanvas *self);
+void     tess_canvas_snapshot_picture (TessCanvas *self, GtkSnapshot *snapshot);
 void     tess_canvas_clear_gl      (TessCanvas *self);
 void     tess_canvas_init_hands    (TessCanvas *self);
 void     tess_canvas_init_actions  (TessCanvas *self);

@@ -1,6 +1,7 @@
 #include "tess-canvas-private.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -17,11 +18,12 @@ append_layer (TessCanvas *self, GString *text, TessLayer *layer, const double wo
     g_string_append_printf (text, "   %s %.5g", layer->name, value);
   } else if (value != 0.0) {
     const TessLabel *label = tess_label_table_find (layer->labels, (gint64)value);
+    gboolean hidden = label && g_hash_table_contains (layer->hidden, GINT_TO_POINTER ((gint32)label->value));
+    g_autofree char *unnamed = g_strdup_printf (_ ("label %" PRId64), (gint64)value);
 
-    if (!label || g_hash_table_contains (layer->hidden, GINT_TO_POINTER ((gint32)label->value)))
-      g_string_append_printf (text, _ ("   label %g"), value);
-    else
-      g_string_append_printf (text, _ ("   label %g %s"), value, label->name);
+    g_string_append_printf (text, "   %s", unnamed);
+    if (label && !hidden && strcmp (label->name, unnamed) != 0)
+      g_string_append_printf (text, " %s", label->name);
   }
 }
 
@@ -69,7 +71,7 @@ describe (TessCanvas *self)
   tess_affine_spacing (tess_volume_affine (layer->volume), spacing);
   n = tess_canvas_panes (self, panes);
   for (guint i = 0; i < n; i++)
-    if ((int)panes[i].plane == self->plane || n == 1)
+    if (((int)panes[i].plane == self->plane || n == 1) && panes[i].zoom > 0.0) /* laid out */
       g_string_append_printf (text, _ ("   zoom %.1fx"),
                               panes[i].zoom * fmin (spacing[0], fmin (spacing[1], spacing[2])));
   return g_string_free (text, FALSE);

@@ -81,6 +81,7 @@ tess_canvas_overlay (TessCanvas *self, TessOverlay *overlay)
 void
 tess_canvas_redraw (TessCanvas *self)
 {
+  self->picture_old = TRUE;
   if (self->renderer)
     gtk_gl_area_queue_render (GTK_GL_AREA (self->area));
   tess_canvas_redraw_overlay (self);
@@ -177,14 +178,31 @@ fill_key (TessCanvas *self, const TessPane *pane, const TessOverlay *overlay, Te
   }
 }
 
+/* A node of Cairo keeps what was drawn as strokes and paints them again in every frame; the outlines of letters take
+ * long, so that texts are kept as pixels. */
 static GskRenderNode *
 draw_overlay (TessCanvas *self, const TessPane *pane, const TessOverlay *overlay)
 {
   graphene_rect_t bounds = GRAPHENE_RECT_INIT ((float)pane->x, (float)pane->y, (float)pane->width, (float)pane->height);
   GskRenderNode *node = gsk_cairo_node_new (&bounds);
   cairo_t *cr = gsk_cairo_node_get_draw_context (node);
+  TessScene *scene = tess_study_get_scene (self->study);
 
-  tess_overlay_draw (overlay, cr, tess_study_get_scene (self->study), pane, 1);
+  if (overlay->text) {
+    cairo_surface_t *pixels = cairo_image_surface_create (CAIRO_FORMAT_ARGB32, pane->width, pane->height);
+    cairo_t *text;
+
+    cairo_surface_set_device_offset (pixels, -pane->x, -pane->y);
+    text = cairo_create (pixels);
+    tess_overlay_draw (overlay, text, scene, pane, 1);
+    cairo_destroy (text);
+    cairo_set_source_surface (cr, pixels, 0.0, 0.0);
+    cairo_pattern_set_filter (cairo_get_source (cr), CAIRO_FILTER_NEAREST);
+    cairo_paint (cr);
+    cairo_surface_destroy (pixels);
+  } else {
+    tess_overlay_draw (overlay, cr, scene, pane, 1);
+  }
   cairo_destroy (cr);
   return node;
 }
@@ -277,7 +295,7 @@ tess_canvas_snapshot (GtkWidget *widget, GtkSnapshot *snapshot)
   if (self->gl_error) {
     gtk_widget_snapshot_child (widget, self->message, snapshot);
   } else {
-    gtk_widget_snapshot_child (widget, self->area, snapshot);
+    tess_canvas_snapshot_picture (self, snapshot);
     if (self->study && tess_study_get_has_image (self->study)) {
       snapshot_overlays (self, snapshot);
       snapshot_hands (self, snapshot);

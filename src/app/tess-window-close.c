@@ -6,12 +6,20 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-/* Nothing is asked any more. */
+static void
+destroy_cb (gpointer data)
+{
+  gtk_window_destroy (data);
+  g_object_unref (data);
+}
+
+/* Nothing is asked any more. Not at once: the dialog whose answer brought us here looks at its parent once more. */
 static void
 leave (TessWindow *self, gpointer unused)
 {
+  if (!self->leaving)
+    g_idle_add_once (destroy_cb, g_object_ref (self));
   self->leaving = TRUE;
-  gtk_window_destroy (GTK_WINDOW (self));
 }
 
 static void
@@ -50,9 +58,11 @@ wait_cb (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* @in_background: the training ends by itself; else it has been told to stop. */
 static void
-wait_for_training (TessWindow *self)
+wait_for_training (TessWindow *self, gboolean in_background)
 {
+  self->in_background = in_background;
   if (!self->waiting_timer)
     self->waiting_timer = g_timeout_add (200, wait_cb, self);
 }
@@ -63,12 +73,11 @@ close_response_cb (TessWindow *self, const char *response)
   if (strcmp (response, "stop") == 0) {
     tess_train_page_stop (self->train_page);
     tess_window_toast (self, _ ("Stopping with a checkpoint"));
-    wait_for_training (self);
+    wait_for_training (self, FALSE);
   } else if (strcmp (response, "background") == 0) {
     /* The window goes, the process and its training stay; `tessera` brings the window back. */
-    self->in_background = TRUE;
     gtk_widget_set_visible (GTK_WIDGET (self), FALSE);
-    wait_for_training (self);
+    wait_for_training (self, TRUE);
   }
 }
 
@@ -126,7 +135,7 @@ tess_window_end (TessWindow *self)
   self->ending = TRUE;
   if (tess_train_page_is_running (self->train_page)) {
     tess_train_page_stop (self->train_page);
-    wait_for_training (self);
+    wait_for_training (self, FALSE);
   } else {
     leave (self, NULL);
   }

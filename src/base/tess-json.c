@@ -116,7 +116,7 @@ tess_json_load (const char *path, GError **error)
   if (!stream)
     return NULL;
   size = tess_stream_file_size (stream);
-  if (tess_stream_is_gzip (stream)) {
+  if (tess_stream_is_packed (stream)) {
     set_error (error, path, _ ("not JSON: it is compressed; unpack it first"));
     return NULL;
   }

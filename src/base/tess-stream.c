@@ -13,11 +13,12 @@
 struct _TessStream {
   char *path;
   int fd;
-  guint64 file_size, file_read; /* file_read: fetched from the file, the part still in the buffer included */
+  guint64 file_size, file_read; /* of the part that is read; file_read: fetched, what is still in the buffer included */
   guint8 *buffer;
   gsize begin, end; /* unread part of buffer */
-  gboolean gzip, at_end;
-  gboolean finished; /* gzip: the last member is complete and its checksum right */
+  TessPacking packing; /* never AUTO once open */
+  gboolean at_end;
+  gboolean finished; /* packed: the last member is complete and its checksum right */
   struct inflate_state *inflate;
 };
 
@@ -27,35 +28,64 @@ display (const TessStream *stream)
   return g_filename_display_name (stream->path);
 }
 
+static gssize
+fail_format (TessStream *stream, GError **error, const char *format)
+{
+  g_autofree char *name = display (stream);
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, format, name);
+#pragma GCC diagnostic pop
+  return -1;
+}
+
+/* At most n bytes of the file, none beyond the part that is read; at its end at_end is set. -1 on failure. */
+static gssize
+fetch (TessStream *stream, guint8 *out, gsize n, GError **error)
+{
+  gssize got;
+
+  n = (gsize)MIN (MIN (n, MAX_PIECE), stream->file_size - stream->file_read);
+  do
+    got = n > 0 ? read (stream->fd, out, n) : 0;
+  while (got < 0 && errno == EINTR);
+  if (got < 0) {
+    tess_error_set_errno (error, stream->path, errno, _ ("read"));
+    return -1;
+  }
+  stream->file_read += (guint64)got;
+  if (got == 0)
+    stream->at_end = TRUE;
+  return got;
+}
+
 /* Puts more of the file into the empty buffer. At the end of the file at_end is set and TRUE returned. */
 static gboolean
 fill (TessStream *stream, GError **error)
 {
-  gssize n;
+  gssize n = fetch (stream, stream->buffer, BUFFER_SIZE, error);
 
-  do
-    n = read (stream->fd, stream->buffer, BUFFER_SIZE);
-  while (n < 0 && errno == EINTR);
-  if (n < 0) {
-    tess_error_set_errno (error, stream->path, errno, _ ("read"));
+  if (n < 0)
     return FALSE;
-  }
   stream->begin = 0;
   stream->end = (gsize)n;
-  stream->file_read += (guint64)n;
-  if (n == 0)
-    stream->at_end = TRUE;
   return TRUE;
 }
 
 /**
- * tess_stream_open:
+ * tess_stream_open_part:
+ * @offset: bytes before the part
+ * @n_bytes: length of the part in the file, packed; G_MAXUINT64 for all that follows. More than there is: to the end
+ * @packing: TESS_PACKING_AUTO decides between plain and gzip by the first two bytes
  *
- * Opens a regular file for reading from its start to its end. Whether it is gzip is decided by its first two bytes,
- * not by its name.
+ * Opens a part of a regular file for reading from its start to its end. ZLIB and DEFLATE end with their first stream;
+ * a zlib stream's checksum is compared.
+ *
+ * Errors: IO, FORMAT when the file is shorter than @offset.
  */
 TessStream *
-tess_stream_open (const char *path, GError **error)
+tess_stream_open_part (const char *path, guint64 offset, guint64 n_bytes, TessPacking packing, GError **error)
 {
   g_autoptr (TessStream) stream = g_new0 (TessStream, 1);
   struct stat info;
@@ -79,18 +109,44 @@ tess_stream_open (const char *path, GError **error)
                  name);
     return NULL;
   }
-  posix_fadvise (stream->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-  stream->file_size = (guint64)info.st_size;
+  if (offset > (guint64)info.st_size) {
+    fail_format (stream, error, _ ("%s: the file ends too early; it is incomplete, copy it again"));
+    return NULL;
+  }
+  if (offset > 0 && lseek (stream->fd, (off_t)offset, SEEK_SET) < 0) {
+    tess_error_set_errno (error, path, errno, _ ("read"));
+    return NULL;
+  }
+  posix_fadvise (stream->fd, (off_t)offset, 0, POSIX_FADV_SEQUENTIAL);
+  stream->file_size = MIN (n_bytes, (guint64)info.st_size - offset);
   stream->buffer = g_malloc (BUFFER_SIZE);
   if (!fill (stream, error))
     return NULL;
-  if (stream->end >= 2 && stream->buffer[0] == 0x1f && stream->buffer[1] == 0x8b) {
-    stream->gzip = TRUE;
+  if (packing == TESS_PACKING_AUTO)
+    packing = stream->end >= 2 && stream->buffer[0] == 0x1f && stream->buffer[1] == 0x8b ? TESS_PACKING_GZIP
+                                                                                        : TESS_PACKING_NONE;
+  stream->packing = packing;
+  if (packing != TESS_PACKING_NONE) {
     stream->inflate = g_new (struct inflate_state, 1);
     isal_inflate_init (stream->inflate);
-    stream->inflate->crc_flag = ISAL_GZIP; /* header parsed, checksum and length compared */
+    /* Header parsed; checksum and, for gzip, length compared. */
+    stream->inflate->crc_flag = packing == TESS_PACKING_GZIP   ? ISAL_GZIP
+                                : packing == TESS_PACKING_ZLIB ? ISAL_ZLIB
+                                                               : ISAL_DEFLATE;
   }
   return g_steal_pointer (&stream);
+}
+
+/**
+ * tess_stream_open:
+ *
+ * Opens a whole regular file for reading from its start to its end. Whether it is gzip is decided by its first two
+ * bytes, not by its name.
+ */
+TessStream *
+tess_stream_open (const char *path, GError **error)
+{
+  return tess_stream_open_part (path, 0, G_MAXUINT64, TESS_PACKING_AUTO, error);
 }
 
 void
@@ -107,9 +163,9 @@ tess_stream_free (TessStream *stream)
 }
 
 gboolean
-tess_stream_is_gzip (TessStream *stream)
+tess_stream_is_packed (TessStream *stream)
 {
-  return stream->gzip;
+  return stream->packing != TESS_PACKING_NONE;
 }
 
 static gssize
@@ -129,36 +185,16 @@ read_plain (TessStream *stream, guint8 *out, gsize n, GError **error)
     } else if (stream->at_end) {
       break;
     } else if (n - done >= BUFFER_SIZE) { /* large reads go straight to the caller */
-      gssize got;
+      gssize got = fetch (stream, out + done, n - done, error);
 
-      do
-        got = read (stream->fd, out + done, MIN (n - done, MAX_PIECE));
-      while (got < 0 && errno == EINTR);
-      if (got < 0) {
-        tess_error_set_errno (error, stream->path, errno, _ ("read"));
+      if (got < 0)
         return -1;
-      }
-      if (got == 0)
-        stream->at_end = TRUE;
-      stream->file_read += (guint64)got;
       done += (gsize)got;
     } else if (!fill (stream, error)) {
       return -1;
     }
   }
   return (gssize)done;
-}
-
-static gssize
-fail_format (TessStream *stream, GError **error, const char *format)
-{
-  g_autofree char *name = display (stream);
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-  g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, format, name);
-#pragma GCC diagnostic pop
-  return -1;
 }
 
 /* Between two members: looks for another. What follows the last member without gzip's magic number is ignored,
@@ -207,7 +243,7 @@ next_member (TessStream *stream, GError **error)
 }
 
 static gssize
-read_gzip (TessStream *stream, guint8 *out, gsize n, GError **error)
+read_packed (TessStream *stream, guint8 *out, gsize n, GError **error)
 {
   struct inflate_state *state = stream->inflate;
   gsize done = 0;
@@ -234,7 +270,9 @@ read_gzip (TessStream *stream, guint8 *out, gsize n, GError **error)
     if (result < 0)
       return fail_format (stream, error, _ ("%s: the compressed data are damaged; copy the file again"));
     if (state->block_state == ISAL_BLOCK_FINISH) {
-      if (!next_member (stream, error))
+      if (stream->packing != TESS_PACKING_GZIP)
+        stream->finished = TRUE;
+      else if (!next_member (stream, error))
         return -1;
     } else if (had == state->avail_in && room == state->avail_out) {
       if (stream->at_end)
@@ -259,7 +297,7 @@ gssize
 tess_stream_read (TessStream *stream, void *buffer, gsize n, GError **error)
 {
   g_return_val_if_fail (n <= G_MAXSSIZE, -1);
-  return stream->gzip ? read_gzip (stream, buffer, n, error) : read_plain (stream, buffer, n, error);
+  return tess_stream_is_packed (stream) ? read_packed (stream, buffer, n, error) : read_plain (stream, buffer, n, error);
 }
 
 gboolean
@@ -309,7 +347,7 @@ tess_stream_file_read (TessStream *stream)
 guint64
 tess_stream_max_size (TessStream *stream)
 {
-  if (!stream->gzip)
+  if (!tess_stream_is_packed (stream))
     return stream->file_size;
   return stream->file_size > G_MAXUINT64 / MAX_RATIO ? G_MAXUINT64 : stream->file_size * MAX_RATIO;
 }

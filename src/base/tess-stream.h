@@ -4,18 +4,28 @@
 
 G_BEGIN_DECLS
 
-/* Reads a file's bytes in order, inflating gzip (any number of members, checksums verified) on the way. */
+typedef enum {
+  TESS_PACKING_AUTO, /* gzip or none, by the first two bytes */
+  TESS_PACKING_NONE,
+  TESS_PACKING_GZIP,
+  TESS_PACKING_ZLIB,
+  TESS_PACKING_DEFLATE,
+} TessPacking;
+
+/* Reads the bytes of a file, or of a part of it, in order, inflating on the way (gzip: any number of members;
+ * checksums verified). */
 typedef struct _TessStream TessStream;
 
 TessStream *tess_stream_open       (const char *path, GError **error);
+TessStream *tess_stream_open_part  (const char *path, guint64 offset, guint64 n_bytes, TessPacking packing, GError **error);
 void        tess_stream_free       (TessStream *stream);
-gboolean    tess_stream_is_gzip    (TessStream *stream);
+gboolean    tess_stream_is_packed  (TessStream *stream);
 gssize      tess_stream_read       (TessStream *stream, void *buffer, gsize n, GError **error); /* short only at the end */
 gboolean    tess_stream_read_exact (TessStream *stream, void *buffer, gsize n, GError **error);
 gboolean    tess_stream_skip       (TessStream *stream, guint64 n, GError **error);
-guint64     tess_stream_file_size  (TessStream *stream);  /* bytes on disk */
+guint64     tess_stream_file_size  (TessStream *stream);  /* bytes on disk, of the part */
 guint64     tess_stream_file_read  (TessStream *stream);  /* bytes on disk consumed so far */
-guint64     tess_stream_max_size   (TessStream *stream);  /* upper bound of what it can hold: 1032 x the gzip file */
+guint64     tess_stream_max_size   (TessStream *stream);  /* upper bound of what it can hold: 1032 x what is packed */
 const char *tess_stream_peek_path  (TessStream *stream);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessStream, tess_stream_free)

@@ -68,7 +68,7 @@ static gboolean
 is_readable_format (const char *path)
 {
   for (guint i = 0; i < tess_formats_n (); i++)
-    if (tess_formats_nth (i)->matches (path))
+    if (tess_format_stem_length (tess_formats_nth (i), path) > 0)
       return TRUE;
   return FALSE;
 }

@@ -21,15 +21,39 @@ tess_formats_nth (guint i)
   return formats[i];
 }
 
+gsize
+tess_format_stem_length (const TessFormat *format, const char *path)
+{
+  g_auto (GStrv) endings = g_strsplit (format->endings, " ", -1);
+  gsize n = strlen (path), longest = 0;
+
+  for (char **ending = endings; *ending; ending++) {
+    gsize k = strlen (*ending);
+
+    if (k > longest && n > k && path[n - k - 1] != '/' && g_ascii_strcasecmp (path + n - k, *ending) == 0)
+      longest = k;
+  }
+  return longest ? n - longest : 0;
+}
+
+static const TessFormat *
+find_format (const char *path)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (formats); i++)
+    if (tess_format_stem_length (formats[i], path) > 0)
+      return formats[i];
+  return NULL;
+}
+
 const TessFormat *
 tess_format_for_path (const char *path, GError **error)
 {
+  const TessFormat *format = find_format (path);
   g_autoptr (GString) readable = NULL;
   g_autofree char *name = NULL;
 
-  for (guint i = 0; i < G_N_ELEMENTS (formats); i++)
-    if (formats[i]->matches (path))
-      return formats[i];
+  if (format)
+    return format;
   readable = g_string_new (NULL);
   for (guint i = 0; i < G_N_ELEMENTS (formats); i++)
     g_string_append_printf (readable, "%s%s (%s)", i ? ", " : "", formats[i]->name, formats[i]->endings);
@@ -37,6 +61,69 @@ tess_format_for_path (const char *path, GError **error)
   g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s: no file format with this ending is known; use %s"),
                name, readable->str);
   return NULL;
+}
+
+void
+tess_volume_entry_free (TessVolumeEntry *entry)
+{
+  g_free (entry->id);
+  g_free (entry->description);
+  g_free (entry);
+}
+
+TessVolumeEntry *
+tess_volume_entry_find (GPtrArray *entries, const char *path, const char *entry, GError **error)
+{
+  g_autofree char *name = g_filename_display_name (path);
+  g_autoptr (GString) all = g_string_new (NULL);
+
+  if (entries->len == 0) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: there is no volume in this file"), name);
+    return NULL;
+  }
+  if (!entry && entries->len == 1)
+    return g_ptr_array_index (entries, 0);
+  for (guint i = 0; i < entries->len; i++) {
+    TessVolumeEntry *e = g_ptr_array_index (entries, i);
+
+    if (entry && strcmp (e->id, entry) == 0)
+      return e;
+    if (i < 8)
+      g_string_append_printf (all, "%s%s", i ? ", " : "", e->id);
+    else if (i == 8)
+      g_string_append (all, ", …");
+  }
+  if (entry)
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: there is no %s in this file; it holds %s"), name, entry,
+                 all->str);
+  else
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: this file holds %u volumes (%s); give one as %s::%s"),
+                 name, entries->len, all->str, name, ((TessVolumeEntry *)g_ptr_array_index (entries, 0))->id);
+  return NULL;
+}
+
+/* Cuts a location PATH::ENTRY in two; a file of that very name is a path. Returns the path, sets *entry or NULL. */
+static char *
+split_location (const char *location, const char **entry)
+{
+  const char *cut = strstr (location, "::");
+
+  *entry = NULL;
+  if (!cut || cut == location || cut[2] == '\0' || g_file_test (location, G_FILE_TEST_EXISTS))
+    return g_strdup (location);
+  *entry = cut + 2;
+  return g_strndup (location, (gsize)(cut - location));
+}
+
+GPtrArray *
+tess_volume_entries (const char *path, GError **error)
+{
+  const TessFormat *format = tess_format_for_path (path, error);
+
+  if (!format)
+    return NULL;
+  return format->entries ? format->entries (path, error)
+                         : g_ptr_array_new_with_free_func ((GDestroyNotify)tess_volume_entry_free);
 }
 
 /**
@@ -47,9 +134,11 @@ tess_format_for_path (const char *path, GError **error)
  * Errors: as tess_volume_load().
  */
 TessVolume *
-tess_volume_load_live (const char *path, TessProgress *progress, TessVolumeLive live, gpointer user_data,
+tess_volume_load_live (const char *location, TessProgress *progress, TessVolumeLive live, gpointer user_data,
                        GError **error)
 {
+  const char *entry;
+  g_autofree char *path = split_location (location, &entry);
   const TessFormat *format;
 
   if (!g_file_test (path, G_FILE_TEST_EXISTS) && errno == ENOENT && !g_str_has_suffix (path, ".img") &&
@@ -64,7 +153,16 @@ tess_volume_load_live (const char *path, TessProgress *progress, TessVolumeLive 
     return NULL;
   }
   format = tess_format_for_path (path, error);
-  return format ? format->load (path, progress, live, user_data, error) : NULL;
+  if (!format)
+    return NULL;
+  if (entry && !format->entries) {
+    g_autofree char *name = g_filename_display_name (path);
+
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: a %s file holds one volume; leave ::%s away"), name,
+                 format->name, entry);
+    return NULL;
+  }
+  return format->load (path, entry, progress, live, user_data, error);
 }
 
 /**
@@ -100,19 +198,18 @@ tess_volume_save (TessVolume *volume, const char *path, TessProgress *progress, 
 char *
 tess_volume_stem (const char *path)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (formats); i++)
-    if (formats[i]->matches (path))
-      return formats[i]->stem (path);
-  return g_path_get_basename (path);
+  g_autofree char *base = g_path_get_basename (path);
+  const TessFormat *format = find_format (base);
+
+  return format ? g_strndup (base, tess_format_stem_length (format, base)) : g_steal_pointer (&base);
 }
 
 char *
 tess_volume_main_file (const char *path)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (formats); i++)
-    if (formats[i]->matches (path) && formats[i]->main_file)
-      return formats[i]->main_file (path);
-  return g_strdup (path);
+  const TessFormat *format = find_format (path);
+
+  return format && format->main_file ? format->main_file (path) : g_strdup (path);
 }
 
 gboolean

@@ -1,10 +1,9 @@
 #include "tess-atomic-file.h"
 #include "tess-nifti-header.h"
+#include "tess-voxels.h"
 
 #include <math.h>
 #include <string.h>
-
-#define PIECE ((gsize)4 << 20)
 
 /* NIfTI-1 counts axes in 16 bits and keeps geometry and scaling as float32. */
 static gboolean
@@ -69,38 +68,6 @@ prepare_header (TessNiftiHeader *header, TessVolume *volume, TessDType dtype)
   header->version = needs_nifti2 (h, volume) ? 2 : 1;
 }
 
-/* NIfTI has no half floats: widen them, which loses nothing. */
-static void
-widen_halfs (const guint16 *in, gsize n, gboolean brain, float *out)
-{
-  for (gsize i = 0; i < n; i++)
-    out[i] = brain ? tess_bf16_to_float (in[i]) : tess_f16_to_float (in[i]);
-}
-
-static gboolean
-write_voxels (TessVolume *volume, TessAtomicFile *file, TessProgress *progress, GError **error)
-{
-  TessDType dtype = tess_volume_dtype (volume);
-  gboolean half = dtype == TESS_DTYPE_F16 || dtype == TESS_DTYPE_BF16;
-  g_autofree float *wide = half ? g_malloc (2 * PIECE) : NULL;
-  const guint8 *data = tess_volume_data (volume);
-  gsize n = tess_volume_n_bytes (volume);
-
-  for (gsize done = 0; done < n;) {
-    gsize piece = MIN (PIECE, n - done);
-
-    if (!tess_progress_check (progress, error))
-      return FALSE;
-    if (half)
-      widen_halfs ((const guint16 *)(const void *)(data + done), piece / 2, dtype == TESS_DTYPE_BF16, wide);
-    if (!tess_atomic_file_write (file, half ? (const void *)wide : data + done, half ? 2 * piece : piece, error))
-      return FALSE;
-    done += piece;
-    tess_progress_set (progress, (double)done / (double)n);
-  }
-  return TRUE;
-}
-
 static gboolean
 ends_in_gz (const char *path)
 {
@@ -121,7 +88,7 @@ save_pair (TessVolume *volume, GByteArray *bytes, const char *path, TessProgress
   g_autoptr (TessAtomicFile) image_file = header_file ? tess_atomic_file_new (image_path, ending == 7, error) : NULL;
 
   return image_file && tess_atomic_file_write (header_file, bytes->data, bytes->len, error) &&
-         write_voxels (volume, image_file, progress, error) && tess_atomic_file_commit (image_file, error) &&
+         tess_voxels_write (volume, image_file, progress, error) && tess_atomic_file_commit (image_file, error) &&
          tess_atomic_file_commit (header_file, error);
 }
 
@@ -156,7 +123,7 @@ tess_nifti_save (TessVolume *volume, const char *path, TessProgress *progress, G
     g_autoptr (TessAtomicFile) file = tess_atomic_file_new (path, ends_in_gz (path), error);
 
     done = file && tess_atomic_file_write (file, bytes->data, bytes->len, error) &&
-           write_voxels (volume, file, progress, error) && tess_atomic_file_commit (file, error);
+           tess_voxels_write (volume, file, progress, error) && tess_atomic_file_commit (file, error);
   }
   if (done)
     tess_progress_set (progress, 1.0);

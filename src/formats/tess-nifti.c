@@ -1,41 +1,13 @@
 #include "tess-nifti.h"
 #include "tess-nifti-header.h"
+#include "tess-voxels.h"
 
-#include <inttypes.h>
 #include <string.h>
 
-#define PIECE ((gsize)4 << 20) /* a multiple of every voxel size; between two pieces a cancel is noticed */
-
-static const char *const endings[] = {".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img"};
-
-/* Length of the name without its NIfTI ending, or 0 when it has none. */
 static gsize
 stem_length (const char *path)
 {
-  gsize n = strlen (path);
-
-  for (guint i = 0; i < G_N_ELEMENTS (endings); i++) {
-    gsize k = strlen (endings[i]);
-
-    if (n > k && path[n - k - 1] != '/' && g_ascii_strcasecmp (path + n - k, endings[i]) == 0)
-      return n - k;
-  }
-  return 0;
-}
-
-static gboolean
-nifti_matches (const char *path)
-{
-  return stem_length (path) > 0;
-}
-
-static char *
-nifti_stem (const char *path)
-{
-  g_autofree char *base = g_path_get_basename (path);
-  gsize n = stem_length (base);
-
-  return n ? g_strndup (base, n) : g_strdup (base);
+  return tess_format_stem_length (&tess_format_nifti, path);
 }
 
 gboolean
@@ -80,44 +52,6 @@ nifti_main_file (const char *path)
              : g_strdup (path);
 }
 
-static void
-swap_bytes (guint8 *data, gsize n_bytes, gsize size)
-{
-  if (size == 2) {
-    for (gsize i = 0; i + 2 <= n_bytes; i += 2) {
-      guint16 v;
-
-      memcpy (&v, data + i, 2);
-      v = GUINT16_SWAP_LE_BE (v);
-      memcpy (data + i, &v, 2);
-    }
-  } else if (size == 4) {
-    for (gsize i = 0; i + 4 <= n_bytes; i += 4) {
-      guint32 v;
-
-      memcpy (&v, data + i, 4);
-      v = GUINT32_SWAP_LE_BE (v);
-      memcpy (data + i, &v, 4);
-    }
-  } else if (size == 8) {
-    for (gsize i = 0; i + 8 <= n_bytes; i += 8) {
-      guint64 v;
-
-      memcpy (&v, data + i, 8);
-      v = GUINT64_SWAP_LE_BE (v);
-      memcpy (data + i, &v, 8);
-    }
-  } else if (size == 16) {
-    for (gsize i = 0; i + 16 <= n_bytes; i += 16)
-      for (gsize k = 0; k < 8; k++) {
-        guint8 t = data[i + k];
-
-        data[i + k] = data[i + 15 - k];
-        data[i + 15 - k] = t;
-      }
-  }
-}
-
 /* IEEE 754 binary128, native byte order. */
 static void
 quads_to_doubles (const guint8 *in, gsize n, guint8 *out)
@@ -130,81 +64,6 @@ quads_to_doubles (const guint8 *in, gsize n, guint8 *out)
     value = (double)quad;
     memcpy (out + 8 * i, &value, 8);
   }
-}
-
-/* Who wants to know how far it is. */
-typedef struct {
-  TessProgress *progress;
-  TessVolumeLive live;
-  gpointer user_data;
-} Listener;
-
-/* Fills the volume from the stream, which stands on the first voxel, and reads on to the end of the file, so that a
- * compressed file's checksum has been compared. */
-static gboolean
-read_voxels (TessVolume *volume, TessStream *stream, gsize stored_size, gboolean swapped, const Listener *listener,
-             GError **error)
-{
-  TessProgress *progress = listener->progress;
-  gsize size = tess_dtype_size (tess_volume_dtype (volume));
-  gsize left = tess_volume_n_bytes (volume) / size * stored_size; /* bytes in the file */
-  g_autofree guint8 *scratch = stored_size == size ? NULL : g_malloc (PIECE);
-  const gint64 *dim = tess_volume_dim (volume);
-  gsize slice = (gsize)(dim[0] * dim[1]) * size;
-  guint8 *begin = tess_volume_data_mut (volume), *out = begin, rest[4096];
-  gssize got;
-
-  if (listener->live)
-    tess_volume_set_watermark (volume, 0);
-
-  while (left > 0) {
-    gsize piece = MIN (left, PIECE);
-    guint8 *in = scratch ? scratch : out;
-
-    if (!tess_progress_check (progress, error) || !tess_stream_read_exact (stream, in, piece, error))
-      return FALSE;
-    if (swapped)
-      swap_bytes (in, piece, stored_size);
-    if (scratch)
-      quads_to_doubles (in, piece / 16, out);
-    out += piece / stored_size * size;
-    left -= piece;
-    if (listener->live && (gsize)(out - begin) >= slice) {
-      tess_volume_set_watermark (volume, (gint64)((gsize)(out - begin) / slice));
-      listener->live (volume, listener->user_data);
-    }
-    tess_progress_set (progress, (double)tess_stream_file_read (stream) / (double)tess_stream_file_size (stream));
-  }
-  if (!tess_stream_is_gzip (stream))
-    return TRUE;
-  do {
-    if (!tess_progress_check (progress, error))
-      return FALSE;
-    got = tess_stream_read (stream, rest, sizeof rest, error);
-  } while (got > 0);
-  return got == 0;
-}
-
-static gboolean
-fits_file (TessStream *stream, guint64 offset, const gint64 dim[3], gint64 n_channels, gsize stored_size,
-           GError **error)
-{
-  guint64 need = stored_size, most = tess_stream_max_size (stream);
-  gboolean overflow = FALSE;
-
-  for (int k = 0; k < 3; k++)
-    overflow |= __builtin_mul_overflow (need, (guint64)dim[k], &need);
-  overflow |= __builtin_mul_overflow (need, (guint64)n_channels, &need) || __builtin_add_overflow (need, offset, &need);
-  if (overflow || need > most) {
-    g_autofree char *name = g_filename_display_name (tess_stream_peek_path (stream));
-
-    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                 _ ("%s: its header promises %" PRId64 " x %" PRId64 " x %" PRId64
-                    " voxels, more than a file of this size can hold; it is incomplete or damaged, copy it again"),
-                 name, dim[0], dim[1], dim[2]);
-    return FALSE;
-  }
-  return TRUE;
 }
 
 static void
@@ -226,7 +85,7 @@ add_warnings (TessVolume *volume, const TessNiftiHeader *header, gsize stored_si
 /* @stream stands on the first voxel of the file that holds them. */
 static TessVolume *
 load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, GPtrArray *warnings,
-             const Listener *listener, GError **error)
+             const TessVoxelListener *listener, GError **error)
 {
   const char *path = tess_stream_peek_path (stream);
   g_autoptr (TessVolume) volume = NULL;
@@ -239,7 +98,7 @@ load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, 
 
   if (!tess_nifti_header_dims (header, path, dim, &n_channels, error) ||
       !tess_nifti_header_dtype (header, path, &dtype, &stored_size, error) ||
-      !fits_file (stream, offset, dim, n_channels, stored_size, error))
+      !tess_voxels_fit (stream, offset, dim, n_channels, stored_size, error))
     return NULL;
   if (!tess_nifti_header_affine (header, &affine, warnings)) {
     g_autofree char *name = g_filename_display_name (path);
@@ -262,7 +121,11 @@ load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, 
   source = tess_nifti_header_to_bytes (header);
   tess_volume_set_source_header (volume, tess_format_nifti.id, source);
   add_warnings (volume, header, stored_size, warnings);
-  if (!read_voxels (volume, stream, stored_size, header->swapped, listener, error))
+  if (!tess_voxels_read (volume, stream,
+                         &(TessVoxelCoding){.stored_size = stored_size,
+                                            .swapped = header->swapped,
+                                            .convert = stored_size == 16 ? quads_to_doubles : NULL},
+                         listener, error))
     return NULL;
   tess_progress_set (listener->progress, 1.0);
   return g_steal_pointer (&volume);
@@ -275,9 +138,10 @@ load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, 
  * axes 4 to 7 become channels; the affine is chosen as nibabel does (tess_nifti_header_affine()).
  */
 static TessVolume *
-nifti_load (const char *path, TessProgress *progress, TessVolumeLive live, gpointer user_data, GError **error)
+nifti_load (const char *path, const char *entry, TessProgress *progress, TessVolumeLive live, gpointer user_data,
+            GError **error)
 {
-  const Listener listener = {progress, live, user_data};
+  const TessVoxelListener listener = {progress, live, user_data};
   gboolean pair = tess_nifti_is_pair (path);
   g_autofree char *header_path = pair ? tess_nifti_pair_half (path, FALSE) : g_strdup (path);
   g_autoptr (TessStream) stream = tess_stream_open (header_path, error);
@@ -285,6 +149,7 @@ nifti_load (const char *path, TessProgress *progress, TessVolumeLive live, gpoin
   TessNiftiHeader header = {0};
   TessVolume *volume = NULL;
 
+  g_return_val_if_fail (entry == NULL, NULL);
   if (!stream)
     return NULL;
   if (!tess_nifti_header_read (&header, stream, warnings, error)) {
@@ -320,10 +185,8 @@ nifti_load (const char *path, TessProgress *progress, TessVolumeLive live, gpoin
 const TessFormat tess_format_nifti = {
     .id = "nifti",
     .name = "NIfTI",
-    .endings = ".nii .nii.gz .hdr .img",
-    .matches = nifti_matches,
+    .endings = ".nii .nii.gz .hdr .hdr.gz .img .img.gz",
     .load = nifti_load,
     .save = tess_nifti_save,
-    .stem = nifti_stem,
     .main_file = nifti_main_file,
 };

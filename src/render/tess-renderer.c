@@ -1,21 +1,10 @@
 #include "tess-renderer.h"
 #include "tess-plane-sampler.h"
+#include "tess-shader.h"
 
-#include <epoxy/gl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* How a layer's voxels reach the shader. Planes: sampled on the processor at every pixel, when the volume changed, the
- * slice moved or the view did; window, colours and opacity cost nothing. Volumes: the voxels in their own type as a 3-D
- * texture, sampled by the shader. Software GL draws planes, because there a 3-D texture is only a slow copy. */
-typedef enum {
-  SOURCE_PLANE,
-  SOURCE_PLANE_LABEL,
-  SOURCE_VOLUME_FLOAT,
-  SOURCE_VOLUME_INT,
-  SOURCE_VOLUME_UINT,
-} Source;
 
 #define COLOUR_WIDTH 1024
 #define COLOUR_ROWS 1024
@@ -38,21 +27,13 @@ typedef struct {
   guint64 used; /* frame */
 } LayerTextures;
 
-typedef struct {
-  GLuint program;
-  GLint pane, colours;
-  GLint voxels[TESS_MAX_LAYERS], opacity[TESS_MAX_LAYERS], window[TESS_MAX_LAYERS], style[TESS_MAX_LAYERS];
-  GLint origin[TESS_MAX_LAYERS], du[TESS_MAX_LAYERS], dv[TESS_MAX_LAYERS], half[TESS_MAX_LAYERS],
-      scaling[TESS_MAX_LAYERS];
-} Program;
-
 struct _TessRenderer {
   gboolean software;
   GLint max_3d;
   GLuint vertex_array;
   GLuint colours;       /* RGBA8 COLOUR_WIDTH x COLOUR_ROWS: LUTs, then label tables */
   guint64 colours_key;  /* sum over layers: rebuilt when it changes */
-  GHashTable *programs; /* signature -> Program */
+  GHashTable *programs; /* signature -> TessShader */
   GHashTable *textures; /* TessLayer* -> LayerTextures */
   guint64 frame;
   float *scratch;
@@ -60,12 +41,9 @@ struct _TessRenderer {
 };
 
 static void
-program_free (gpointer data)
+shader_free (gpointer data)
 {
-  Program *program = data;
-
-  glDeleteProgram (program->program);
-  g_free (program);
+  tess_shader_free (data);
 }
 
 static void
@@ -104,7 +82,7 @@ tess_renderer_new (GError **error)
     renderer->software = FALSE;
   glGetIntegerv (GL_MAX_3D_TEXTURE_SIZE, &renderer->max_3d);
   glGenVertexArrays (1, &renderer->vertex_array);
-  renderer->programs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, program_free);
+  renderer->programs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, shader_free);
   renderer->textures = g_hash_table_new_full (NULL, NULL, NULL, layer_textures_free);
   return renderer;
 }
@@ -134,206 +112,33 @@ is_label (const TessLayer *layer)
   return layer->lut == TESS_LUT_LABELS;
 }
 
-static Source
+static TessSource
 layer_source (const TessRenderer *renderer, const TessLayer *layer, const LayerTextures *textures)
 {
   const gint64 *dim = tess_volume_dim (layer->volume);
 
   if (renderer->software || textures->no_volume || tess_layer_readable (layer) < dim[2] || dim[0] > renderer->max_3d ||
       dim[1] > renderer->max_3d || dim[2] > renderer->max_3d)
-    return is_label (layer) ? SOURCE_PLANE_LABEL : SOURCE_PLANE;
+    return is_label (layer) ? TESS_SOURCE_PLANE_LABEL : TESS_SOURCE_PLANE;
   switch (tess_volume_dtype (layer->volume)) {
   case TESS_DTYPE_U8:
   case TESS_DTYPE_U16:
-    return SOURCE_VOLUME_UINT;
+    return TESS_SOURCE_VOLUME_UINT;
   case TESS_DTYPE_I8:
   case TESS_DTYPE_I16:
-    return SOURCE_VOLUME_INT;
+    return TESS_SOURCE_VOLUME_INT;
   case TESS_DTYPE_F32:
-    return SOURCE_VOLUME_FLOAT;
+    return TESS_SOURCE_VOLUME_FLOAT;
   default: /* wider than a shader's numbers: sampled on the processor in double precision */
-    return is_label (layer) ? SOURCE_PLANE_LABEL : SOURCE_PLANE;
+    return is_label (layer) ? TESS_SOURCE_PLANE_LABEL : TESS_SOURCE_PLANE;
   }
 }
 
-/* The shader text of layer i: declarations and the function layer_i (p). */
-static void
-append_layer (GString *text, guint i, Source source, TessLut lut)
-{
-  gboolean label = lut == TESS_LUT_LABELS;
-  static const char *const sampler[] = {"sampler2D", "isampler2D", "sampler3D", "isampler3D", "usampler3D"};
-  g_autofree char *head = NULL;
-  GString *t = g_string_new (NULL);
-
-  g_string_append_printf (
-      t, "uniform %s voxels_@;\nuniform float opacity_@;\nuniform vec3 window_@;\nuniform ivec3 style_@;\n",
-      sampler[source]);
-  if (source >= SOURCE_VOLUME_FLOAT) {
-    g_string_append (t, "uniform vec3 origin_@, du_@, dv_@, half_@;\nuniform vec2 scaling_@;\n"
-                        "bool inside_@ (vec3 q, vec3 n) { return all (greaterThanEqual (q, -half_@)) && all "
-                        "(lessThan (q, n - half_@)); }\n");
-    if (!label)
-      g_string_append (t, "bool value_@ (ivec2 p, out float v) {\n"
-                          "  vec3 q = origin_@ + float (p.x) * du_@ + float (p.y) * dv_@;\n"
-                          "  ivec3 n = textureSize (voxels_@, 0);\n"
-                          "  v = 0.0;\n"
-                          "  if (!inside_@ (q, vec3 (n))) return false;\n"
-                          "  if (style_@.x == 0) { v = scaling_@.x * float (texelFetch (voxels_@, clamp (ivec3 (floor "
-                          "(q + half_@)), ivec3 (0), n - 1), 0).r) + scaling_@.y; return !isnan (v); }\n"
-                          "  q = clamp (q, vec3 (0.0), vec3 (n - 1));\n"
-                          "  ivec3 a = ivec3 (q), b = min (a + 1, n - 1);\n"
-                          "  vec3 f = q - vec3 (a);\n"
-                          "#define FETCH(x, y, z) float (texelFetch (voxels_@, ivec3 (x, y, z), 0).r)\n"
-                          "  float c00 = mix (FETCH (a.x, a.y, a.z), FETCH (b.x, a.y, a.z), f.x);\n"
-                          "  float c10 = mix (FETCH (a.x, b.y, a.z), FETCH (b.x, b.y, a.z), f.x);\n"
-                          "  float c01 = mix (FETCH (a.x, a.y, b.z), FETCH (b.x, a.y, b.z), f.x);\n"
-                          "  float c11 = mix (FETCH (a.x, b.y, b.z), FETCH (b.x, b.y, b.z), f.x);\n"
-                          "#undef FETCH\n"
-                          "  v = scaling_@.x * mix (mix (c00, c10, f.y), mix (c01, c11, f.y), f.z) + scaling_@.y;\n"
-                          "  return !isnan (v);\n}\n");
-    else
-      g_string_append (t, "int label_at_@ (ivec2 p) {\n"
-                          "  p = clamp (p, ivec2 (0), pane.zw - 1);\n"
-                          "  vec3 q = origin_@ + float (p.x) * du_@ + float (p.y) * dv_@;\n"
-                          "  ivec3 n = textureSize (voxels_@, 0);\n"
-                          "  if (!inside_@ (q, vec3 (n))) return -1;\n"
-                          "  return max (int (floor (scaling_@.x * float (texelFetch (voxels_@, clamp (ivec3 (floor (q "
-                          "+ half_@)), ivec3 (0), n - 1), 0).r) + scaling_@.y + 0.5)), 0);\n}\n"
-                          "int label_@ (ivec2 p, out bool edge) {\n"
-                          "  int l = label_at_@ (p);\n"
-                          "  edge = label_at_@ (p + ivec2 (1, 0)) != l || label_at_@ (p - ivec2 (1, 0)) != l ||\n"
-                          "         label_at_@ (p + ivec2 (0, 1)) != l || label_at_@ (p - ivec2 (0, 1)) != l;\n"
-                          "  return l < 65536 ? l : 1 + l % 65535;\n}\n");
-  } else if (!label) {
-    g_string_append (t, "bool value_@ (ivec2 p, out float v) {\n"
-                        "  v = texelFetch (voxels_@, p, 0).r;\n"
-                        "  return !isnan (v);\n}\n");
-  } else {
-    g_string_append (t, "int label_@ (ivec2 p, out bool edge) {\n"
-                        "  int s = texelFetch (voxels_@, p, 0).r;\n"
-                        "  edge = s >= 0x1000000;\n"
-                        "  return s < 0 ? s : s & 0xffffff;\n}\n");
-  }
-  if (lut == TESS_LUT_GREY)
-    g_string_append (t, "vec4 layer_@ (ivec2 p) {\n"
-                        "  float v;\n"
-                        "  if (!value_@ (p, v)) return vec4 (0.0);\n"
-                        "  return vec4 (vec3 (clamp ((v - window_@.x) * window_@.y, 0.0, 1.0)), opacity_@);\n}\n");
-  else if (!label)
-    g_string_append (t, "vec4 layer_@ (ivec2 p) {\n"
-                        "  float v;\n"
-                        "  if (!value_@ (p, v)) return vec4 (0.0);\n"
-                        "  float t = 255.0 * clamp ((v - window_@.x) * window_@.y, 0.0, 1.0);\n"
-                        "  int a = int (t);\n"
-                        "  vec3 low = texelFetch (colours, ivec2 (a, style_@.z), 0).rgb;\n"
-                        "  vec3 high = texelFetch (colours, ivec2 (min (a + 1, 255), style_@.z), 0).rgb;\n"
-                        "  return vec4 (mix (low, high, t - float (a)), opacity_@);\n}\n");
-  else
-    g_string_append (
-        t, "vec4 colour_@ (int l) {\n"
-           "  if (l < 0) return vec4 (0.0);\n"
-           "  int row = style_@.z + l / 1024;\n"
-           "  return row < int (window_@.z) ? texelFetch (colours, ivec2 (l % 1024, row), 0) : vec4 (0.0);\n}\n"
-           "vec4 layer_@ (ivec2 p) {\n"
-           "  bool edge;\n"
-           "  vec4 c = colour_@ (label_@ (p, edge));\n"
-           "  return vec4 (c.rgb, c.a * (style_@.y != 0 && edge ? 1.0 : style_@.x != 0 ? opacity_@ : 0.0));\n}\n");
-  head = g_strdup_printf ("%u", i);
-  for (const char *c = t->str; *c; c++)
-    if (*c == '@')
-      g_string_append (text, head);
-    else
-      g_string_append_c (text, *c);
-  g_string_free (t, TRUE);
-}
-
-static GLuint
-compile (GLenum kind, const char *text, GError **error)
-{
-  GLuint shader = glCreateShader (kind);
-  GLint ok = 0;
-
-  glShaderSource (shader, 1, &text, NULL);
-  glCompileShader (shader);
-  glGetShaderiv (shader, GL_COMPILE_STATUS, &ok);
-  if (!ok) {
-    char log[1024] = "";
-
-    glGetShaderInfoLog (shader, sizeof log, NULL, log);
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("the graphics driver refuses Tessera's drawing program (%s); update the driver"), g_strstrip (log));
-    glDeleteShader (shader);
-    return 0;
-  }
-  return shader;
-}
-
-static Program *
-build_program (const Source *sources, const TessLut *luts, guint n, GError **error)
-{
-  static const char vertex[] =
-      "#version 330 core\n"
-      "void main () {\n"
-      "  gl_Position = vec4 (gl_VertexID == 1 ? 3.0 : -1.0, gl_VertexID == 2 ? 3.0 : -1.0, 0.0, 1.0);\n"
-      "}\n";
-  g_autoptr (GString) text =
-      g_string_new ("#version 330 core\nuniform sampler2D colours;\nuniform ivec4 pane;\nout vec4 colour;\n");
-  GLuint vs, fs;
-  GLint ok = 0;
-  Program *program;
-
-  for (guint i = 0; i < n; i++)
-    append_layer (text, i, sources[i], luts[i]);
-  g_string_append (text, "void main () {\n"
-                         "  ivec2 p = ivec2 (gl_FragCoord.xy) - pane.xy;\n"
-                         "  p.y = pane.w - 1 - p.y;\n"
-                         "  vec3 c = vec3 (0.0);\n  vec4 l;\n");
-  for (guint i = 0; i < n; i++)
-    g_string_append_printf (text, "  l = layer_%u (p); c = mix (c, l.rgb, l.a);\n", i);
-  g_string_append (text, "  colour = vec4 (c, 1.0);\n}\n");
-
-  vs = compile (GL_VERTEX_SHADER, vertex, error);
-  fs = vs ? compile (GL_FRAGMENT_SHADER, text->str, error) : 0;
-  if (!fs) {
-    glDeleteShader (vs);
-    return NULL;
-  }
-  program = g_new0 (Program, 1);
-  program->program = glCreateProgram ();
-  glAttachShader (program->program, vs);
-  glAttachShader (program->program, fs);
-  glLinkProgram (program->program);
-  glDeleteShader (vs);
-  glDeleteShader (fs);
-  glGetProgramiv (program->program, GL_LINK_STATUS, &ok);
-  if (!ok) {
-    g_set_error_literal (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                         _ ("the graphics driver cannot link Tessera's drawing program; update the driver"));
-    program_free (program);
-    return NULL;
-  }
-  program->pane = glGetUniformLocation (program->program, "pane");
-  program->colours = glGetUniformLocation (program->program, "colours");
-  for (guint i = 0; i < n; i++) {
-    static const char *const names[] = {"voxels", "opacity", "window", "style",  "origin",
-                                        "du",     "dv",      "half",   "scaling"};
-    GLint *const places[] = {program->voxels, program->opacity, program->window, program->style,  program->origin,
-                             program->du,     program->dv,      program->half,   program->scaling};
-
-    for (guint k = 0; k < G_N_ELEMENTS (names); k++) {
-      g_autofree char *name = g_strdup_printf ("%s_%u", names[k], i);
-
-      places[k][i] = glGetUniformLocation (program->program, name);
-    }
-  }
-  return program;
-}
-
-static Program *
-find_program (TessRenderer *renderer, const Source *sources, const TessLut *luts, guint n, GError **error)
+static TessShader *
+find_program (TessRenderer *renderer, const TessSource *sources, const TessLut *luts, guint n, GError **error)
 {
   char signature[2 * TESS_MAX_LAYERS + 1];
-  Program *program;
+  TessShader *program;
 
   for (guint i = 0; i < n; i++) {
     signature[2 * i] = (char)('a' + sources[i]);
@@ -342,7 +147,7 @@ find_program (TessRenderer *renderer, const Source *sources, const TessLut *luts
   signature[2 * n] = 0;
   program = g_hash_table_lookup (renderer->programs, signature);
   if (!program) {
-    program = build_program (sources, luts, n, error);
+    program = tess_shader_new (sources, luts, n, error);
     if (program)
       g_hash_table_insert (renderer->programs, g_strdup (signature), program);
   }
@@ -534,7 +339,7 @@ bind_plane (TessRenderer *renderer, TessLayer *layer, LayerTextures *textures, c
 
 /* Pane pixel -> voxel index of the layer, in double until the last step. */
 static void
-set_mapping (const Program *program, guint i, const TessLayer *layer, const TessPaneMap *map)
+set_mapping (const TessShader *program, guint i, const TessLayer *layer, const TessPaneMap *map)
 {
   TessAffine inverse;
   double o[3], rounding[3];
@@ -565,9 +370,9 @@ set_mapping (const Program *program, guint i, const TessLayer *layer, const Tess
 }
 
 static gboolean
-draw_pane (TessRenderer *renderer, const Program *program, const TessScene *scene, TessLayer *const *layers,
-           const Source *sources, guint n, const int *first_row, const int *end_row, const TessPane *pane, int height,
-           GError **error)
+draw_pane (TessRenderer *renderer, const TessShader *program, const TessScene *scene, TessLayer *const *layers,
+           const TessSource *sources, guint n, const int *first_row, const int *end_row, const TessPane *pane,
+           int height, GError **error)
 {
   TessPaneMap map;
 
@@ -584,7 +389,7 @@ draw_pane (TessRenderer *renderer, const Program *program, const TessScene *scen
 
     glActiveTexture (GL_TEXTURE1 + i);
     glUniform1i (program->voxels[i], (GLint)(1 + i));
-    if (sources[i] >= SOURCE_VOLUME_FLOAT) {
+    if (sources[i] >= TESS_SOURCE_VOLUME_FLOAT) {
       glBindTexture (GL_TEXTURE_3D, textures->volume);
       set_mapping (program, i, layer, &map);
     } else {
@@ -651,11 +456,11 @@ tess_renderer_draw (TessRenderer *renderer, const TessScene *scene, const TessPa
                     int height, GError **error)
 {
   TessLayer *layers[TESS_MAX_LAYERS];
-  Source sources[TESS_MAX_LAYERS];
+  TessSource sources[TESS_MAX_LAYERS];
   TessLut luts[TESS_MAX_LAYERS];
   int first_row[TESS_MAX_LAYERS], end_row[TESS_MAX_LAYERS];
   guint n = 0;
-  Program *program;
+  TessShader *program;
 
   renderer->frame++;
   glDisable (GL_BLEND);
@@ -674,7 +479,7 @@ tess_renderer_draw (TessRenderer *renderer, const TessScene *scene, const TessPa
     layers[n] = layer;
     luts[n] = layer->lut;
     sources[n] = layer_source (renderer, layer, textures);
-    if (sources[n] >= SOURCE_VOLUME_FLOAT && !upload_volume (layer, textures))
+    if (sources[n] >= TESS_SOURCE_VOLUME_FLOAT && !upload_volume (layer, textures))
       sources[n] = layer_source (renderer, layer, textures);
     n++;
   }

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#define VIEW_SHARE 0.01    /* of the time, for snapshots between epochs */
+#define VIEW_SHARE 0.005   /* of the time, for snapshots between epochs; showing them takes as much again */
 #define EMA_KEEP 0.9       /* nnU-Net's running mean of the Dice */
 #define STEP_SMOOTHING 0.1 /* of the shown speed */
 

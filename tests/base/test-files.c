@@ -119,7 +119,7 @@ test_plain (void)
     assert_same (got, data, n);
   }
   stream = tess_stream_open (path, &error);
-  g_assert_false (tess_stream_is_gzip (stream));
+  g_assert_false (tess_stream_is_packed (stream));
   g_assert_cmpuint (tess_stream_max_size (stream), ==, n);
   g_assert_true (tess_stream_skip (stream, 2 << 20, &error) && tess_stream_read_exact (stream, piece, 100, &error));
   g_assert_cmpmem (piece, 100, data + (2 << 20), 100);
@@ -151,6 +151,65 @@ test_gzip (void)
 }
 
 /* Members end at every place relative to the read buffer of 1 MiB, and within each other. */
+/* A part of a file, packed in each way GIO can make. */
+static void
+test_part (void)
+{
+  static const struct {
+    GZlibCompressorFormat format;
+    TessPacking packing;
+  } packings[] = {{G_ZLIB_COMPRESSOR_FORMAT_ZLIB, TESS_PACKING_ZLIB},
+                  {G_ZLIB_COMPRESSOR_FORMAT_RAW, TESS_PACKING_DEFLATE},
+                  {G_ZLIB_COMPRESSOR_FORMAT_GZIP, TESS_PACKING_GZIP}};
+  const gsize n = 3000000;
+  g_autofree guint8 *data = g_malloc (n), *out = g_malloc (n + 1);
+
+  for (gsize i = 0; i < n; i++)
+    data[i] = (guint8)((i * i) >> 7);
+  for (guint i = 0; i <= G_N_ELEMENTS (packings); i++) {
+    gboolean plain = i == G_N_ELEMENTS (packings);
+    TessPacking packing = plain ? TESS_PACKING_NONE : packings[i].packing;
+    g_autoptr (GByteArray) file = g_byte_array_new ();
+    g_autoptr (GError) error = NULL;
+    g_autofree char *path = in_folder ("part");
+    gsize length = n;
+
+    g_byte_array_append (file, (const guint8 *)"header!", 7);
+    if (plain) {
+      g_byte_array_append (file, data, n);
+    } else {
+      g_autoptr (GZlibCompressor) compressor = g_zlib_compressor_new (packings[i].format, 6);
+      g_autoptr (GByteArray) packed = run_converter (G_CONVERTER (compressor), data, n);
+
+      g_byte_array_append (file, packed->data, packed->len);
+      length = file->len - 7;
+    }
+    g_byte_array_append (file, (const guint8 *)"\x1f\x8b trailer", 10);
+    put (path, file->data, file->len);
+    {
+      g_autoptr (TessStream) stream = tess_stream_open_part (path, 7, length, packing, &error);
+
+      g_assert_no_error (error);
+      g_assert_cmpuint (tess_stream_file_size (stream), ==, length);
+      g_assert_cmpint (tess_stream_read (stream, out, n + 1, &error), ==, (gssize)n);
+      g_assert_no_error (error);
+      g_assert_cmpmem (out, n, data, n);
+    }
+    if (!plain) { /* cut short */
+      g_autoptr (TessStream) stream = tess_stream_open_part (path, 7, length - 5, packing, &error);
+
+      g_assert_no_error (error);
+      if (tess_stream_read (stream, out, n, &error) == (gssize)n)
+        g_assert_cmpint (tess_stream_read (stream, out, 1, &error), ==, -1);
+      g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+      g_clear_error (&error);
+    }
+    g_assert_null (tess_stream_open_part (path, file->len + 1, 1, packing, &error));
+    g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+    g_unlink (path);
+  }
+}
+
 static void
 test_members (void)
 {
@@ -444,6 +503,7 @@ main (int argc, char **argv)
   folder = g_dir_make_tmp ("tess-files-XXXXXX", NULL);
   g_test_add_func ("/base/stream/plain", test_plain);
   g_test_add_func ("/base/stream/gzip", test_gzip);
+  g_test_add_func ("/base/stream/part", test_part);
   g_test_add_func ("/base/stream/members", test_members);
   g_test_add_func ("/base/stream/member-at-buffer-end", test_member_at_buffer_end);
   g_test_add_func ("/base/stream/damage", test_damage);

@@ -207,6 +207,7 @@ typedef struct {
   TessTrainer *trainer;
   TessRunModel *model;
   gint64 n, start, end;
+  double cpu, main_cpu;
   GMainLoop *loop;
 } Cost;
 
@@ -220,10 +221,15 @@ cost_cb (gpointer data)
     tess_run_model_get_status (c->model, &status);
   else
     tess_trainer_status (c->trainer, &status);
-  if (!c->start && status.total_iterations >= WARM_UP)
+  if (!c->start && status.total_iterations >= WARM_UP) {
     c->start = g_get_monotonic_time ();
+    c->cpu = cpu_seconds (RUSAGE_SELF);
+    c->main_cpu = cpu_seconds (RUSAGE_THREAD);
+  }
   if (status.total_iterations >= WARM_UP + c->n || status.state == TESS_TRAIN_FAILED) {
     c->end = g_get_monotonic_time ();
+    c->cpu = cpu_seconds (RUSAGE_SELF) - c->cpu;
+    c->main_cpu = cpu_seconds (RUSAGE_THREAD) - c->main_cpu;
     g_main_loop_quit (c->loop);
     return G_SOURCE_REMOVE;
   }
@@ -275,9 +281,9 @@ cost (const char *folder, const char *kind, const char *run, const char *n)
     gtk_window_set_default_size (GTK_WINDOW (window), 1280, 800);
     gtk_window_present (GTK_WINDOW (window));
   }
-  g_timeout_add (2, cost_cb, &c);
+  g_timeout_add (20, cost_cb, &c);
   g_main_loop_run (c.loop);
-  printf ("{\"seconds\": %.4f}\n", (double)(c.end - c.start) / 1e6);
+  printf ("{\"wall\": %.4f, \"cpu\": %.4f, \"main\": %.4f}\n", (double)(c.end - c.start) / 1e6, c.cpu, c.main_cpu);
   fflush (stdout);
   if (c.trainer)
     tess_trainer_free (c.trainer);

@@ -188,18 +188,24 @@ def asks_about_labels_that_are_not_saved(f):
     wait_for(lambda: button.now().has("SENSITIVE"), "the button Segment to take a click")
     button.press()
     f.seen("label", lambda name: name.startswith("Segmented in"), LONG)
-    for ways in (("ctrl+q",), ("ctrl+w",)):
-        hands("key", *ways)
-        f.window.find("label", lambda name: name.startswith("Save the labels of"))
-        f.window.find("push button", "Cancel").press()
-        wait_for(lambda: not f.window.all("push button", "Discard"), "the question to go")
+    for key in ("ctrl+q", "ctrl+w"):
+        hands("key", key)
+        cancel(f, "Save the labels of")
     f.window.send(f.scan)  # would take their place
-    f.window.find("push button", "Cancel").press()
-    wait_for(lambda: not f.window.all("push button", "Discard"), "the question to go")
+    cancel(f, "Save the labels of")
     f.window.find("list item", lambda name: name.startswith("Labels by "))
     hands("key", "ctrl+q")
     f.window.find("push button", "Discard").press()
     f.ended()
+
+
+def cancel(f, words):
+    """A dialog with these words comes, and goes with Escape."""
+    f.window.find("label", lambda name: name.startswith(words))
+    wait_for(lambda: len(windows()) == 2, "the question")
+    settled()
+    hands("key", "Escape")
+    wait_for(lambda: len(windows()) == 1, "the question to go")
 
 
 @step
@@ -207,9 +213,7 @@ def stops_a_training_with_a_checkpoint(f):
     f.start(f.dataset)
     train(f)
     hands("key", "ctrl+q")
-    f.window.find("label", "Training is going on")
-    f.window.find("push button", "Cancel").press()
-    wait_for(lambda: not f.window.all("label", "Training is going on"), "the question to go")
+    cancel(f, "Training is going on")
     hands("key", "ctrl+q")
     f.window.find("push button", "Stop With a Checkpoint").press()
     f.ended(LONG)

@@ -1,7 +1,7 @@
 """Makes the pictures of docs/screens: every mode and state, in each size, style and language.
 
-  screens.py TESSERA CLI OUT [--data FOLDER] [--only PATTERN] [--sizes 1280x800,2560x1440] [--styles dark,light]
-             [--languages en,ko]
+  screens.py TESSERA CLI OUT [--data FOLDER] [--dataset FOLDER --run FOLDER] [--only PATTERNS]
+             [--sizes 1280x800,2560x1440] [--styles dark,light] [--languages en,ko]
 
 FOLDER holds a CT and an MR scan with labels (nifti/ct/example_ct_sm.nii.gz and example_seg.nii.gz,
 nifti/labelled/FLAIR.nii.gz and lesion.nii.gz); without it synthetic scans stand in. Files are called
@@ -13,6 +13,7 @@ import glob
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -60,7 +61,9 @@ class Studio:
             self.window.close()
             self.window = None
 
-    def take(self, name):
+    def take(self, name, ground=None):
+        """@ground: what it looked like before a popover came. Without a compositor its shadow is a black box: there the
+        ground is put back."""
         if not self.wanted(name):
             return
         driver.hands("mousemove", 0, 0)
@@ -69,11 +72,28 @@ class Studio:
             driver.settled(seconds=6.0)
         except driver.Failed:
             pass  # a training does not come to rest
-        frame = screen.grab((BORDER, BORDER, frame.width - 2 * BORDER, frame.height - 2 * BORDER))
+        inner = BORDER, BORDER, frame.width - 2 * BORDER, frame.height - 2 * BORDER
+        frame = screen.grab(inner)
+        if ground:
+            frame = screen.Frame(frame.width, frame.height, b"".join(
+                old if new[:3] == b"\0\0\0" else new for old, new in zip(pixels(ground), pixels(frame))))
         path = os.path.join(self.options.out, f"{name}-{frame.width}-{self.style}-{self.language}.png")
         frame.save(path)
         shrink(path)
         print(f"{os.path.getsize(path) // 1000:4d} kB  {os.path.basename(path)}", flush=True)
+
+    def do(self, action, *arguments):
+        """Does it, and waits until it is seen."""
+        before = driver.settled()
+        action(*arguments)
+        driver.wait_for(lambda: screen.grab() != before, "something to change", 15.0)
+        time.sleep(0.3)
+        driver.settled()
+
+    def ground(self):
+        whole = screen.grab()
+        driver.settled()
+        return screen.grab((BORDER, BORDER, whole.width - 2 * BORDER, whole.height - 2 * BORDER))
 
     # --- what to look for, whatever the language ---
 
@@ -85,8 +105,8 @@ class Studio:
 
     def canvas(self):
         """Open, drawn, and with the keyboard."""
-        canvas = driver.wait_for(lambda: next((n for n in self.window.all("image") if "view.grid" in n.actions()), None),
-                                 "the canvas")
+        canvas = driver.wait_for(
+            lambda: next((n for n in self.window.all("image") if "view.grid" in n.actions()), None), "the canvas")
         driver.wait_for(lambda: " mm " in canvas.now().description, "a scan on the canvas", 60.0)
         return canvas
 
@@ -101,7 +121,8 @@ class Studio:
                                  stdout=subprocess.PIPE, check=False).stdout.split()
             places = {}
             for i in ids:
-                told = subprocess.run(["xdotool", "getwindowgeometry", "--shell", i], stdout=subprocess.PIPE, check=False).stdout
+                told = subprocess.run(["xdotool", "getwindowgeometry", "--shell", i], stdout=subprocess.PIPE,
+                                      check=False).stdout
                 numbers = dict(re.findall(r"(\w+)=(-?\d+)", told.decode()))
                 places[i] = (int(numbers.get("WIDTH", 0)), int(numbers.get("HEIGHT", 0)))
             full = screen.grab()
@@ -114,13 +135,18 @@ class Studio:
         return list(found)
 
 
+def pixels(frame):
+    return (frame.pixels[i:i + 4] for i in range(0, len(frame.pixels), 4))
+
+
 def shrink(path):
     """256 colours, where a tool for that is there."""
     if shutil.which("pngquant"):
-        subprocess.run(["pngquant", "--force", "--skip-if-larger", "--nofs", "--output", path, "256", path], check=False)
-    elif shutil.which("convert"):
-        subprocess.run(["convert", path, "+dither", "-colors", "256", "-define", "png:compression-level=9", "PNG8:" + path],
+        subprocess.run(["pngquant", "--force", "--skip-if-larger", "--nofs", "--output", path, "256", path],
                        check=False)
+    elif shutil.which("convert"):
+        subprocess.run(["convert", path, "+dither", "-colors", "256", "-define", "png:compression-level=9",
+                        "PNG8:" + path], check=False)
 
 
 def scans(options):
@@ -133,54 +159,58 @@ def scans(options):
     return case, case
 
 
-@state("welcome", "menu-open", "menu-main", "train-empty", "results-empty", "preferences", "shortcuts", "about", "palette")
+@state("welcome", "menu-open", "menu-main", "train-empty", "results-empty", "preferences", "shortcuts", "about",
+       "palette")
 def empty(s):
     w = s.start()
     driver.settled()
     s.take("welcome")
     buttons = [n for n in w.all("push button") if n.box()[1] < 60 and n.box()[2] > 0]
     if s.wanted("menu-open"):
+        ground = s.ground()
         w.click(sorted(buttons, key=lambda n: n.box()[0])[1])
         time.sleep(0.6)
-        s.take("menu-open")
+        s.take("menu-open", ground)
         driver.hands("key", "Escape")
     if s.wanted("menu-main"):
+        ground = s.ground()
         driver.hands("key", "F10")
         time.sleep(0.6)
-        s.take("menu-main")
+        s.take("menu-main", ground)
         driver.hands("key", "Escape")
     for key, name in (("ctrl+2", "train-empty"), ("ctrl+3", "results-empty")):
-        driver.hands("key", key)
+        s.do(driver.hands, "key", key)
         s.take(name)
-    driver.hands("key", "ctrl+1")
-    for action, name in (("win.preferences", "preferences"), ("win.show-help-overlay", "shortcuts"), ("win.about", "about"),
-                         ("win.palette", "palette")):
+    s.do(driver.hands, "key", "ctrl+1")
+    for action, name in (("win.preferences", "preferences"), ("win.show-help-overlay", "shortcuts"),
+                         ("win.about", "about"), ("win.palette", "palette")):
         if s.wanted(name):
+            ground = s.ground() if name == "palette" else None
             s.frame().press(action)
             if name == "palette":
                 time.sleep(0.8)
             else:
                 s.centre_dialogs()
-            s.take(name)
+            s.take(name, ground)
             w = s.start()
             driver.settled()
 
 
-@state("view-ct", "view-labels", "view-grid", "view-filled", "view-outline")
+@state("view-ct", "view-labels", "view-grid", "view-filled")
 def view_ct(s):
     (scan, labels), _ = scans(s.options)
     s.start(scan, "--label", labels)
     canvas = s.canvas()
     driver.settled()
-    s.at(0.3, 0.45, "click", 1)
+    s.do(s.at, 0.3, 0.45, "click", 1)
     s.take("view-labels")
-    canvas.press("view.labels")
+    s.do(canvas.press, "view.labels")
     s.take("view-ct")
-    canvas.press("view.labels")
-    canvas.press("view.grid")
+    s.do(canvas.press, "view.labels")
+    s.do(canvas.press, "view.grid")
     s.take("view-grid")
-    canvas.press("view.grid")
-    s.at(0.3, 0.45, "click", "--repeat", 2, "--delay", 60, 1)
+    s.do(canvas.press, "view.grid")
+    s.do(s.at, 0.3, 0.45, "click", "--repeat", 2, "--delay", 60, 1)
     s.take("view-filled")
 
 
@@ -209,11 +239,11 @@ def recent(s):
 @state("train-plan", "train-running", "train-paused", "train-stopped")
 def train(s):
     shutil.rmtree(os.path.join(os.environ["TESSERA_HOME"], "data"), ignore_errors=True)
-    s.start(f"{MATERIAL}/small")
+    s.start(s.options.dataset)
     setup = s.part("TessTrainSetup")
     driver.wait_for(lambda: "setup.start" in setup.actions(), "the plan", 240.0)
     s.take("train-plan")
-    shutil.copytree(f"{MATERIAL}/run", f"{MATERIAL}/copy", dirs_exist_ok=True)
+    shutil.copytree(f"{MATERIAL}/half", f"{MATERIAL}/copy", dirs_exist_ok=True)
     s.start("--run", f"{MATERIAL}/copy")
     run = s.part("TessRunView")
     driver.wait_for(lambda: "run.resume" in run.actions(), "the run", 120.0)
@@ -236,7 +266,8 @@ def train(s):
 def run_folder(s):
     s.start("--run", f"{MATERIAL}/run")
     run = s.part("TessRunView")
-    heads = driver.wait_for(lambda: next((n for n in s.window.all("image", under=run) if n.description), None), "heads", 120.0)
+    heads = driver.wait_for(lambda: next((n for n in s.window.all("image", under=run) if n.description), None), "heads",
+                            120.0)
     driver.settled()
     s.take("train-finished")
     slider = next(iter(s.window.all("slider", under=run)))
@@ -253,8 +284,10 @@ def run_folder(s):
 
 @state("segment-running", "segment-done", "results", "results-difference", "results-reference")
 def segment(s):
-    held = f"{MATERIAL}/small/imagesTs/" + os.path.basename(glob.glob(f"{MATERIAL}/small/imagesTs/*_0000.nii.gz")[0])
-    truth = glob.glob(f"{MATERIAL}/small/labelsTs/*.nii.gz")[0]
+    truths = [sorted(glob.glob(f"{s.options.dataset}/{folder}/*.nii.gz")) for folder in ("labelsTs", "labelsTr")]
+    truth = (truths[0] or truths[1])[0]
+    held = truth.replace("labelsT", "imagesT")
+    held = held if os.path.exists(held) else held.replace(".nii.gz", "_0000.nii.gz")
     model = f"{MATERIAL}/run/best.safetensors"
     if s.wanted("segment-running"):
         s.start(f"{MATERIAL}/large/imagesTr/phantom_001_0000.nii.gz", "--model", model)
@@ -272,14 +305,15 @@ def segment(s):
     driver.wait_for(lambda: len(s.window.all("list item", under=s.part("TessViewSidebar"))) > 3, "labels", 240.0)
     driver.wait_for(lambda: screen.grab(canvas.box()) != before, "labels on the canvas")
     s.take("segment-done")
-    s.window.send(truth)
+    s.window.send("--label", truth)
     driver.hands("key", "ctrl+3")
     table = s.part("TessResultsPage")
-    driver.wait_for(lambda: sum("Dice" in n.name for n in s.window.all("list item", under=table)) > 1, "the numbers", 120.0)
+    driver.wait_for(lambda: sum("Dice" in n.name for n in s.window.all("list item", under=table)) > 1, "the numbers",
+                    120.0)
     s.take("results")
-    driver.hands("key", "alt+2")
+    s.do(driver.hands, "key", "alt+2")
     s.take("results-reference")
-    driver.hands("key", "alt+3")
+    s.do(driver.hands, "key", "alt+3")
     s.take("results-difference")
 
 
@@ -289,8 +323,8 @@ def errors(s):
     damaged = os.path.join(MATERIAL, "damaged.nii.gz")
     with open(scan, "rb") as file, open(damaged, "wb") as out:
         out.write(file.read()[:20000])
-    for name, args in (("error-file", [damaged]), ("error-folder", ["/usr/share"]), ("error-missing", ["no-such-scan.nii.gz"]),
-                       ("error-model", [scan, "--model", f"{MATERIAL}/broken.safetensors"])):
+    for name, args in (("error-file", [damaged]), ("error-folder", ["/usr/share"]),
+                       ("error-missing", ["no-such-scan.nii.gz"]), ("error-model", [scan, "--model", f"{MATERIAL}/broken.safetensors"])):
         if s.wanted(name):
             with open(f"{MATERIAL}/broken.safetensors", "wb") as out:
                 out.write(b"\xff" * 100)
@@ -336,12 +370,20 @@ def make_material(options, folder):
     if not os.path.isdir(f"{folder}/small"):
         cli("phantom", "--out", f"{folder}/small", "--cases", "8", "--test", "1", "--size", "72,64,56", "--seed", "4")
         cli("phantom", "--out", f"{folder}/large", "--cases", "1", "--test", "0", "--size", "224,192,160", "--seed", "6")
+    options.dataset = os.path.abspath(options.dataset or f"{folder}/small")
     if options.run and not os.path.isdir(f"{folder}/run"):
         shutil.copytree(options.run, f"{folder}/run")
+    plan = f"{folder}/plan.json"
+    if not os.path.isfile(plan):
+        cli("plan", options.dataset, "--out", plan, "--patch", "32,32,32")
+    arguments = ("train", "--dataset", options.dataset, "--plan", plan, "--fold", "0", "--run")
     if not os.path.isdir(f"{folder}/run"):
-        cli("plan", f"{folder}/small", "--out", f"{folder}/plan.json", "--patch", "32,32,32")
-        cli("train", "--dataset", f"{folder}/small", "--run", f"{folder}/run", "--plan", f"{folder}/plan.json", "--minutes",
-            str(options.minutes), "--fold", "0")
+        cli(*arguments, f"{folder}/run", "--minutes", str(options.minutes))
+    if not os.path.isdir(f"{folder}/half"):  # stopped, so that it can go on
+        with subprocess.Popen([options.cli, *arguments, f"{folder}/half"], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as training:
+            time.sleep(options.minutes * 60.0)
+            training.send_signal(signal.SIGINT)
 
 
 def outside(options):
@@ -354,6 +396,7 @@ def outside(options):
     for size in options.sizes.split(","):
         width, height = map(int, size.split("x"))
         arguments = ["--only", options.only, "--styles", options.styles, "--languages", options.languages]
+        arguments += ["--dataset", options.dataset]
         if options.data:
             arguments += ["--data", os.path.abspath(options.data)]
         status |= subprocess.run([os.path.join(HERE, "run.sh"), options.tessera, options.cli, os.path.abspath(__file__),
@@ -370,7 +413,8 @@ parser.add_argument("tessera")
 parser.add_argument("cli")
 parser.add_argument("out")
 parser.add_argument("--data", help="folder with real scans (TESSERA_SHARED_DATA of the tests)")
-parser.add_argument("--run", help="a run folder to show instead of one trained here")
+parser.add_argument("--dataset", help="a data set to show instead of synthetic scans; it needs --run")
+parser.add_argument("--run", help="a run folder of it, instead of one trained here")
 parser.add_argument("--material", default="/tmp/tessera-screens", help="where scans and run are made, and found again")
 parser.add_argument("--minutes", type=float, default=3.0, help="of training for the pictures")
 parser.add_argument("--only", default="*", help="names of states, with * and commas")

@@ -1,7 +1,7 @@
 """Drives the real window as a screen reader would, over the accessibility bus, and with a hand's keys and mouse.
 
-The accessibility bus is spoken to directly: GTK tells all accessibles it knows in one answer (org.a11y.atspi.Cache), where
-asking each for its children, name and role takes thousands of calls.
+The accessibility bus is spoken to directly: GTK tells all accessibles it knows in one answer (org.a11y.atspi.Cache),
+where asking each for its children, name and role takes thousands of calls.
 """
 import os
 import signal
@@ -16,10 +16,10 @@ from gi.repository import Gio, GLib  # noqa: E402
 import screen  # noqa: E402
 
 STATES = {"CHECKED": 4, "EXPANDED": 10, "FOCUSED": 12, "PRESSED": 20, "SENSITIVE": 24, "SHOWING": 25, "VISIBLE": 30}
-ROLES = {7: "check box", 11: "combo box", 16: "dialog", 19: "file chooser", 20: "filler", 23: "frame", 27: "image",
-         29: "label", 31: "list", 32: "list item", 33: "menu", 35: "menu item", 39: "panel", 42: "progress bar",
-         43: "push button", 45: "radio menu item", 8: "check menu item", 44: "radio button", 48: "scroll bar", 49: "scroll pane", 50: "separator", 51: "slider",
-         52: "spin button", 55: "table", 56: "table cell", 57: "column header", 60: "terminal", 61: "text",
+ROLES = {7: "check box", 8: "check menu item", 11: "combo box", 16: "dialog", 19: "file chooser", 20: "filler",
+         23: "frame", 27: "image", 29: "label", 31: "list", 32: "list item", 33: "menu", 35: "menu item", 39: "panel",
+         42: "progress bar", 43: "push button", 44: "radio button", 45: "radio menu item", 48: "scroll bar",
+         49: "scroll pane", 50: "separator", 51: "slider", 52: "spin button", 55: "table", 56: "table cell", 57: "column header", 60: "terminal", 61: "text",
          62: "toggle button", 66: "tree table", 69: "window", 75: "application", 79: "entry", 83: "heading",
          88: "link", 90: "table row", 98: "list box", 99: "grouping", 101: "notification"}
 PREFIX = "org.a11y.atspi."
@@ -73,7 +73,8 @@ class Bus:
             return None
 
     def apps(self):
-        answer = self.call("org.a11y.atspi.Registry", "/org/a11y/atspi/accessible/root", PREFIX + "Accessible", "GetChildren")
+        answer = self.call("org.a11y.atspi.Registry", "/org/a11y/atspi/accessible/root", PREFIX + "Accessible",
+                           "GetChildren")
         return answer[0] if answer else []
 
     def pid(self, owner):
@@ -115,7 +116,15 @@ class Node:
 
     def now(self):
         """The same accessible with today's name, description and states; None when it is gone."""
-        return next((n for n in self.window.nodes() if n.path == self.path), None)
+        self.window.alive()
+        told = self.window.bus.call(self.owner, self.path, "org.freedesktop.DBus.Properties", "GetAll", "(s)",
+                                    PREFIX + "Accessible")
+        states = self.call("Accessible", "GetState")
+        if not told or not states:
+            return None
+        self.name, self.description = plain(told[0].get("Name", "")), told[0].get("Description", "")
+        self.states = states[0][0]
+        return self
 
     def has(self, state):
         return bool(self.states >> STATES[state] & 1)
@@ -165,7 +174,8 @@ class Window:
     def __init__(self, *args, environment=None, stderr=None):
         self.bus = Bus()
         self.asked = {}
-        self.process = subprocess.Popen([os.environ["TESSERA_PROGRAM"], *args], stdin=subprocess.DEVNULL, stderr=stderr,
+        self.process = subprocess.Popen([os.environ["TESSERA_PROGRAM"], *args], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=stderr,
                                         env={**os.environ, **(environment or {})})
         self.owner = None
         wait_for(lambda: self.nodes(), "the window on the accessibility bus", 60.0)
@@ -178,7 +188,8 @@ class Window:
 
     def send(self, *args):
         """Starts the program once more: it hands its arguments to this window, and leaves."""
-        subprocess.run([os.environ["TESSERA_PROGRAM"], *args], check=True, stdin=subprocess.DEVNULL, timeout=60)
+        subprocess.run([os.environ["TESSERA_PROGRAM"], *args], check=True, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, timeout=60)
 
     def _items(self):
         answer = self.bus.call(self.owner, "/org/a11y/atspi/cache", PREFIX + "Cache", "GetItems")

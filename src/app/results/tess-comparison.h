@@ -6,8 +6,8 @@ G_BEGIN_DECLS
 
 /* Two label maps of one scan against each other; plain data, made on a worker. */
 typedef struct {
-  GArray *rows;                               /* TessLabelMetrics of every label above 0 that occurs, ascending */
-  double dice, iou, hd95;                     /* means over the labels where they are defined; NaN where none is */
+  GArray *rows;           /* TessLabelMetrics of every label above 0 that occurs, ascending */
+  double dice, iou, hd95; /* means over the labels where they are defined; NaN where none is */
   double volume_reference, volume_prediction; /* mm^3, all labels together */
 } TessComparison;
 
@@ -28,7 +28,7 @@ typedef enum {
   TESS_N_DIFFERENCES
 } TessDifference;
 
-const char *tess_difference_name (TessDifference kind);     /* translated */
+const char   *tess_difference_name   (TessDifference kind); /* translated */
 const guint8 *tess_difference_colour (TessDifference kind); /* [4] */
 
 /* A uint8 label volume on the two's grid, with names and colours; label 0: all labels at once. */

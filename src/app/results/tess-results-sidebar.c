@@ -83,6 +83,8 @@ bind_cb (TessResultsSidebar *self, GtkListItem *item)
   g_autofree char *hd95 = tess_results_format_mm (tess_evaluation_case_get_hd95 (c));
   g_autofree char *percent = tess_results_format_percent (tess_evaluation_case_get_difference (c));
   g_autofree char *caption = g_strdup_printf (_ ("HD95 %s mm"), hd95);
+  g_autofree char *spoken =
+      g_strdup_printf ("%s, Dice %s, %s, %s", tess_evaluation_case_get_name (c), dice, caption, percent);
   GtkWidget *name = g_object_get_data (G_OBJECT (item), "name"), *share = g_object_get_data (G_OBJECT (item), "dice");
   GtkWidget *distance = g_object_get_data (G_OBJECT (item), "hd95");
   GtkWidget *volume = g_object_get_data (G_OBJECT (item), "volume");
@@ -98,6 +100,9 @@ bind_cb (TessResultsSidebar *self, GtkListItem *item)
   gtk_label_set_text (GTK_LABEL (volume), percent);
   gtk_widget_set_tooltip_text (volume, _ ("Volume of all labels together against the reference"));
   tess_case_picture_set (g_object_get_data (G_OBJECT (item), "picture"), c);
+  /* The row itself is what a screen reader stops at. */
+  gtk_accessible_update_property (GTK_ACCESSIBLE (gtk_widget_get_parent (gtk_list_item_get_child (item))),
+                                  GTK_ACCESSIBLE_PROPERTY_LABEL, spoken, -1);
   if (evaluation)
     tess_dice_bars_set (g_object_get_data (G_OBJECT (item), "bars"), evaluation, c);
 }
