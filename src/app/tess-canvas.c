@@ -350,7 +350,7 @@ follow_cursor (TessCanvas *self)
       continue;
     memcpy (self->seen[p->plane], at, sizeof at);
     tess_pane_from_world (p, scene, scene->cursor, &x, &y);
-    if (self->mode == TESS_DRAG_NONE || (int)p->plane != self->plane) {
+    if (p->width > 0 && p->height > 0 && (self->mode == TESS_DRAG_NONE || (int)p->plane != self->plane)) {
       if (x < p->x || x >= p->x + p->width)
         view->pan[0] += (x - p->x - 0.5 * p->width) / p->zoom;
       if (y < p->y || y >= p->y + p->height)

@@ -132,6 +132,9 @@ refill (TessWelcome *self)
     gtk_flow_box_remove (self->recent, child);
   for (guint i = 0; paths[i]; i++)
     gtk_flow_box_insert (self->recent, card_new (paths[i]), -1);
+  /* As many columns as there are cards, so that few stand in the middle. */
+  gtk_flow_box_set_min_children_per_line (self->recent, MIN (2, MAX (1, g_strv_length (paths))));
+  gtk_flow_box_set_max_children_per_line (self->recent, MAX (1, g_strv_length (paths)));
   gtk_widget_set_visible (self->recent_box, paths[0] != NULL);
 }
 

@@ -155,7 +155,7 @@ train_epoch (TessTraining *t, gboolean *loader_failed, GError **error)
   while (t->state.iteration < t->plan->training.iterations_per_epoch) {
     if (!control_point (t))
       return END_STOPPED;
-    if (budget_used (t))
+    if (t->state.iteration > 0 && budget_used (t)) /* an epoch has at least one */
       return END_BUDGET;
     if (!train_step (t, loader_failed, error))
       return END_FAILED;
@@ -298,10 +298,11 @@ run_epoch (TessTraining *t, double *dice, gboolean *loader_failed, GError **erro
   return end;
 }
 
+/* By the time that the checkpoint knows, so that a resume finds the same. */
 static gboolean
 is_finished (TessTraining *t)
 {
-  return t->state.n_epochs > 0 ? t->state.epoch >= t->state.n_epochs : budget_used (t);
+  return t->state.n_epochs > 0 ? t->state.epoch >= t->state.n_epochs : t->elapsed_saved >= 60.0 * t->state.minutes;
 }
 
 /**

@@ -365,7 +365,7 @@ tess_training_prepare (TessTraining *t, GError **error)
   if (!tess_progress_check (t->trainer->progress, error) || !open_files (t, begun, error))
     return FALSE;
   g_clear_pointer (&t->checkpoint, tess_model_free); /* it maps the file that will be replaced */
-  t->elapsed_before = t->state.elapsed;
+  t->elapsed_before = t->elapsed_saved = t->state.elapsed;
   return open_loader (t, error);
 }
 

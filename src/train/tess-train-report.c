@@ -239,7 +239,7 @@ tess_training_save (TessTraining *t, const char *name, GError **error)
 {
   g_autofree char *path = tess_run_folder_file (t->run, name), *origin = provenance (t), *state = NULL;
 
-  t->state.elapsed = tess_training_elapsed (t);
+  t->state.elapsed = t->elapsed_saved = tess_training_elapsed (t);
   state = tess_train_checkpoint_to_text (&t->state);
   return tess_model_save (path, t->plan, t->session, origin, state, error);
 }

@@ -65,6 +65,7 @@ typedef struct {
 
   gint64 started, paused;          /* monotonic microseconds; paused: length of pauses since */
   double elapsed_before;           /* seconds of earlier sessions */
+  double elapsed_saved;            /* what the last checkpoint says of all sessions */
   double view_cost;                /* seconds spent on snapshots in this session */
   double step_seconds;             /* smoothed; 0 unknown */
   double val_seconds;              /* of the last validation */

@@ -236,6 +236,17 @@ def recent(s):
     s.take("welcome-recent")
 
 
+def heads_of(s, run):
+    """The largest picture of a run, once it is drawn."""
+    def look():
+        pictures = [n for n in s.window.all("image", under=run) if n.description]
+        return max(pictures, key=lambda n: n.box()[2] * n.box()[3], default=None)
+    heads = driver.wait_for(look, "the heads", 120.0)
+    driver.wait_for(lambda: any(c.isdigit() for c in heads.now().description), "heads", 240.0)
+    driver.settled()
+    return heads
+
+
 @state("train-plan", "train-running", "train-paused", "train-stopped")
 def train(s):
     shutil.rmtree(os.path.join(os.environ["TESSERA_HOME"], "data"), ignore_errors=True)
@@ -248,16 +259,17 @@ def train(s):
     run = s.part("TessRunView")
     driver.wait_for(lambda: "run.resume" in run.actions(), "the run", 120.0)
     run.press("run.resume")
-    heads = driver.wait_for(lambda: next(iter(s.window.all("image", under=run)), None), "the heads")
-    driver.wait_for(lambda: "run.pause" in run.actions() and heads.now().description, "the training", 240.0)
-    time.sleep(4.0)
+    heads = heads_of(s, run)
+    before = heads.description
+    driver.wait_for(lambda: "run.pause" in run.actions() and heads.now().description != before, "the training", 240.0)
+    time.sleep(1.0)
     s.take("train-running")
     run.press("run.pause")
     driver.wait_for(lambda: "run.continue" in run.actions(), "the pause", 240.0)
     s.take("train-paused")
     run.press("run.continue")
     run.press("run.stop")
-    driver.wait_for(lambda: "run.use-model" in run.actions() and "run.resume" in run.actions(), "the end", 240.0)
+    driver.wait_for(lambda: "run.resume" in run.actions(), "the end", 240.0)
     s.take("train-stopped")
     shutil.rmtree(f"{MATERIAL}/copy")
 
@@ -266,9 +278,7 @@ def train(s):
 def run_folder(s):
     s.start("--run", f"{MATERIAL}/run")
     run = s.part("TessRunView")
-    heads = driver.wait_for(lambda: next((n for n in s.window.all("image", under=run) if n.description), None), "heads",
-                            120.0)
-    driver.settled()
+    heads = heads_of(s, run)
     s.take("train-finished")
     slider = next(iter(s.window.all("slider", under=run)))
     slider.set_value(0)
@@ -324,7 +334,8 @@ def errors(s):
     with open(scan, "rb") as file, open(damaged, "wb") as out:
         out.write(file.read()[:20000])
     for name, args in (("error-file", [damaged]), ("error-folder", ["/usr/share"]),
-                       ("error-missing", ["no-such-scan.nii.gz"]), ("error-model", [scan, "--model", f"{MATERIAL}/broken.safetensors"])):
+                       ("error-missing", ["no-such-scan.nii.gz"]),
+                       ("error-model", [scan, "--model", f"{MATERIAL}/broken.safetensors"])):
         if s.wanted(name):
             with open(f"{MATERIAL}/broken.safetensors", "wb") as out:
                 out.write(b"\xff" * 100)
@@ -363,13 +374,22 @@ def inside(options):
 # --- outside: the material, and a display for each size ---
 
 
+def rows(path):
+    """Epochs in a log.csv."""
+    if not os.path.exists(path):
+        return 0
+    with open(path, encoding="ascii") as log:
+        return max(len(log.readlines()) - 1, 0)
+
+
 def make_material(options, folder):
     """Synthetic scans, a small data set, and a run on it."""
     def cli(*args):
         subprocess.run([options.cli, *args], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     if not os.path.isdir(f"{folder}/small"):
         cli("phantom", "--out", f"{folder}/small", "--cases", "8", "--test", "1", "--size", "72,64,56", "--seed", "4")
-        cli("phantom", "--out", f"{folder}/large", "--cases", "1", "--test", "0", "--size", "224,192,160", "--seed", "6")
+        cli("phantom", "--out", f"{folder}/large", "--cases", "1", "--test", "0", "--size", "224,192,160",
+            "--seed", "6")
     options.dataset = os.path.abspath(options.dataset or f"{folder}/small")
     if options.run and not os.path.isdir(f"{folder}/run"):
         shutil.copytree(options.run, f"{folder}/run")
@@ -382,7 +402,9 @@ def make_material(options, folder):
     if not os.path.isdir(f"{folder}/half"):  # stopped, so that it can go on
         with subprocess.Popen([options.cli, *arguments, f"{folder}/half"], stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL) as training:
-            time.sleep(options.minutes * 60.0)
+            end = time.monotonic() + 10.0 * options.minutes * 60.0
+            while rows(f"{folder}/half/log.csv") < 5 and time.monotonic() < end:
+                time.sleep(1.0)
             training.send_signal(signal.SIGINT)
 
 

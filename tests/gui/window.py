@@ -19,9 +19,10 @@ STATES = {"CHECKED": 4, "EXPANDED": 10, "FOCUSED": 12, "PRESSED": 20, "SENSITIVE
 ROLES = {7: "check box", 8: "check menu item", 11: "combo box", 16: "dialog", 19: "file chooser", 20: "filler",
          23: "frame", 27: "image", 29: "label", 31: "list", 32: "list item", 33: "menu", 35: "menu item", 39: "panel",
          42: "progress bar", 43: "push button", 44: "radio button", 45: "radio menu item", 48: "scroll bar",
-         49: "scroll pane", 50: "separator", 51: "slider", 52: "spin button", 55: "table", 56: "table cell", 57: "column header", 60: "terminal", 61: "text",
-         62: "toggle button", 66: "tree table", 69: "window", 75: "application", 79: "entry", 83: "heading",
-         88: "link", 90: "table row", 98: "list box", 99: "grouping", 101: "notification"}
+         49: "scroll pane", 50: "separator", 51: "slider", 52: "spin button", 55: "table", 56: "table cell",
+         57: "column header", 60: "terminal", 61: "text", 62: "toggle button", 66: "tree table", 69: "window",
+         75: "application", 79: "entry", 83: "heading", 88: "link", 90: "table row", 98: "list box", 99: "grouping",
+         101: "notification"}
 PREFIX = "org.a11y.atspi."
 BORDER = 5  # of a window without a manager
 

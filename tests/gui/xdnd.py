@@ -12,6 +12,12 @@ Event = ctypes.c_long * 24  # an XEvent; every field of those used here begins a
 _x = None
 
 
+@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+def _ignore(_display, _error):
+    """The window we talk to may close at any moment."""
+    return 0
+
+
 def _xlib():
     global _x
     if not _x:
@@ -19,6 +25,7 @@ def _xlib():
         _x.XOpenDisplay.restype = ctypes.c_void_p
         for name in ("XDefaultRootWindow", "XInternAtom", "XCreateSimpleWindow"):
             getattr(_x, name).restype = ctypes.c_ulong
+        _x.XSetErrorHandler(_ignore)
     return _x
 
 
@@ -76,8 +83,8 @@ class _Source:
                                    ctypes.c_ulong(self.list), 8, 0, self.data, len(self.data))
         elif target == self.atom("TARGETS"):
             atoms = (ctypes.c_ulong * 1)(self.list)
-            self.x.XChangeProperty(self.display, ctypes.c_ulong(requestor), ctypes.c_ulong(place), ctypes.c_ulong(4), 32,
-                                   0, atoms, 1)
+            self.x.XChangeProperty(self.display, ctypes.c_ulong(requestor), ctypes.c_ulong(place), ctypes.c_ulong(4),
+                                   32, 0, atoms, 1)
         else:
             place = 0
         reply = Event()

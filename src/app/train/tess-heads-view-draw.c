@@ -5,7 +5,7 @@
 #include <glib/gi18n-lib.h>
 #include <math.h>
 
-#define CAPTION_WIDTH 128
+#define CAPTION_WIDTH 144
 #define CAPTION_HEIGHT 20
 #define TWO_LINES 36 /* the epoch under the name, when two stand side by side */
 #define GAP 4
