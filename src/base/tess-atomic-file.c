@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <isa-l/crc.h>
 #include <isa-l/igzip_lib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,10 @@ struct _TessAtomicFile {
   gboolean failed;
   guint8 *buffer; /* plain: not yet written; gzip: the compressor's output */
   gsize used;
+  gboolean summing;
+  guint32 crc;
+  guint64 n_summed;
+  guint64 n_written, pack_start; /* bytes handed to the system; where the packed stream began */
   struct isal_zstream *deflate;
   guint8 *level_buffer;
 };
@@ -33,10 +38,11 @@ fail (TessAtomicFile *file, int saved_errno, GError **error)
 }
 
 static gboolean
-write_all (int fd, const guint8 *data, gsize n)
+write_all (TessAtomicFile *file, const guint8 *data, gsize n)
 {
+  file->n_written += n;
   while (n > 0) {
-    gssize written = write (fd, data, MIN (n, (gsize)1 << 30));
+    gssize written = write (file->fd, data, MIN (n, (gsize)1 << 30));
 
     if (written < 0 && errno == EINTR)
       continue;
@@ -111,6 +117,19 @@ look_at_target (TessAtomicFile *file, mode_t *mode, GError **error)
   return TRUE;
 }
 
+static void
+start_packing (TessAtomicFile *file, guint16 container)
+{
+  file->deflate = g_new (struct isal_zstream, 1);
+  file->level_buffer = g_malloc (ISAL_DEF_LVL2_DEFAULT);
+  isal_deflate_init (file->deflate);
+  file->deflate->gzip_flag = container;
+  file->deflate->level = GZIP_LEVEL;
+  file->deflate->level_buf = file->level_buffer;
+  file->deflate->level_buf_size = ISAL_DEF_LVL2_DEFAULT;
+  file->deflate->flush = NO_FLUSH;
+}
+
 /**
  * tess_atomic_file_new:
  * @path: what the file is called after tess_atomic_file_commit(); a link is followed
@@ -133,16 +152,8 @@ tess_atomic_file_new (const char *path, gboolean gzip, GError **error)
     /* Somebody else's file in a folder we may write: ours then has our permissions. */
   }
   file->buffer = g_malloc (BUFFER_SIZE);
-  if (gzip) {
-    file->deflate = g_new (struct isal_zstream, 1);
-    file->level_buffer = g_malloc (ISAL_DEF_LVL2_DEFAULT);
-    isal_deflate_init (file->deflate);
-    file->deflate->gzip_flag = IGZIP_GZIP;
-    file->deflate->level = GZIP_LEVEL;
-    file->deflate->level_buf = file->level_buffer;
-    file->deflate->level_buf_size = ISAL_DEF_LVL2_DEFAULT;
-    file->deflate->flush = NO_FLUSH;
-  }
+  if (gzip)
+    start_packing (file, IGZIP_GZIP);
   return g_steal_pointer (&file);
 }
 
@@ -163,7 +174,7 @@ deflate_piece (TessAtomicFile *file, const guint8 *data, guint32 n, gboolean las
     z->avail_out = BUFFER_SIZE;
     if (isal_deflate (z) != COMP_OK)
       return fail (file, EINVAL, error);
-    if (!write_all (file->fd, file->buffer, BUFFER_SIZE - z->avail_out))
+    if (!write_all (file, file->buffer, BUFFER_SIZE - z->avail_out))
       return fail (file, errno, error);
   } while (z->avail_out == 0 || z->avail_in > 0);
   return TRUE;
@@ -172,7 +183,7 @@ deflate_piece (TessAtomicFile *file, const guint8 *data, guint32 n, gboolean las
 static gboolean
 flush_plain (TessAtomicFile *file, GError **error)
 {
-  if (file->used > 0 && !write_all (file->fd, file->buffer, file->used))
+  if (file->used > 0 && !write_all (file, file->buffer, file->used))
     return fail (file, errno, error);
   file->used = 0;
   return TRUE;
@@ -184,6 +195,11 @@ tess_atomic_file_write (TessAtomicFile *file, const void *data, gsize n, GError 
   const guint8 *bytes = data;
 
   g_return_val_if_fail (!file->failed && file->fd >= 0, FALSE);
+  if (file->summing) {
+    for (gsize at = 0; at < n; at += MIN (n - at, (gsize)1 << 30))
+      file->crc = crc32_gzip_refl (file->crc, bytes + at, MIN (n - at, (gsize)1 << 30));
+    file->n_summed += n;
+  }
   if (file->deflate) {
     while (n > 0) {
       gsize piece = MIN (n, (gsize)1 << 30);
@@ -198,13 +214,95 @@ tess_atomic_file_write (TessAtomicFile *file, const void *data, gsize n, GError 
   if (n >= BUFFER_SIZE - file->used && !flush_plain (file, error))
     return FALSE;
   if (n >= BUFFER_SIZE) {
-    if (!write_all (file->fd, bytes, n))
+    if (!write_all (file, bytes, n))
       return fail (file, errno, error);
     return TRUE;
   }
   if (n > 0)
     memcpy (file->buffer + file->used, bytes, n);
   file->used += n;
+  return TRUE;
+}
+
+/**
+ * tess_atomic_file_pack:
+ * @packing: GZIP, ZLIB or DEFLATE
+ *
+ * What is written from here to tess_atomic_file_unpack() is one packed stream with its container's checksum.
+ */
+gboolean
+tess_atomic_file_pack (TessAtomicFile *file, TessPacking packing, GError **error)
+{
+  g_return_val_if_fail (!file->failed && file->fd >= 0 && !file->deflate, FALSE);
+  g_return_val_if_fail (packing >= TESS_PACKING_GZIP, FALSE);
+  if (!flush_plain (file, error))
+    return FALSE;
+  file->pack_start = file->n_written;
+  start_packing (file, packing == TESS_PACKING_GZIP   ? IGZIP_GZIP
+                       : packing == TESS_PACKING_ZLIB ? IGZIP_ZLIB
+                                                      : IGZIP_DEFLATE);
+  return TRUE;
+}
+
+/* Ends the packed stream. @n_packed: its bytes in the file; may be NULL. */
+gboolean
+tess_atomic_file_unpack (TessAtomicFile *file, guint64 *n_packed, GError **error)
+{
+  g_return_val_if_fail (!file->failed && file->fd >= 0 && file->deflate, FALSE);
+  if (!deflate_piece (file, NULL, 0, TRUE, error))
+    return FALSE;
+  g_clear_pointer (&file->deflate, g_free);
+  g_clear_pointer (&file->level_buffer, g_free);
+  if (n_packed)
+    *n_packed = file->n_written - file->pack_start;
+  return TRUE;
+}
+
+/* From here on what is written is counted and summed, before it is packed. */
+void
+tess_atomic_file_start_sum (TessAtomicFile *file)
+{
+  file->summing = TRUE;
+  file->crc = 0;
+  file->n_summed = 0;
+}
+
+/* CRC-32 (gzip's and zip's) of what was written since. @n_bytes: how much that was; may be NULL. */
+guint32
+tess_atomic_file_stop_sum (TessAtomicFile *file, guint64 *n_bytes)
+{
+  file->summing = FALSE;
+  if (n_bytes)
+    *n_bytes = file->n_summed;
+  return file->crc;
+}
+
+guint64
+tess_atomic_file_tell (TessAtomicFile *file)
+{
+  return file->n_written + file->used;
+}
+
+gboolean
+tess_atomic_file_patch (TessAtomicFile *file, guint64 offset, const void *data, gsize n, GError **error)
+{
+  const guint8 *bytes = data;
+
+  g_return_val_if_fail (!file->failed && file->fd >= 0 && !file->deflate, FALSE);
+  g_return_val_if_fail (n <= tess_atomic_file_tell (file) && offset <= tess_atomic_file_tell (file) - n, FALSE);
+  if (!flush_plain (file, error))
+    return FALSE;
+  while (n > 0) {
+    gssize written = pwrite (file->fd, bytes, n, (off_t)offset);
+
+    if (written < 0 && errno == EINTR)
+      continue;
+    if (written < 0)
+      return fail (file, errno, error);
+    bytes += written;
+    offset += (guint64)written;
+    n -= (gsize)written;
+  }
   return TRUE;
 }
 

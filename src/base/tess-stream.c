@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <isa-l/crc.h>
 #include <isa-l/igzip_lib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,11 +16,17 @@ struct _TessStream {
   int fd;
   guint64 file_size, file_read; /* of the part that is read; file_read: fetched, what is still in the buffer included */
   guint8 *buffer;
-  gsize begin, end; /* unread part of buffer */
+  gsize begin, end;    /* unread part of buffer */
   TessPacking packing; /* never AUTO once open */
   gboolean at_end;
   gboolean finished; /* packed: the last member is complete and its checksum right */
   struct inflate_state *inflate;
+  TessStreamFetch fetch; /* NULL: the bytes come from fd */
+  gpointer source;
+  GDestroyNotify source_free;
+  gboolean expecting;
+  guint64 expected, produced; /* contents: how many bytes there are to be, and were so far */
+  guint32 expected_crc, crc;
 };
 
 static char *
@@ -47,6 +54,15 @@ fetch (TessStream *stream, guint8 *out, gsize n, GError **error)
   gssize got;
 
   n = (gsize)MIN (MIN (n, MAX_PIECE), stream->file_size - stream->file_read);
+  if (stream->fetch) {
+    got = n > 0 ? stream->fetch (stream->source, out, n, error) : 0;
+    if (got < 0)
+      return -1;
+    stream->file_read += (guint64)got;
+    if (got == 0)
+      stream->at_end = TRUE;
+    return got;
+  }
   do
     got = n > 0 ? read (stream->fd, out, n) : 0;
   while (got < 0 && errno == EINTR);
@@ -70,6 +86,28 @@ fill (TessStream *stream, GError **error)
     return FALSE;
   stream->begin = 0;
   stream->end = (gsize)n;
+  return TRUE;
+}
+
+/* Reads the first bytes and, of packed ones, makes ready to inflate. */
+static gboolean
+start (TessStream *stream, TessPacking packing, GError **error)
+{
+  stream->buffer = g_malloc (BUFFER_SIZE);
+  if (!fill (stream, error))
+    return FALSE;
+  if (packing == TESS_PACKING_AUTO)
+    packing = stream->end >= 2 && stream->buffer[0] == 0x1f && stream->buffer[1] == 0x8b ? TESS_PACKING_GZIP
+                                                                                         : TESS_PACKING_NONE;
+  stream->packing = packing;
+  if (packing != TESS_PACKING_NONE) {
+    stream->inflate = g_new (struct inflate_state, 1);
+    isal_inflate_init (stream->inflate);
+    /* Header parsed; checksum and, for gzip, length compared. */
+    stream->inflate->crc_flag = packing == TESS_PACKING_GZIP   ? ISAL_GZIP
+                                : packing == TESS_PACKING_ZLIB ? ISAL_ZLIB
+                                                               : ISAL_DEFLATE;
+  }
   return TRUE;
 }
 
@@ -119,22 +157,47 @@ tess_stream_open_part (const char *path, guint64 offset, guint64 n_bytes, TessPa
   }
   posix_fadvise (stream->fd, (off_t)offset, 0, POSIX_FADV_SEQUENTIAL);
   stream->file_size = MIN (n_bytes, (guint64)info.st_size - offset);
-  stream->buffer = g_malloc (BUFFER_SIZE);
-  if (!fill (stream, error))
-    return NULL;
-  if (packing == TESS_PACKING_AUTO)
-    packing = stream->end >= 2 && stream->buffer[0] == 0x1f && stream->buffer[1] == 0x8b ? TESS_PACKING_GZIP
-                                                                                        : TESS_PACKING_NONE;
-  stream->packing = packing;
-  if (packing != TESS_PACKING_NONE) {
-    stream->inflate = g_new (struct inflate_state, 1);
-    isal_inflate_init (stream->inflate);
-    /* Header parsed; checksum and, for gzip, length compared. */
-    stream->inflate->crc_flag = packing == TESS_PACKING_GZIP   ? ISAL_GZIP
-                                : packing == TESS_PACKING_ZLIB ? ISAL_ZLIB
-                                                               : ISAL_DEFLATE;
-  }
-  return g_steal_pointer (&stream);
+  return start (stream, packing, error) ? g_steal_pointer (&stream) : NULL;
+}
+
+/**
+ * tess_stream_new_source:
+ * @path: for messages
+ * @bytes: gives the packed bytes in order; called on the reading thread
+ * @source_free: for @source, may be NULL; called when this fails, too
+ * @n_bytes: what @bytes can give at most
+ *
+ * A stream over bytes that are not a stretch of a file.
+ */
+TessStream *
+tess_stream_new_source (const char *path, TessStreamFetch bytes, gpointer source, GDestroyNotify source_free,
+                        guint64 n_bytes, TessPacking packing, GError **error)
+{
+  g_autoptr (TessStream) stream = g_new0 (TessStream, 1);
+
+  stream->path = g_strdup (path);
+  stream->fd = -1;
+  stream->fetch = bytes;
+  stream->source = source;
+  stream->source_free = source_free;
+  stream->file_size = n_bytes;
+  return start (stream, packing, error) ? g_steal_pointer (&stream) : NULL;
+}
+
+/**
+ * tess_stream_expect:
+ * @n_bytes: length of the contents, unpacked
+ * @crc32: of the contents, as in gzip and zip
+ *
+ * What another place of the file says about the contents: compared when the last byte is read. Before the first read.
+ */
+void
+tess_stream_expect (TessStream *stream, guint64 n_bytes, guint32 crc32)
+{
+  g_return_if_fail (stream->produced == 0);
+  stream->expecting = TRUE;
+  stream->expected = n_bytes;
+  stream->expected_crc = crc32;
 }
 
 /**
@@ -156,6 +219,8 @@ tess_stream_free (TessStream *stream)
     return;
   if (stream->fd >= 0)
     close (stream->fd);
+  if (stream->source_free)
+    stream->source_free (stream->source);
   g_free (stream->inflate);
   g_free (stream->buffer);
   g_free (stream->path);
@@ -287,6 +352,25 @@ read_packed (TessStream *stream, guint8 *out, gsize n, GError **error)
   return (gssize)done;
 }
 
+/* Compares what came with what was announced. @asked: at fewer bytes than these the contents are at their end. */
+static gssize
+check_expected (TessStream *stream, const guint8 *data, gsize asked, gsize got, GError **error)
+{
+  if (got > stream->expected - stream->produced)
+    return fail_format (stream, error,
+                        _ ("%s: it holds more than its directory says; the file is damaged, copy it again"));
+  if (got < asked && got < stream->expected - stream->produced)
+    return fail_format (stream, error,
+                        _ ("%s: the compressed data end too early; the file is incomplete, copy it again"));
+  for (gsize at = 0; at < got; at += MIN (got - at, MAX_PIECE))
+    stream->crc = crc32_gzip_refl (stream->crc, data + at, MIN (got - at, MAX_PIECE));
+  stream->produced += got;
+  if (stream->produced == stream->expected && stream->crc != stream->expected_crc)
+    return fail_format (stream, error,
+                        _ ("%s: the checksum of its contents is wrong; the file is damaged, copy it again"));
+  return (gssize)got;
+}
+
 /**
  * tess_stream_read:
  *
@@ -296,8 +380,11 @@ read_packed (TessStream *stream, guint8 *out, gsize n, GError **error)
 gssize
 tess_stream_read (TessStream *stream, void *buffer, gsize n, GError **error)
 {
+  gssize got;
+
   g_return_val_if_fail (n <= G_MAXSSIZE, -1);
-  return tess_stream_is_packed (stream) ? read_packed (stream, buffer, n, error) : read_plain (stream, buffer, n, error);
+  got = tess_stream_is_packed (stream) ? read_packed (stream, buffer, n, error) : read_plain (stream, buffer, n, error);
+  return got >= 0 && stream->expecting ? check_expected (stream, buffer, n, (gsize)got, error) : got;
 }
 
 gboolean
@@ -347,9 +434,11 @@ tess_stream_file_read (TessStream *stream)
 guint64
 tess_stream_max_size (TessStream *stream)
 {
-  if (!tess_stream_is_packed (stream))
-    return stream->file_size;
-  return stream->file_size > G_MAXUINT64 / MAX_RATIO ? G_MAXUINT64 : stream->file_size * MAX_RATIO;
+  guint64 most = !tess_stream_is_packed (stream)               ? stream->file_size
+                 : stream->file_size > G_MAXUINT64 / MAX_RATIO ? G_MAXUINT64
+                                                               : stream->file_size * MAX_RATIO;
+
+  return stream->expecting ? MIN (most, stream->expected) : most;
 }
 
 const char *

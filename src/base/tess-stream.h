@@ -18,6 +18,11 @@ typedef struct _TessStream TessStream;
 
 TessStream *tess_stream_open       (const char *path, GError **error);
 TessStream *tess_stream_open_part  (const char *path, guint64 offset, guint64 n_bytes, TessPacking packing, GError **error);
+/* Bytes from elsewhere: up to n into out; fewer only at the end, -1 on failure. */
+typedef gssize (*TessStreamFetch) (gpointer source, guint8 *out, gsize n, GError **error);
+TessStream *tess_stream_new_source (const char *path, TessStreamFetch bytes, gpointer source, GDestroyNotify source_free,
+                                    guint64 n_bytes, TessPacking packing, GError **error);
+void        tess_stream_expect     (TessStream *stream, guint64 n_bytes, guint32 crc32); /* of the contents; checked on the way */
 void        tess_stream_free       (TessStream *stream);
 gboolean    tess_stream_is_packed  (TessStream *stream);
 gssize      tess_stream_read       (TessStream *stream, void *buffer, gsize n, GError **error); /* short only at the end */

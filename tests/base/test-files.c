@@ -402,6 +402,48 @@ test_atomic_large (void)
     }
 }
 
+/* A packed stream amid plain bytes, its size put before it afterwards. */
+static void
+test_atomic_packed_part (void)
+{
+  static const TessPacking packings[] = {TESS_PACKING_GZIP, TESS_PACKING_ZLIB, TESS_PACKING_DEFLATE};
+  static const GZlibCompressorFormat formats[] = {G_ZLIB_COMPRESSOR_FORMAT_GZIP, G_ZLIB_COMPRESSOR_FORMAT_ZLIB,
+                                                  G_ZLIB_COMPRESSOR_FORMAT_RAW};
+  g_autofree char *path = in_folder ("part.bin");
+  gsize n = 3000000;
+  g_autoptr (GBytes) bytes = make_bytes (n, 5);
+  const guint8 *data = g_bytes_get_data (bytes, NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (packings); i++) {
+    g_autoptr (TessAtomicFile) file = tess_atomic_file_new (path, FALSE, NULL);
+    g_autoptr (GZlibDecompressor) inflate = g_zlib_decompressor_new (formats[i]);
+    g_autoptr (GByteArray) unpacked = NULL;
+    g_autofree char *content = NULL, *wanted = NULL;
+    guint64 n_packed = 0;
+    gsize length;
+
+    g_assert_true (tess_atomic_file_write (file, "size 00000000 begin", 19, NULL));
+    g_assert_cmpuint (tess_atomic_file_tell (file), ==, 19);
+    g_assert_true (tess_atomic_file_pack (file, packings[i], NULL));
+    for (gsize done = 0; done < n; done += 100000)
+      g_assert_true (tess_atomic_file_write (file, data + done, 100000, NULL));
+    g_assert_true (tess_atomic_file_unpack (file, &n_packed, NULL));
+    g_assert_cmpuint (tess_atomic_file_tell (file), ==, 19 + n_packed);
+    g_assert_true (tess_atomic_file_write (file, " end", 4, NULL));
+    wanted = g_strdup_printf ("size %08u begin", (guint)n_packed);
+    g_assert_true (tess_atomic_file_patch (file, 5, wanted + 5, 8, NULL));
+    g_assert_true (tess_atomic_file_patch (file, 20 + n_packed, "END", 3, NULL));
+    g_assert_true (tess_atomic_file_commit (file, NULL));
+    g_assert_true (g_file_get_contents (path, &content, &length, NULL));
+    g_assert_cmpuint (length, ==, 23 + n_packed);
+    g_assert_cmpmem (content, 19, wanted, 19);
+    g_assert_cmpmem (content + 19 + n_packed, 4, " END", 4);
+    unpacked = run_converter (G_CONVERTER (inflate), (guint8 *)content + 19, n_packed);
+    g_assert_cmpmem (unpacked->data, unpacked->len, data, n);
+  }
+  g_unlink (path);
+}
+
 static void
 test_atomic_errors (void)
 {
@@ -510,6 +552,7 @@ main (int argc, char **argv)
   g_test_add_func ("/base/stream/open-errors", test_open_errors);
   g_test_add_func ("/base/atomic/replace", test_atomic);
   g_test_add_func ("/base/atomic/large", test_atomic_large);
+  g_test_add_func ("/base/atomic/packed-part", test_atomic_packed_part);
   g_test_add_func ("/base/atomic/errors", test_atomic_errors);
   g_test_add_func ("/base/append-line", test_append);
   g_test_add_func ("/base/make-directory", test_directory);
