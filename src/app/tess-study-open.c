@@ -1,5 +1,6 @@
 #include "tess-study-private.h"
 #include "tess-format-registry.h"
+#include "tess-label-file.h"
 #include "tess-presets.h"
 
 #include <glib/gi18n-lib.h>
@@ -246,6 +247,7 @@ open_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *can
   if (volume) {
     if (o->as_label)
       tess_volume_set_intent (volume, TESS_INTENT_LABEL);
+    tess_label_file_attach (volume, o->path);
     o->layer = tess_layer_new (volume, name);
     o->survey = tess_survey_new (o->layer, o->progress, &error);
     if (!o->survey && !g_error_matches (error, TESS_ERROR, TESS_ERROR_CANCELLED)) {

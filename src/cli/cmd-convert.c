@@ -1,6 +1,8 @@
 #include "tess-cli.h"
 #include "tess-format.h"
 #include "tess-format-registry.h"
+#include "tess-label-file.h"
+#include "tess-nrrd.h"
 
 #include <stdio.h>
 
@@ -49,6 +51,9 @@ tess_cmd_convert (TessCli *cli, int argc, char **argv)
   tess_cli_progress_end (progress);
   if (!volume)
     return tess_cli_fail (error);
+  if (tess_nrrd_is_segmentation (argv[2]))
+    tess_volume_set_intent (volume, TESS_INTENT_LABEL);
+  tess_label_file_attach (volume, argv[1]); /* their names go with the labels */
   progress = tess_cli_progress (cli, _ ("Writing"));
   done = tess_volume_save (volume, argv[2], progress, &error);
   tess_cli_progress_end (progress);

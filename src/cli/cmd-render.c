@@ -1,6 +1,7 @@
 #include "tess-atomic-file.h"
 #include "tess-cli.h"
 #include "tess-format-registry.h"
+#include "tess-label-file.h"
 #include "tess-overlay.h"
 #include "tess-patch-grid.h"
 #include "tess-renderer.h"
@@ -58,8 +59,10 @@ load_scene (TessCli *cli, const char *path, const Options *options, TessScene *s
 
   if (image && options->label) {
     label = tess_volume_load (options->label, progress, error);
-    if (label)
+    if (label) {
       tess_volume_set_intent (label, TESS_INTENT_LABEL);
+      tess_label_file_attach (label, options->label);
+    }
   }
   tess_cli_progress_end (progress);
   if (!image || (options->label && !label))

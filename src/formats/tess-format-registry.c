@@ -1,11 +1,22 @@
 #include "tess-format-registry.h"
+#include "tess-dicom.h"
+#include "tess-metaimage.h"
+#include "tess-mgh.h"
 #include "tess-nifti.h"
+#include "tess-numpy.h"
+#include "tess-nrrd.h"
 
 #include <errno.h>
 #include <string.h>
 
 static const TessFormat *const formats[] = {
     &tess_format_nifti,
+    &tess_format_dicom,
+    &tess_format_metaimage,
+    &tess_format_mgh,
+    &tess_format_nrrd,
+    &tess_format_npy,
+    &tess_format_npz,
 };
 
 guint
@@ -37,7 +48,7 @@ tess_format_stem_length (const TessFormat *format, const char *path)
 }
 
 static const TessFormat *
-find_format (const char *path)
+find_by_ending (const char *path)
 {
   for (guint i = 0; i < G_N_ELEMENTS (formats); i++)
     if (tess_format_stem_length (formats[i], path) > 0)
@@ -45,15 +56,48 @@ find_format (const char *path)
   return NULL;
 }
 
-const TessFormat *
-tess_format_for_path (const char *path, GError **error)
+/* A folder is a volume only to a format that claims it, whatever its name ends with. */
+static const TessFormat *
+find_format (const char *path)
 {
+  gboolean folder = g_file_test (path, G_FILE_TEST_IS_DIR);
+  const TessFormat *format = folder ? NULL : find_by_ending (path);
+
+  for (guint i = 0; i < G_N_ELEMENTS (formats) && !format; i++)
+    if (formats[i]->claims && formats[i]->claims (path))
+      format = formats[i];
+  return format;
+}
+
+/* Cuts a location PATH::ENTRY in two; a file of that very name is a path. Returns the path, sets *entry or NULL. */
+static char *
+split_location (const char *location, const char **entry)
+{
+  const char *cut = strstr (location, "::");
+
+  *entry = NULL;
+  if (!cut || cut == location || cut[2] == '\0' || g_file_test (location, G_FILE_TEST_EXISTS))
+    return g_strdup (location);
+  *entry = cut + 2;
+  return g_strndup (location, (gsize)(cut - location));
+}
+
+const TessFormat *
+tess_format_for_path (const char *location, GError **error)
+{
+  const char *entry;
+  g_autofree char *path = split_location (location, &entry);
   const TessFormat *format = find_format (path);
   g_autoptr (GString) readable = NULL;
   g_autofree char *name = NULL;
 
   if (format)
     return format;
+  if (g_file_test (path, G_FILE_TEST_IS_DIR)) {
+    name = g_filename_display_name (path);
+    g_set_error (error, TESS_ERROR, TESS_ERROR_IO, _ ("%s: this is a folder; give a file inside it"), name);
+    return NULL;
+  }
   readable = g_string_new (NULL);
   for (guint i = 0; i < G_N_ELEMENTS (formats); i++)
     g_string_append_printf (readable, "%s%s (%s)", i ? ", " : "", formats[i]->name, formats[i]->endings);
@@ -102,19 +146,6 @@ tess_volume_entry_find (GPtrArray *entries, const char *path, const char *entry,
   return NULL;
 }
 
-/* Cuts a location PATH::ENTRY in two; a file of that very name is a path. Returns the path, sets *entry or NULL. */
-static char *
-split_location (const char *location, const char **entry)
-{
-  const char *cut = strstr (location, "::");
-
-  *entry = NULL;
-  if (!cut || cut == location || cut[2] == '\0' || g_file_test (location, G_FILE_TEST_EXISTS))
-    return g_strdup (location);
-  *entry = cut + 2;
-  return g_strndup (location, (gsize)(cut - location));
-}
-
 GPtrArray *
 tess_volume_entries (const char *path, GError **error)
 {
@@ -144,12 +175,6 @@ tess_volume_load_live (const char *location, TessProgress *progress, TessVolumeL
   if (!g_file_test (path, G_FILE_TEST_EXISTS) && errno == ENOENT && !g_str_has_suffix (path, ".img") &&
       !g_str_has_suffix (path, ".hdr")) {
     tess_error_set_errno (error, path, ENOENT, _ ("open"));
-    return NULL;
-  }
-  if (g_file_test (path, G_FILE_TEST_IS_DIR)) {
-    g_autofree char *name = g_filename_display_name (path);
-
-    g_set_error (error, TESS_ERROR, TESS_ERROR_IO, _ ("%s: this is a folder; give a file inside it"), name);
     return NULL;
   }
   format = tess_format_for_path (path, error);
@@ -199,7 +224,7 @@ char *
 tess_volume_stem (const char *path)
 {
   g_autofree char *base = g_path_get_basename (path);
-  const TessFormat *format = find_format (base);
+  const TessFormat *format = find_by_ending (base);
 
   return format ? g_strndup (base, tess_format_stem_length (format, base)) : g_steal_pointer (&base);
 }
@@ -207,7 +232,7 @@ tess_volume_stem (const char *path)
 char *
 tess_volume_main_file (const char *path)
 {
-  const TessFormat *format = find_format (path);
+  const TessFormat *format = find_by_ending (path);
 
   return format && format->main_file ? format->main_file (path) : g_strdup (path);
 }

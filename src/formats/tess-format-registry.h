@@ -15,7 +15,7 @@ typedef struct {
   gint64 dim[3], n_channels;
 } TessVolumeEntry;
 
-/* One per file format. Files are recognised by their endings. */
+/* One per file format. Files are recognised by their endings; folders, and files without one, by who claims them. */
 typedef struct {
   const char *id;      /* "nifti" */
   const char *name;    /* for people: "NIfTI" */
@@ -27,12 +27,13 @@ typedef struct {
                         GError **error);
   gboolean (*save)     (TessVolume *volume, const char *path, TessProgress *progress, GError **error); /* NULL: read only */
   char *(*main_file)   (const char *path); /* which file stands for a volume of two: path itself or another; NULL: path */
+  gboolean (*claims)   (const char *path); /* of an existing folder, or file without a known ending; NULL: none of them */
 } TessFormat;
 
 /* Length of path without the format's ending; 0 when it has none of them or nothing before it. */
 gsize tess_format_stem_length (const TessFormat *format, const char *path);
 
-const TessFormat *tess_format_for_path (const char *path, GError **error); /* UNSUPPORTED names what is readable */
+const TessFormat *tess_format_for_path (const char *location, GError **error); /* UNSUPPORTED names what is readable */
 guint             tess_formats_n       (void);
 const TessFormat *tess_formats_nth     (guint i);
 

@@ -5,9 +5,8 @@
 
 #define PIECE ((gsize)4 << 20) /* a multiple of every voxel size; between two pieces a cancel is noticed */
 
-/* Reverses the bytes of every number of `size` bytes. */
-static void
-swap_bytes (guint8 *data, gsize n_bytes, gsize size)
+void
+tess_voxels_swap (guint8 *data, gsize n_bytes, gsize size)
 {
   if (size == 2) {
     for (gsize i = 0; i + 2 <= n_bytes; i += 2) {
@@ -75,7 +74,7 @@ tess_voxels_read (TessVolume *volume, TessStream *stream, const TessVoxelCoding 
     if (!tess_progress_check (progress, error) || !tess_stream_read_exact (stream, in, piece, error))
       return FALSE;
     if (coding->swapped)
-      swap_bytes (in, piece, stored_size);
+      tess_voxels_swap (in, piece, stored_size);
     if (scratch)
       coding->convert (in, piece / stored_size, out);
     out += piece / stored_size * size;
@@ -86,7 +85,7 @@ tess_voxels_read (TessVolume *volume, TessStream *stream, const TessVoxelCoding 
     }
     tess_progress_set (progress, (double)tess_stream_file_read (stream) / (double)tess_stream_file_size (stream));
   }
-  if (!tess_stream_is_packed (stream))
+  if (coding->more || !tess_stream_is_packed (stream))
     return TRUE;
   do {
     if (!tess_progress_check (progress, error))

@@ -255,6 +255,36 @@ test_overtaken (const Files *f)
   g_assert_cmpuint (tess_study_get_scene (study)->layers->len, ==, 1);
 }
 
+/* Labels whose file has no names get those that lie beside it. */
+static void
+test_label_names (const Files *f)
+{
+  static const gint64 dim[3] = {4, 3, 2};
+  TessAffine affine = tess_affine_identity ();
+  g_autoptr (TessVolume) volume = tess_volume_new (TESS_DTYPE_U8, dim, 1, &affine, NULL);
+  g_autofree char *path = g_build_filename (f->folder, "organs.nii.gz", NULL);
+  g_autofree char *table = g_build_filename (f->folder, "organs.ctbl", NULL);
+  g_autoptr (TessStudy) study = tess_study_new ();
+  g_autoptr (GError) error = NULL;
+  const TessLabel *label;
+  Watch watch = {.study = study};
+
+  ((guint8 *)tess_volume_data_mut (volume))[5] = 2;
+  tess_volume_save (volume, path, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_file_set_contents (table, "2 left_lung 10 20 30 255\n", -1, NULL));
+  open_small (study, f);
+  tess_study_open_async (study, path, TRUE, NULL, opened_cb, &watch);
+  fixture_wait (is_done, &watch);
+  g_assert_no_error (watch.error);
+  label = tess_label_table_find (((TessLayer *)g_ptr_array_index (tess_study_get_scene (study)->layers, 1))->labels, 2);
+  g_assert_nonnull (label);
+  g_assert_cmpstr (label->name, ==, "left lung");
+  g_assert_cmpmem (label->rgba, 4, ((guint8[]){10, 20, 30, 255}), 4);
+  g_unlink (path);
+  g_unlink (table);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -267,6 +297,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/app/study/cut", &files, (GTestDataFunc)(void (*) (void))test_cut);
   g_test_add_data_func ("/app/study/cancelled", &files, (GTestDataFunc)(void (*) (void))test_cancelled);
   g_test_add_data_func ("/app/study/overtaken", &files, (GTestDataFunc)(void (*) (void))test_overtaken);
+  g_test_add_data_func ("/app/study/label-names", &files, (GTestDataFunc)(void (*) (void))test_label_names);
   result = g_test_run ();
   files_clear (&files);
   return result;

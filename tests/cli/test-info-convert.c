@@ -215,6 +215,33 @@ test_convert (void)
   g_assert_nonnull (strstr (json.out, "\"output\": \"c9.nii\""));
 }
 
+/* Names of labels beside the file go into one that holds names. */
+static void
+test_label_names (void)
+{
+  const gint64 dim[3] = {3, 2, 1};
+  const TessAffine affine = tess_affine_identity ();
+  g_autoptr (TessVolume) volume = tess_volume_new (TESS_DTYPE_U8, dim, 1, &affine, NULL), out = NULL;
+  g_autofree char *table = g_build_filename (folder, "n0.label", NULL),
+                  *path = g_build_filename (folder, "n1.seg.nrrd", NULL);
+  g_autoptr (GError) error = NULL;
+  g_auto (Run) r = {0};
+  const TessLabel *label;
+
+  ((guint8 *)tess_volume_data_mut (volume))[1] = 7;
+  save (volume, "n0.nii.gz");
+  g_assert_true (g_file_set_contents (table, "7 1 2 3 1 1 1 \"left lung\"\n", -1, NULL));
+  r = run ("convert", "n0.nii.gz", "n1.seg.nrrd", NULL);
+  g_assert_cmpint (r.code, ==, 0);
+  out = tess_volume_load (path, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (tess_volume_intent (out), ==, TESS_INTENT_LABEL);
+  label = tess_label_table_find (tess_volume_peek_labels (out), 7);
+  g_assert_nonnull (label);
+  g_assert_cmpstr (label->name, ==, "left lung");
+  g_assert_cmpmem (label->rgba, 4, ((guint8[]){1, 2, 3, 255}), 4);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -228,6 +255,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/info/card", test_info_card);
   g_test_add_func ("/cli/info-convert/failures", test_failures);
   g_test_add_func ("/cli/convert", test_convert);
+  g_test_add_func ("/cli/convert/label-names", test_label_names);
   result = g_test_run ();
   dir = g_dir_open (folder, 0, NULL);
   while ((name = g_dir_read_name (dir))) {

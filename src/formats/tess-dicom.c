@@ -1,0 +1,91 @@
+#include "tess-dicom.h"
+#include "tess-dicom-private.h"
+
+#include <string.h>
+
+static GPtrArray *
+make_entries (GPtrArray *all)
+{
+  GPtrArray *entries = g_ptr_array_new_with_free_func ((GDestroyNotify)tess_volume_entry_free);
+
+  for (guint i = 0; i < all->len; i++) {
+    TessDicomSeries *series = g_ptr_array_index (all, i);
+    TessVolumeEntry *entry = g_new0 (TessVolumeEntry, 1);
+
+    entry->id = g_strdup (series->id);
+    entry->description = g_strdup (series->description);
+    entry->dtype = series->dtype;
+    memcpy (entry->dim, series->dim, sizeof entry->dim);
+    entry->n_channels = series->n_channels;
+    g_ptr_array_add (entries, entry);
+  }
+  return entries;
+}
+
+/**
+ * dicom_entries:
+ *
+ * The series under a path; ids are SeriesInstanceUIDs, with /1, /2, ... where one holds several volumes.
+ */
+static GPtrArray *
+dicom_entries (const char *path, GError **error)
+{
+  g_autoptr (TessDicomStudy) study = tess_dicom_study_new (path, NULL, error);
+  g_autoptr (GPtrArray) all = study ? tess_dicom_series_find (study) : NULL;
+
+  return all ? make_entries (all) : NULL;
+}
+
+/* The series that `entry` names, or the only one. */
+static TessDicomSeries *
+choose_series (GPtrArray *all, const char *path, const char *entry, GError **error)
+{
+  g_autoptr (GPtrArray) entries = make_entries (all);
+  TessVolumeEntry *chosen;
+
+  chosen = tess_volume_entry_find (entries, path, entry, error);
+  for (guint i = 0; chosen && i < all->len; i++)
+    if (strcmp (((TessDicomSeries *)g_ptr_array_index (all, i))->id, chosen->id) == 0)
+      return g_ptr_array_index (all, i);
+  return NULL;
+}
+
+/**
+ * dicom_load:
+ *
+ * One series as a volume. Voxels keep their type; slope and intercept become the volume's scaling; pictures of one
+ * place (time, echo) and colours become channels; the affine keeps a tilt. Patients' names and numbers are not read.
+ */
+static TessVolume *
+dicom_load (const char *path, const char *entry, TessProgress *progress, TessVolumeLive live, gpointer user_data,
+            GError **error)
+{
+  const TessDicomListener listener = {progress, live, user_data};
+  g_autoptr (TessDicomStudy) study = tess_dicom_study_new (path, progress, error);
+  g_autoptr (GPtrArray) all = study ? tess_dicom_series_find (study) : NULL;
+  TessDicomSeries *series = all ? choose_series (all, path, entry, error) : NULL;
+  TessVolume *volume;
+
+  if (!series)
+    return NULL;
+  if (series->refusal) {
+    g_autofree char *name = g_filename_display_name (path);
+
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, "%s: %s", name, series->refusal);
+    return NULL;
+  }
+  volume = series->is_segmentation ? tess_dicom_segmentation (series, &listener, error)
+                                   : tess_dicom_series_load (series, &listener, error);
+  if (volume)
+    tess_progress_set (progress, 1.0);
+  return volume;
+}
+
+const TessFormat tess_format_dicom = {
+    .id = "dicom",
+    .name = "DICOM",
+    .endings = ".dcm .dicom .ima",
+    .entries = dicom_entries,
+    .load = dicom_load,
+    .claims = tess_dicom_claims,
+};

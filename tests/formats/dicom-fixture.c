@@ -1,0 +1,173 @@
+#include "dicom-fixture.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+/* Explicit VR, little-endian: what this machine has. */
+static void
+put_head (GByteArray *out, guint32 tag, const char vr[3], guint32 n)
+{
+  guint16 group = (guint16)(tag >> 16), element = (guint16)(tag & 0xffff), small = (guint16)n, zero = 0;
+
+  g_byte_array_append (out, (guint8 *)&group, 2);
+  g_byte_array_append (out, (guint8 *)&element, 2);
+  g_byte_array_append (out, (const guint8 *)vr, 2);
+  if (strcmp (vr, "OW") == 0 || strcmp (vr, "OB") == 0) {
+    g_byte_array_append (out, (guint8 *)&zero, 2);
+    g_byte_array_append (out, (guint8 *)&n, 4);
+  } else {
+    g_byte_array_append (out, (guint8 *)&small, 2);
+  }
+}
+
+static void
+put_text (GByteArray *out, guint32 tag, const char *vr, const char *text)
+{
+  guint32 n = (guint32)strlen (text);
+
+  put_head (out, tag, vr, n + n % 2);
+  g_byte_array_append (out, (const guint8 *)text, n);
+  if (n % 2)
+    g_byte_array_append (out, (const guint8 *)(strcmp (vr, "UI") == 0 ? "" : " "), 1);
+}
+
+static void
+put_short (GByteArray *out, guint32 tag, int value)
+{
+  guint16 v = (guint16)value;
+
+  put_head (out, tag, "US", 2);
+  g_byte_array_append (out, (guint8 *)&v, 2);
+}
+
+static void
+put_numbers (GByteArray *out, guint32 tag, const double *values, guint n)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  char digits[G_ASCII_DTOSTR_BUF_SIZE];
+
+  for (guint i = 0; i < n; i++)
+    g_string_append_printf (text, "%s%s", i ? "\\" : "", g_ascii_formatd (digits, sizeof digits, "%.10g", values[i]));
+  put_text (out, tag, "DS", text->str);
+}
+
+static void
+put_integer (GByteArray *out, guint32 tag, int value)
+{
+  g_autofree char *text = g_strdup_printf ("%d", value);
+
+  put_text (out, tag, "IS", text);
+}
+
+static void
+put_data_set (GByteArray *out, const DicomSlice *s)
+{
+  gboolean scaled = s->slope != 0;
+
+  if (s->charset)
+    put_text (out, 0x00080005, "CS", s->charset);
+  put_text (out, 0x00080008, "CS", s->image_type ? s->image_type : "ORIGINAL\\PRIMARY");
+  put_text (out, 0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.4");
+  put_text (out, 0x00080060, "CS", s->modality ? s->modality : "MR");
+  if (s->description)
+    put_text (out, 0x0008103e, "LO", s->description);
+  put_text (out, 0x00100010, "PN", "Secret^Person");
+  put_text (out, 0x00100020, "LO", "SECRET-ID");
+  if (s->thickness > 0)
+    put_numbers (out, 0x00180050, &s->thickness, 1);
+  if (s->between > 0)
+    put_numbers (out, 0x00180088, &s->between, 1);
+  if (s->mosaic > 0) {
+    put_text (out, 0x00190010, "LO", "SIEMENS MR HEADER");
+    put_short (out, 0x0019100a, s->mosaic);
+  }
+  put_text (out, 0x0020000d, "UI", "1.2.3.4");
+  put_text (out, 0x0020000e, "UI", s->series ? s->series : "1.2.3.4.5");
+  put_integer (out, 0x00200013, s->instance);
+  if (s->position)
+    put_numbers (out, 0x00200032, s->position, 3);
+  if (s->orientation)
+    put_numbers (out, 0x00200037, s->orientation, 6);
+  if (s->temporal > 0)
+    put_integer (out, 0x00200100, s->temporal);
+  put_short (out, 0x00280002, 1);
+  put_text (out, 0x00280004, "CS", s->photometric ? s->photometric : "MONOCHROME2");
+  put_short (out, 0x00280010, s->rows);
+  put_short (out, 0x00280011, s->columns);
+  if (s->spacing[0] > 0)
+    put_numbers (out, 0x00280030, s->spacing, 2);
+  put_short (out, 0x00280100, 16);
+  put_short (out, 0x00280101, s->stored ? s->stored : 16);
+  put_short (out, 0x00280102, (s->stored ? s->stored : 16) - 1);
+  put_short (out, 0x00280103, s->is_signed);
+  if (scaled) {
+    put_numbers (out, 0x00281052, &s->intercept, 1);
+    put_numbers (out, 0x00281053, &s->slope, 1);
+  }
+  put_head (out, 0x7fe00010, "OW", (guint32)(2 * s->columns * s->rows));
+  g_byte_array_append (out, (const guint8 *)s->pixels, (guint)(2 * s->columns * s->rows));
+}
+
+GBytes *
+dicom_bytes (const DicomSlice *slice)
+{
+  g_autoptr (GByteArray) meta = g_byte_array_new ();
+  GByteArray *out = g_byte_array_new ();
+  guint32 n;
+
+  put_text (meta, 0x00020002, "UI", "1.2.840.10008.5.1.4.1.1.4");
+  put_text (meta, 0x00020003, "UI", "1.2.3.4.5.6");
+  put_text (meta, 0x00020010, "UI", "1.2.840.10008.1.2.1");
+  g_byte_array_set_size (out, 128);
+  memset (out->data, 0, 128);
+  g_byte_array_append (out, (const guint8 *)"DICM", 4);
+  put_head (out, 0x00020000, "UL", 4);
+  n = meta->len;
+  g_byte_array_append (out, (guint8 *)&n, 4);
+  g_byte_array_append (out, meta->data, meta->len);
+  put_data_set (out, slice);
+  return g_byte_array_free_to_bytes (out);
+}
+
+void
+dicom_write (const char *folder, const char *name, const DicomSlice *slice)
+{
+  g_autofree char *path = g_build_filename (folder, name, NULL), *parent = g_path_get_dirname (path);
+  g_autoptr (GBytes) bytes = dicom_bytes (slice);
+
+  g_mkdir_with_parents (parent, 0700);
+  g_assert_true (g_file_set_contents (path, g_bytes_get_data (bytes, NULL), (gssize)g_bytes_get_size (bytes), NULL));
+}
+
+char *
+dicom_temp_dir (void)
+{
+  char *folder = g_dir_make_tmp ("tess-dicom-XXXXXX", NULL);
+
+  g_assert_nonnull (folder);
+  return folder;
+}
+
+static void
+remove_file (GFile *file)
+{
+  g_autoptr (GFileEnumerator) inside =
+      g_file_enumerate_children (file, "standard::name", G_FILE_QUERY_INFO_NOFOLLOW_SYMLINKS, NULL, NULL);
+  GFileInfo *info;
+
+  while (inside && (info = g_file_enumerator_next_file (inside, NULL, NULL))) {
+    g_autoptr (GFile) child = g_file_get_child (file, g_file_info_get_name (info));
+
+    remove_file (child);
+    g_object_unref (info);
+  }
+  g_file_delete (file, NULL, NULL);
+}
+
+void
+dicom_remove (const char *folder)
+{
+  g_autoptr (GFile) file = g_file_new_for_path (folder);
+
+  remove_file (file);
+}
