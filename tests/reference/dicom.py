@@ -76,7 +76,8 @@ def stack(paths, step=None):
         z = z / (max(along) - min(along)) * (np.median(gaps) if np.ptp(gaps) > .02 else (max(along) - min(along)) / (len(places) - 1))
     else:
         gap = step or float(first['between'] or first['thickness'] or 1)
-        z = np.cross(o[:3], o[3:]) * gap
+        normal = np.cross(o[:3], o[3:])
+        z = normal / np.linalg.norm(normal) * gap
     affine = np.eye(4)
     affine[:3, 0] = np.array(o[:3]) * s[1]
     affine[:3, 1] = np.array(o[3:]) * s[0]
@@ -181,4 +182,5 @@ def main():
     print()
 
 
-main()
+if __name__ == "__main__":
+    main()
