@@ -3,6 +3,7 @@
 #include "corpus-geometry.h"
 #include "dicom-fixture.h"
 #include "nifti-fixture.h"
+#include "tess-format-registry.h"
 
 #include <glib/gstdio.h>
 #include <math.h>
@@ -225,17 +226,16 @@ put_text_and_voxels (const char *path, const GString *text, const GByteArray *vo
   nifti_fixture_put (path, all, FALSE);
 }
 
-/* Left-posterior-superior; TransformMatrix holds the directions one after the other. */
-static void
-one_metaimage (guint i, guint style)
+static const char *const matrix[3] = {"TransformMatrix", "Rotation", "Orientation"};
+
+/* The path of a new file. Left-posterior-superior; TransformMatrix holds the directions one after the other. */
+static char *
+put_metaimage (const CorpusGeometry *g, guint style)
 {
-  static const char *const matrix[3] = {"TransformMatrix", "Rotation", "Orientation"};
   static const char *const offset[3] = {"Offset", "Position", "Origin"};
   static const double to_lps[3] = {-1, -1, 1};
-  CorpusGeometry g = corpus_geometry (i);
-  gboolean big = (i + style) % 2, beside = style == 2;
-  g_autofree char *letters = corpus_letters (reference, &g, FALSE);
-  g_autofree char *path = g_build_filename (folder, beside ? "c.mhd" : "c.mha", NULL);
+  gboolean big = (g->number + style) % 2, beside = style == 2;
+  char *path = g_build_filename (folder, beside ? "c.mhd" : "c.mha", NULL);
   g_autofree char *raw = g_build_filename (folder, "c.raw", NULL);
   g_autoptr (GByteArray) voxels = shorts (big);
   g_autoptr (GString) text = g_string_new ("ObjectType = Image\nNDims = 3\nBinaryData = True\n");
@@ -243,18 +243,27 @@ one_metaimage (guint i, guint style)
   g_string_append_printf (text, "BinaryDataByteOrderMSB = %s\n%s =", big ? "True" : "False", matrix[style]);
   for (int k = 0; k < 3; k++)
     for (int r = 0; r < 3; r++)
-      add (text, " ", to_lps[r] * g.direction[k][r]);
+      add (text, " ", to_lps[r] * g->direction[k][r]);
   g_string_append_printf (text, "\n%s =", offset[style]);
   for (int r = 0; r < 3; r++)
-    add (text, " ", to_lps[r] * g.origin[r]);
+    add (text, " ", to_lps[r] * g->origin[r]);
   g_string_append (text, "\nCenterOfRotation = 0 0 0\nElementSpacing =");
   for (int k = 0; k < 3; k++)
-    add (text, " ", g.spacing[k]);
+    add (text, " ", g->spacing[k]);
   g_string_append_printf (text, "\nDimSize = 5 6 7\nElementType = MET_SHORT\nElementDataFile = %s\n",
                           beside ? "c.raw" : "LOCAL");
   put_text_and_voxels (path, text, beside ? NULL : voxels);
   if (beside)
     nifti_fixture_put (raw, voxels, FALSE);
+  return path;
+}
+
+static void
+one_metaimage (guint i, guint style)
+{
+  CorpusGeometry g = corpus_geometry (i);
+  g_autofree char *letters = corpus_letters (reference, &g, FALSE), *path = put_metaimage (&g, style);
+
   corpus_check (path, &g, corpus_dim, letters, matrix[style]);
   n_files++;
 }
@@ -267,6 +276,37 @@ test_metaimage (void)
     for (guint i = 0; i < CORPUS_N; i++)
       one_metaimage (i, style);
   g_assert_cmpuint (n_files, ==, 3 * CORPUS_N);
+}
+
+static void
+save_as (const char *from, const char *to)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TessVolume) volume = tess_volume_load (from, NULL, &error);
+
+  g_assert_no_error (error);
+  g_assert_true (tess_volume_save (volume, to, NULL, &error));
+  g_assert_no_error (error);
+}
+
+/* What is written in another format, and from that again, is still where it was. */
+static void
+test_written (void)
+{
+  static const char *const outs[] = {"w.mha", "w.nii.gz", "w.mgz", "w.nrrd", "w.hdr"};
+  g_autofree char *back = g_build_filename (folder, "back.mha", NULL);
+
+  for (guint i = 0; i < CORPUS_N; i++) {
+    CorpusGeometry g = corpus_geometry (i);
+    const char *name = outs[i % G_N_ELEMENTS (outs)];
+    g_autofree char *letters = corpus_letters (reference, &g, FALSE), *path = put_metaimage (&g, 0);
+    g_autofree char *out = g_build_filename (folder, name, NULL);
+
+    save_as (path, out);
+    corpus_check (out, &g, corpus_dim, letters, name);
+    save_as (out, back);
+    corpus_check (back, &g, corpus_dim, letters, "back.mha");
+  }
 }
 
 static const struct {
@@ -416,6 +456,7 @@ main (int argc, char **argv)
   folder = nifti_fixture_folder ();
   g_test_add_func ("/formats/corpus/nifti", test_nifti);
   g_test_add_func ("/formats/corpus/metaimage", test_metaimage);
+  g_test_add_func ("/formats/corpus/written", test_written);
   g_test_add_func ("/formats/corpus/nrrd", test_nrrd);
   g_test_add_func ("/formats/corpus/dicom", test_dicom);
   result = g_test_run ();

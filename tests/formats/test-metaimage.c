@@ -173,54 +173,6 @@ test_beyond_itk (void)
   }
 }
 
-/* 192 axis orders and tilts: read as SimpleITK reads them; written and read again, in the same place. */
-static void
-test_corpus (void)
-{
-  static const char *const outs[] = {"c2.mha", "c2.nii.gz", "c2.mgz"};
-  static const double planted[3] = {3, 1, 1};
-  g_autoptr (JsonNode) node = check_reference ("metaimage.json");
-  JsonArray *list = json_object_get_array_member (json_node_get_object (node), "corpus");
-  g_autofree char *path = in_folder ("c.mha");
-  guint8 voxels[24];
-
-  for (guint8 i = 0; i < 24; i++)
-    voxels[i] = i;
-  g_assert_cmpuint (json_array_get_length (list), ==, 192);
-  for (guint i = 0; i < json_array_get_length (list); i++) {
-    JsonObject *o = json_array_get_object_element (list, i);
-    const char *header = json_object_get_string_member (o, "header");
-    g_autoptr (GByteArray) bytes = g_byte_array_new ();
-    g_autoptr (TessVolume) volume = NULL;
-    char codes[4];
-
-    g_byte_array_append (bytes, (const guint8 *)header, (guint)strlen (header));
-    g_byte_array_append (bytes, voxels, 24);
-    put (path, bytes->data, bytes->len);
-    volume = load (path);
-    check_affine (tess_volume_affine (volume), o, 1e-9, header);
-    tess_affine_orientation (tess_volume_affine (volume), codes);
-    g_assert_cmpstr (codes, ==, json_object_get_string_member (o, "orientation"));
-    for (guint k = 0; k < G_N_ELEMENTS (outs); k++) {
-      g_autofree char *out = in_folder (outs[k]), *back = in_folder ("c3.mha");
-      g_autoptr (TessVolume) again = NULL, twice = NULL;
-      double here[3], there[3];
-
-      save (volume, out);
-      again = load (out);
-      check_same (volume, again, 1e-4, outs[k]);
-      save (again, back);
-      twice = load (back);
-      check_same (volume, twice, 1e-4, outs[k]);
-      tess_affine_apply (tess_volume_affine (volume), planted, here);
-      tess_affine_apply (tess_volume_affine (twice), planted, there);
-      for (int r = 0; r < 3; r++)
-        g_assert_cmpfloat_with_epsilon (here[r], there[r], 1e-4);
-      g_assert_cmpfloat (tess_volume_value (twice, 3, 1, 1, 0), ==, 19);
-    }
-  }
-}
-
 static TessVolume *
 make_volume (TessDType dtype, gint64 n_channels, guint seed)
 {
@@ -488,7 +440,6 @@ main (int argc, char **argv)
   g_test_add_func ("/formats/metaimage/real-files", test_real_files);
   g_test_add_func ("/formats/metaimage/headers", test_headers);
   g_test_add_func ("/formats/metaimage/beyond-itk", test_beyond_itk);
-  g_test_add_func ("/formats/metaimage/corpus", test_corpus);
   g_test_add_func ("/formats/metaimage/types", test_types);
   g_test_add_func ("/formats/metaimage/written", test_written);
   g_test_add_func ("/formats/metaimage/kept", test_kept);
