@@ -138,6 +138,21 @@ copy_floats (const gdcm::DataSet &ds, const std::string &kind, unsigned char *ou
   return done (n);
 }
 
+// GDCM clears the bits that are not stored of 16-bit voxels and breaks off at others; the program clears them anyway.
+static void
+take_all_bits (gdcm::Pixmap &pixmap)
+{
+  gdcm::PixelFormat format = pixmap.GetPixelFormat ();
+  const gdcm::TransferSyntax &syntax = pixmap.GetTransferSyntax ();
+
+  if ((format.GetBitsAllocated () != 8 && format.GetBitsAllocated () != 32) ||
+      (syntax.IsEncapsulated () && syntax != gdcm::TransferSyntax::RLELossless))
+    return;
+  format.SetBitsStored (format.GetBitsAllocated ());
+  format.SetHighBit ((uint16_t)(format.GetBitsAllocated () - 1));
+  pixmap.SetPixelFormat (format);
+}
+
 std::string
 tess_codec_dicom_decode (const TessCodecFile &file, unsigned char *out, size_t n)
 {
@@ -153,6 +168,8 @@ tess_codec_dicom_decode (const TessCodecFile &file, unsigned char *out, size_t n
       return copy_floats (parsed.file->GetDataSet (), parsed.kind, out, n);
     return tess_codec_failure (parsed.is_dicom ? TESS_CODEC_UNSUPPORTED : TESS_CODEC_DAMAGED, parsed.syntax);
   }
+
+  take_all_bits (reader.GetPixmap ());
 
   const gdcm::DataSet &ds = reader.GetFile ().GetDataSet ();
   const gdcm::Pixmap &pixmap = reader.GetPixmap ();

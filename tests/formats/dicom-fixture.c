@@ -63,6 +63,8 @@ static void
 put_data_set (GByteArray *out, const DicomSlice *s)
 {
   gboolean scaled = s->slope != 0;
+  int allocated = s->allocated ? s->allocated : 16, stored = s->stored ? s->stored : allocated;
+  guint n_bytes = (guint)(s->columns * s->rows * allocated / 8);
 
   if (s->charset)
     put_text (out, 0x00080005, "CS", s->charset);
@@ -96,28 +98,42 @@ put_data_set (GByteArray *out, const DicomSlice *s)
   put_short (out, 0x00280011, s->columns);
   if (s->spacing[0] > 0)
     put_numbers (out, 0x00280030, s->spacing, 2);
-  put_short (out, 0x00280100, 16);
-  put_short (out, 0x00280101, s->stored ? s->stored : 16);
-  put_short (out, 0x00280102, (s->stored ? s->stored : 16) - 1);
+  put_short (out, 0x00280100, allocated);
+  put_short (out, 0x00280101, stored);
+  put_short (out, 0x00280102, stored - 1);
   put_short (out, 0x00280103, s->is_signed);
   if (scaled) {
     put_numbers (out, 0x00281052, &s->intercept, 1);
     put_numbers (out, 0x00281053, &s->slope, 1);
   }
-  put_head (out, 0x7fe00010, "OW", (guint32)(2 * s->columns * s->rows));
-  g_byte_array_append (out, (const guint8 *)s->pixels, (guint)(2 * s->columns * s->rows));
+  put_head (out, 0x7fe00010, "OW", n_bytes);
+  g_byte_array_append (out, (const guint8 *)s->pixels, n_bytes);
+}
+
+static void
+put_deflated (GByteArray *out, const GByteArray *data_set)
+{
+  g_autoptr (GZlibCompressor) c = g_zlib_compressor_new (G_ZLIB_COMPRESSOR_FORMAT_RAW, 6);
+  g_autoptr (GInputStream) plain = g_memory_input_stream_new_from_data (data_set->data, data_set->len, NULL);
+  g_autoptr (GInputStream) packed = g_converter_input_stream_new (plain, G_CONVERTER (c));
+  guint8 piece[4096];
+  gssize got;
+
+  while ((got = g_input_stream_read (packed, piece, sizeof piece, NULL, NULL)) > 0)
+    g_byte_array_append (out, piece, (guint)got);
+  g_assert_cmpint (got, ==, 0);
 }
 
 GBytes *
 dicom_bytes (const DicomSlice *slice)
 {
-  g_autoptr (GByteArray) meta = g_byte_array_new ();
+  g_autoptr (GByteArray) meta = g_byte_array_new (), data_set = g_byte_array_new ();
   GByteArray *out = g_byte_array_new ();
   guint32 n;
 
   put_text (meta, 0x00020002, "UI", "1.2.840.10008.5.1.4.1.1.4");
   put_text (meta, 0x00020003, "UI", "1.2.3.4.5.6");
-  put_text (meta, 0x00020010, "UI", "1.2.840.10008.1.2.1");
+  put_text (meta, 0x00020010, "UI", slice->deflated ? "1.2.840.10008.1.2.1.99" : "1.2.840.10008.1.2.1");
   g_byte_array_set_size (out, 128);
   memset (out->data, 0, 128);
   g_byte_array_append (out, (const guint8 *)"DICM", 4);
@@ -125,7 +141,11 @@ dicom_bytes (const DicomSlice *slice)
   n = meta->len;
   g_byte_array_append (out, (guint8 *)&n, 4);
   g_byte_array_append (out, meta->data, meta->len);
-  put_data_set (out, slice);
+  put_data_set (data_set, slice);
+  if (slice->deflated)
+    put_deflated (out, data_set);
+  else
+    g_byte_array_append (out, data_set->data, data_set->len);
   return g_byte_array_free_to_bytes (out);
 }
 

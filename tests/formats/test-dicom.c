@@ -203,6 +203,34 @@ test_values (void)
   dicom_remove (folder);
 }
 
+/* The same of files that the helper unpacks, with voxels of one, two and four bytes; the first two are 5 and -3. */
+static void
+test_unused_bits (void)
+{
+  static const struct {
+    int allocated, stored;
+    guint16 pixels[2 * N * N];
+  } cases[] = {{8, 4, {0x3d25}}, {16, 12, {0x7005, 0x3ffd}}, {32, 28, {0x0005, 0x4000, 0xfffd, 0x1fff}}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    for (int deflated = 0; deflated < 2; deflated++) {
+      g_autofree char *folder = dicom_temp_dir ();
+      g_autoptr (TessVolume) volume = NULL;
+
+      write_slice (folder, 1, axial, 0, 0, 0,
+                   (DicomSlice){.allocated = cases[i].allocated,
+                                .stored = cases[i].stored,
+                                .is_signed = 1,
+                                .pixels = cases[i].pixels,
+                                .deflated = deflated});
+      volume = load (folder);
+      g_assert_cmpfloat (tess_volume_value (volume, 0, 0, 0, 0), ==, 5);
+      g_assert_cmpfloat (tess_volume_value (volume, 1, 0, 0, 0), ==, -3);
+      g_assert_cmpfloat (tess_volume_value (volume, 2, 0, 0, 0), ==, 0);
+      dicom_remove (folder);
+    }
+}
+
 static void
 test_scaling (void)
 {
@@ -368,6 +396,7 @@ main (int argc, char **argv)
   g_test_add_func ("/dicom/time", test_time);
   g_test_add_func ("/dicom/mixed", test_mixed);
   g_test_add_func ("/dicom/values", test_values);
+  g_test_add_func ("/dicom/unused-bits", test_unused_bits);
   g_test_add_func ("/dicom/scaling", test_scaling);
   g_test_add_func ("/dicom/inverted", test_inverted);
   g_test_add_func ("/dicom/mosaic", test_mosaic);
