@@ -160,7 +160,7 @@ test_findings (void)
   g_autofree char *table = g_build_filename (folder, "f.csv", NULL);
   g_autoptr (JsonNode) root = NULL;
   g_autoptr (GError) error = NULL;
-  g_auto (Run) r = {0}, card = {0}, other = {0};
+  g_auto (Run) r = {0}, card = {0}, other = {0}, drawn = {0};
   JsonObject *o, *first, *second;
   JsonArray *findings;
   double world[3], voxel[3], diameter = 0;
@@ -193,6 +193,8 @@ test_findings (void)
   g_assert_false (json_object_get_boolean_member (second, "inside"));
   g_assert_cmpstr (json_array_get_string_element (json_object_get_array_member (o, "warnings"), 0), ==,
                    "1 finding lies outside the scan.");
+  drawn = run ("render", "scan7.nii", "--findings", "f.csv", "--out", "p.png", "--size", "64,64", NULL);
+  g_assert_true (drawn.code == 0 || strstr (drawn.err, "OpenGL") || strstr (drawn.err, "EGL")); /* no OpenGL here */
   card = run ("info", "scan7.nii", "--findings", "f.csv", NULL);
   g_assert_nonnull (strstr (card.out, "2 of the 3 in the table"));
   g_assert_nonnull (strstr (card.out, "R 3.0  A 9.5  S 18.0 mm   voxel 1.0, 2.0, 3.0   diameter 4.5 mm\n"));
@@ -223,6 +225,7 @@ test_failures (void)
   FAILS ("missing.nii", "info", "missing.nii")
   FAILS ("missing.csv", "info", "whole.nii.gz", "--findings", "missing.csv")
   FAILS ("text.nii", "info", "whole.nii.gz", "--findings", "text.nii")
+  FAILS ("text.nii", "render", "whole.nii.gz", "--findings", "text.nii", "--out", "never.png")
   FAILS ("text.nii", "info", "text.nii", "--json")
   FAILS ("cut.nii.gz", "info", "cut.nii.gz")
   FAILS (folder, "info", folder)
