@@ -261,10 +261,10 @@ draw_findings (const Pen *pen)
     cairo_arc (pen->cr, x, y, cut, 0.0, 2.0 * G_PI);
   }
   cairo_set_source_rgba (pen->cr, 0.0, 0.0, 0.0, 0.6);
-  cairo_set_line_width (pen->cr, 3.5 * pen->overlay->scale);
+  cairo_set_line_width (pen->cr, 4.0 * pen->overlay->scale);
   cairo_stroke_preserve (pen->cr);
   cairo_set_source_rgb (pen->cr, 0.776, 0.471, 0.867);
-  cairo_set_line_width (pen->cr, 1.5 * pen->overlay->scale);
+  cairo_set_line_width (pen->cr, 2.0 * pen->overlay->scale);
   cairo_stroke (pen->cr);
 }
 
