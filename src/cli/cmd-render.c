@@ -53,13 +53,15 @@ parse_numbers (const char *text, const char *option, guint n, double *values, GE
 
 /* Those of the scan go into the scene. */
 static gboolean
-load_findings (TessScene *scene, const char *table, const char *path, GError **error)
+load_findings (TessCli *cli, TessScene *scene, const char *table, const char *path, GError **error)
 {
   g_autoptr (TessFindings) all = tess_findings_csv_load (table, error), own = NULL;
 
   if (!all)
     return FALSE;
   own = tess_findings_of_scan (all, tess_scene_main (scene)->volume, path);
+  if (tess_findings_n (own) == 0)
+    tess_cli_note (cli, "%s", _ ("No finding of the table is of this scan: no seriesuid is its name."));
   tess_scene_set_findings (scene, own);
   return TRUE;
 }
@@ -82,7 +84,7 @@ load_scene (TessCli *cli, const char *path, const Options *options, TessScene *s
   if (!image || (options->label && !label))
     return FALSE;
   tess_scene_add (scene, image, path);
-  if (options->findings && !load_findings (scene, options->findings, path, error))
+  if (options->findings && !load_findings (cli, scene, options->findings, path, error))
     return FALSE;
   if (label) {
     TessLayer *layer = tess_scene_add (scene, label, options->label);
