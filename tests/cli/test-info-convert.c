@@ -158,6 +158,7 @@ test_findings (void)
 {
   g_autoptr (TessVolume) volume = make_volume ();
   g_autofree char *table = g_build_filename (folder, "f.csv", NULL);
+  g_autofree char *picture = g_build_filename (folder, "p.png", NULL);
   g_autoptr (JsonNode) root = NULL;
   g_autoptr (GError) error = NULL;
   g_auto (Run) r = {0}, card = {0}, other = {0}, drawn = {0};
@@ -194,7 +195,8 @@ test_findings (void)
   g_assert_cmpstr (json_array_get_string_element (json_object_get_array_member (o, "warnings"), 0), ==,
                    "1 finding lies outside the scan.");
   drawn = run ("render", "scan7.nii", "--findings", "f.csv", "--out", "p.png", "--size", "64,64", NULL);
-  g_assert_true (drawn.code == 0 || strstr (drawn.err, "OpenGL") || strstr (drawn.err, "EGL")); /* no OpenGL here */
+  if (!strstr (drawn.err, "OpenGL") && !strstr (drawn.err, "EGL")) /* else it cannot draw here */
+    g_assert_true (g_file_test (picture, G_FILE_TEST_EXISTS)); /* not its code: fontconfig leaks under a sanitizer */
   card = run ("info", "scan7.nii", "--findings", "f.csv", NULL);
   g_assert_nonnull (strstr (card.out, "2 of the 3 in the table"));
   g_assert_nonnull (strstr (card.out, "R 3.0  A 9.5  S 18.0 mm   voxel 1.0, 2.0, 3.0   diameter 4.5 mm\n"));
