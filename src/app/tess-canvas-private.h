@@ -28,6 +28,7 @@ typedef struct {
   gint64 slice, n_slices;
   guint64 grid;
   const void *layer;
+  const TessFindings *findings; /* only compared */
   gboolean neurological, nose_right, text, crosshair;
   int scale;
 } TessOverlayKey;

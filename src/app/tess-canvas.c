@@ -71,6 +71,7 @@ tess_canvas_overlay (TessCanvas *self, TessOverlay *overlay)
   *overlay = (TessOverlay){
       .text = self->show_text,
       .crosshair = self->show_crosshair,
+      .findings = TRUE,
       .scale = gtk_widget_get_scale_factor (GTK_WIDGET (self)),
   };
   overlay->grid = tess_study_get_grid (self->study, overlay->patch, NULL) &&
@@ -165,7 +166,8 @@ fill_key (TessCanvas *self, const TessPane *pane, const TessOverlay *overlay, Te
   key->text = overlay->text;
   key->crosshair = overlay->crosshair;
   key->scale = (int)overlay->scale;
-  if (overlay->crosshair || overlay->grid) {
+  key->findings = overlay->findings ? scene->findings : NULL;
+  if (overlay->crosshair || overlay->grid || key->findings) {
     memcpy (key->pane.pan, pane->pan, sizeof pane->pan);
     memcpy (key->cursor, scene->cursor, sizeof key->cursor);
   }
@@ -233,13 +235,13 @@ snapshot_overlays (TessCanvas *self, GtkSnapshot *snapshot)
 
   tess_canvas_overlay (self, &lines);
   texts = lines;
-  lines.text = texts.crosshair = texts.grid = FALSE;
+  lines.text = texts.crosshair = texts.grid = texts.findings = FALSE;
   gtk_snapshot_save (snapshot);
   gtk_snapshot_scale (snapshot, 1.0f / scale, 1.0f / scale);
   for (guint i = 0; i < n; i++) {
     if (panes[i].width <= 0 || panes[i].height <= 0)
       continue;
-    if (lines.crosshair || lines.grid)
+    if (lines.crosshair || lines.grid || (lines.findings && tess_study_get_scene (self->study)->findings))
       snapshot_part (self, snapshot, &panes[i], &lines, TESS_PART_LINES);
     if (texts.text)
       snapshot_part (self, snapshot, &panes[i], &texts, TESS_PART_TEXTS);

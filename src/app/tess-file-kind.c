@@ -52,6 +52,14 @@ probe_folder (const char *path, char **folder)
   return TESS_FILE_FOLDER;
 }
 
+static gboolean
+is_table (const char *name)
+{
+  g_autofree char *lower = g_ascii_strdown (name, -1);
+
+  return g_str_has_suffix (lower, ".csv") || g_str_has_suffix (lower, ".csv.gz");
+}
+
 /* A file that stands for the folder it is in. */
 static TessFileKind
 probe_part (const char *path, char **folder)
@@ -69,7 +77,7 @@ probe_part (const char *path, char **folder)
     *folder = g_steal_pointer (&parent);
     return TESS_FILE_DATASET;
   }
-  return TESS_FILE_SCAN;
+  return is_table (name) ? TESS_FILE_FINDINGS : TESS_FILE_SCAN;
 }
 
 TessFileKind

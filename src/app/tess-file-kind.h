@@ -11,6 +11,7 @@ typedef enum {
   TESS_FILE_DATASET, /* a folder with imagesTr in it */
   TESS_FILE_RUN,     /* a folder with plan.json and a log, progress or model */
   TESS_FILE_MODEL,   /* .safetensors */
+  TESS_FILE_FINDINGS, /* .csv: a table of places in a scan */
   TESS_FILE_FOLDER,  /* a folder that is neither */
 } TessFileKind;
 

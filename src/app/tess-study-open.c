@@ -1,4 +1,5 @@
 #include "tess-study-private.h"
+#include "tess-findings-csv.h"
 #include "tess-format-registry.h"
 #include "tess-label-file.h"
 #include "tess-presets.h"
@@ -15,7 +16,9 @@
 typedef struct {
   GTask *outer; /* whose data this is */
   char *path;
-  gboolean as_label;
+  gboolean as_label; /* lies over the scan, waits for it */
+  gboolean is_table; /* of findings; as labels, but no layer */
+  TessFindings *findings;
   guint64 generation;
   TessJob *job;
   TessProgress *progress;
@@ -41,6 +44,7 @@ opening_free (gpointer data)
   tess_layer_free (o->layer);
   tess_layer_free (o->coming);
   tess_survey_free (o->survey);
+  tess_findings_unref (o->findings);
   g_free (o);
 }
 
@@ -50,12 +54,23 @@ opening_free (gpointer data)
 struct _TessStudyBefore {
   GPtrArray *layers;
   TessLayer *active;
-  char *path;
+  TessFindings *findings;
+  char *path, *findings_name;
   guint64 serial;
   double cursor[3], basis[3][3];
   gint64 patch[3], stride[3];
   gboolean grid_shown;
 };
+
+static void
+before_free (TessStudyBefore *before)
+{
+  g_ptr_array_unref (before->layers);
+  tess_findings_unref (before->findings);
+  g_free (before->path);
+  g_free (before->findings_name);
+  g_free (before);
+}
 
 static void
 put_aside (TessStudy *self)
@@ -68,6 +83,8 @@ put_aside (TessStudy *self)
     g_ptr_array_insert (before->layers, 0, g_ptr_array_steal_index (scene->layers, scene->layers->len - 1));
   before->active = self->active;
   before->path = g_steal_pointer (&self->path);
+  before->findings = g_steal_pointer (&scene->findings);
+  before->findings_name = g_steal_pointer (&self->findings_name);
   before->serial = self->serial;
   before->grid_shown = self->grid_shown;
   memcpy (before->cursor, scene->cursor, sizeof scene->cursor);
@@ -90,9 +107,7 @@ tess_study_forget_before (TessStudy *self)
     return;
   for (guint i = 0; i < before->layers->len; i++)
     tess_study_discard_layer (self, g_ptr_array_index (before->layers, i));
-  g_ptr_array_unref (before->layers);
-  g_free (before->path);
-  g_free (before);
+  before_free (before);
 }
 
 /* The scan that was being shown while it came in will never be whole: what was open before is back. */
@@ -119,12 +134,11 @@ take_back (TessStudy *self)
     memcpy (self->scene->basis, before->basis, sizeof before->basis);
     tess_study_set_grid (self, before->grid_shown, patch, stride);
     tess_study_set_cursor (self, before->cursor);
+    tess_study_set_findings (self, before->findings, before->findings_name);
   } else {
     tess_study_show_nothing (self);
   }
-  g_ptr_array_unref (before->layers);
-  g_free (before->path);
-  g_free (before);
+  before_free (before);
 }
 
 static gboolean
@@ -236,6 +250,19 @@ complete_live (TessStudy *self, Opening *o)
 /* --- opening ------------------------------------------------------------------------------------------------------ */
 
 static void
+table_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
+{
+  Opening *o = task_data;
+  GError *error = NULL;
+
+  o->findings = tess_findings_csv_load (o->path, &error);
+  if (o->findings)
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, error);
+}
+
+static void
 open_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
 {
   Opening *o = task_data;
@@ -308,6 +335,29 @@ take_labels (TessStudy *self, Opening *o, GError **error)
   return TRUE;
 }
 
+static gboolean
+take_findings (TessStudy *self, Opening *o, GError **error)
+{
+  g_autofree char *name = g_filename_display_basename (o->path);
+  g_autoptr (TessFindings) own = NULL;
+
+  if (!tess_study_get_has_image (self)) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
+                 _ ("%s: findings are shown over a scan, and none is open; open the scan first"), name);
+    return FALSE;
+  }
+  own = tess_findings_of_scan (o->findings, tess_scene_main (self->scene)->volume, self->path);
+  if (tess_findings_n (own) == 0) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
+                 _ ("%s: none of its %u findings is of this scan; its column seriesuid must hold the scan's file name "
+                    "without ending, or its DICOM series"),
+                 name, tess_findings_n (o->findings));
+    return FALSE;
+  }
+  tess_study_set_findings (self, own, name);
+  return TRUE;
+}
+
 static void
 return_void (GTask *task)
 {
@@ -327,7 +377,7 @@ conclude (TessStudy *self, GTask *outer)
   }
   if (!o->as_label)
     take_scan (self, o);
-  else if (!take_labels (self, o, &error)) {
+  else if (!(o->is_table ? take_findings (self, o, &error) : take_labels (self, o, &error))) {
     g_task_return_error (outer, error);
     return;
   }
@@ -376,9 +426,9 @@ opened_cb (GObject *source, GAsyncResult *result, gpointer user_data)
     flush_waiting (self);
 }
 
-void
-tess_study_open_async (TessStudy *self, const char *path, gboolean as_label, TessJob *job, GAsyncReadyCallback callback,
-                       gpointer user_data)
+static void
+start (TessStudy *self, const char *path, gboolean as_label, gboolean is_table, TessJob *job,
+       GAsyncReadyCallback callback, gpointer user_data)
 {
   GTask *outer = g_task_new (self, NULL, callback, user_data);
   g_autoptr (GTask) inner = NULL;
@@ -390,6 +440,7 @@ tess_study_open_async (TessStudy *self, const char *path, gboolean as_label, Tes
   o->started = g_get_monotonic_time ();
   o->path = g_strdup (path);
   o->as_label = as_label;
+  o->is_table = is_table;
   o->job = job ? g_object_ref (job) : NULL;
   o->progress = job ? tess_progress_ref (tess_job_get_progress (job)) : tess_progress_new ();
   if (!as_label) {
@@ -404,7 +455,21 @@ tess_study_open_async (TessStudy *self, const char *path, gboolean as_label, Tes
   o->generation = self->generation;
   inner = g_task_new (self, NULL, opened_cb, outer);
   g_task_set_task_data (inner, o, NULL); /* the outer task's, which lives longer */
-  g_task_run_in_thread (inner, open_thread);
+  g_task_run_in_thread (inner, is_table ? table_thread : open_thread);
+}
+
+void
+tess_study_open_async (TessStudy *self, const char *path, gboolean as_label, TessJob *job, GAsyncReadyCallback callback,
+                       gpointer user_data)
+{
+  start (self, path, as_label, FALSE, job, callback, user_data);
+}
+
+void
+tess_study_open_findings_async (TessStudy *self, const char *path, TessJob *job, GAsyncReadyCallback callback,
+                                gpointer user_data)
+{
+  start (self, path, TRUE, TRUE, job, callback, user_data);
 }
 
 gboolean

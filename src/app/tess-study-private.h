@@ -29,7 +29,7 @@ struct _TessStudy {
   TessScene *scene;
   GHashTable *surveys; /* TessLayer -> TessSurvey; also of layers taken out to be put back */
   TessLayer *active;
-  char *path, *title, *subtitle;
+  char *path, *title, *subtitle, *findings_name;
   guint64 serial, last_serial; /* another one whenever all layers went at once */
   TessStudyBefore *before;     /* put aside while a scan is shown that is not whole yet */
   guint64 generation;    /* of the open scan: grows with every open and close */

@@ -8,7 +8,7 @@
 
 enum { PROP_TITLE = 1, PROP_SUBTITLE, PROP_HAS_IMAGE, N_PROPS };
 
-enum { CHANGED, CURSOR_CHANGED, LAYERS_CHANGED, ACTIVE_CHANGED, SURVEYED, N_SIGNALS };
+enum { CHANGED, CURSOR_CHANGED, LAYERS_CHANGED, ACTIVE_CHANGED, SURVEYED, FINDINGS_CHANGED, N_SIGNALS };
 
 static GParamSpec *properties[N_PROPS];
 static guint signals[N_SIGNALS];
@@ -37,6 +37,7 @@ tess_study_finalize (GObject *object)
   g_free (self->path);
   g_free (self->title);
   g_free (self->subtitle);
+  g_free (self->findings_name);
   G_OBJECT_CLASS (tess_study_parent_class)->finalize (object);
 }
 
@@ -63,8 +64,8 @@ tess_study_get_property (GObject *object, guint id, GValue *value, GParamSpec *p
 static void
 tess_study_class_init (TessStudyClass *klass)
 {
-  static const char *const names[N_SIGNALS] = {"changed", "cursor-changed", "layers-changed", "active-changed",
-                                               "surveyed"};
+  static const char *const names[N_SIGNALS] = {"changed",        "cursor-changed", "layers-changed",
+                                               "active-changed", "surveyed",       "findings-changed"};
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GParamFlags flags = G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY;
 
@@ -245,6 +246,8 @@ tess_study_drop_layers (TessStudy *self)
   self->active = NULL;
   g_ptr_array_set_size (self->scene->layers, 0);
   g_hash_table_remove_all (self->surveys);
+  tess_scene_set_findings (self->scene, NULL);
+  g_clear_pointer (&self->findings_name, g_free);
 }
 
 /* No scan, and nothing of one. Tells everybody. */
@@ -476,6 +479,24 @@ tess_study_is_hounsfield (TessStudy *self, TessLayer *layer)
   TessSurvey *survey = layer ? g_hash_table_lookup (self->surveys, layer) : NULL;
 
   return survey && survey->hounsfield;
+}
+
+void
+tess_study_set_findings (TessStudy *self, TessFindings *findings, const char *name)
+{
+  char *old = self->findings_name;
+
+  self->findings_name = findings ? g_strdup (name) : NULL;
+  g_free (old);
+  tess_scene_set_findings (self->scene, findings);
+  g_signal_emit (self, signals[FINDINGS_CHANGED], 0);
+  tess_study_emit_changed (self);
+}
+
+const char *
+tess_study_get_findings_name (TessStudy *self)
+{
+  return self->findings_name;
 }
 
 void

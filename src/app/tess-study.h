@@ -10,6 +10,7 @@ G_BEGIN_DECLS
  *   "changed"         pixels must be drawn again (window, colours, opacity, cursor, visibility, grid)
  *   "cursor-changed"  the cursor moved (also "changed")
  *   "layers-changed"  layers came, went or changed place (also "changed")
+ *   "findings-changed" a table of findings came or went (also "changed")
  *   "active-changed", "surveyed"  see below
  * Properties: title, subtitle (strings for the header), has-image. */
 #define TESS_TYPE_STUDY (tess_study_get_type ())
@@ -31,6 +32,9 @@ guint64 tess_study_get_serial (TessStudy *self);       /* another one whenever a
 void tess_study_open_async (TessStudy *self, const char *path, gboolean as_label, TessJob *job,
                             GAsyncReadyCallback callback, gpointer user_data);
 gboolean tess_study_open_finish (TessStudy *self, GAsyncResult *result, GError **error);
+/* The same for a table of findings: those of the scan take the place of any there are. Fails when none is of it. */
+void tess_study_open_findings_async (TessStudy *self, const char *path, TessJob *job, GAsyncReadyCallback callback,
+                                     gpointer user_data);
 void tess_study_close (TessStudy *self);
 
 TessLayer *tess_study_add_layer (TessStudy *self, TessVolume *volume, const char *name); /* NULL when full */
@@ -56,6 +60,10 @@ const TessLabelFact *tess_study_peek_labels (TessStudy *self, TessLayer *layer,
 const TessLabelFact *tess_study_find_label (TessStudy *self, TessLayer *layer, gint64 value);
 void tess_study_get_auto_window (TessStudy *self, TessLayer *layer, double *lower, double *upper);
 gboolean tess_study_is_hounsfield (TessStudy *self, TessLayer *layer); /* values look like a CT's */
+
+/* Of the open scan; they go with it. The scene holds them. */
+void tess_study_set_findings (TessStudy *self, TessFindings *findings, const char *name); /* NULL: none */
+const char *tess_study_get_findings_name (TessStudy *self); /* of their file */
 
 void tess_study_emit_changed (TessStudy *self);
 void tess_study_set_cursor (TessStudy *self, const double world[3]);

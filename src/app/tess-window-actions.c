@@ -89,13 +89,16 @@ ask (TessWindow *self, const char *title, GtkFileChooserAction action, const cha
   return GTK_FILE_CHOOSER (dialog);
 }
 
+/* @tables: a table of findings over the open scan will do, too */
 static void
-ask_for_scan (TessWindow *self, const char *title, ChosenFunc chosen)
+ask_for_scan (TessWindow *self, const char *title, gboolean tables, ChosenFunc chosen)
 {
   GtkFileChooser *chooser = ask (self, title, GTK_FILE_CHOOSER_ACTION_OPEN, _ ("_Open"), chosen);
   g_autofree char *endings = scan_endings ();
 
   add_filter (chooser, _ ("Medical volumes"), endings);
+  if (tables)
+    add_filter (chooser, _ ("Tables of findings"), ".csv .csv.gz");
   add_filter (chooser, _ ("All files"), "*");
 }
 
@@ -110,13 +113,13 @@ open_chosen (TessWindow *self, const char *path)
 static void
 open_cb (GtkWidget *widget, const char *action, GVariant *parameter)
 {
-  ask_for_scan (TESS_WINDOW (widget), _ ("Open a Scan"), open_chosen);
+  ask_for_scan (TESS_WINDOW (widget), _ ("Open a Scan"), TRUE, open_chosen);
 }
 
 static void
 open_labels_cb (GtkWidget *widget, const char *action, GVariant *parameter)
 {
-  ask_for_scan (TESS_WINDOW (widget), _ ("Open Labels"), tess_window_open_labels);
+  ask_for_scan (TESS_WINDOW (widget), _ ("Open Labels"), FALSE, tess_window_open_labels);
 }
 
 static void

@@ -15,7 +15,7 @@ typedef struct {
   TessWindow *window;
   TessJob *job;
   char *path;
-  gboolean as_label;
+  gboolean as_label, is_table;
   gboolean offer_scan; /* we guessed that it is labels: say so, and how to have it otherwise */
 } Opening;
 
@@ -56,6 +56,8 @@ opened (TessWindow *self, Opening *o)
   TessLayer *layer;
 
   tess_window_clear_error (self);
+  if (o->is_table)
+    return; /* the side bar lists them */
   if (o->as_label) {
     if (o->offer_scan)
       offer_scan (self, o->path);
@@ -84,7 +86,8 @@ opened_cb (GObject *source, GAsyncResult *result, gpointer data)
     } else if (!g_error_matches (error, TESS_ERROR, TESS_ERROR_CANCELLED) &&
                !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
       self->open_failed = TRUE;
-      tess_window_show_error (self, error->message, _ ("Open Another…"), o->as_label ? "win.open-labels" : "win.open");
+      tess_window_show_error (self, error->message, _ ("Open Another…"),
+                              o->as_label && !o->is_table ? "win.open-labels" : "win.open");
     }
     tess_window_update (self);
     tess_window_check_started (self);
@@ -92,8 +95,8 @@ opened_cb (GObject *source, GAsyncResult *result, gpointer data)
   opening_free (o);
 }
 
-static void
-start_opening (TessWindow *self, const char *path, gboolean as_label, gboolean offer)
+static Opening *
+new_opening (TessWindow *self, const char *path)
 {
   g_autofree char *name = g_filename_display_basename (path);
   g_autofree char *what = g_strdup_printf (_ ("Opening %s"), name);
@@ -102,13 +105,31 @@ start_opening (TessWindow *self, const char *path, gboolean as_label, gboolean o
   o->window = g_object_ref (self);
   o->job = tess_job_new (what);
   o->path = g_strdup (path);
-  o->as_label = as_label;
-  o->offer_scan = offer;
   self->n_opening++;
   if (strcmp (self->mode, "train") == 0)
     tess_window_set_mode (self, "view");
   tess_window_add_job (self, o->job);
+  return o;
+}
+
+static void
+start_opening (TessWindow *self, const char *path, gboolean as_label, gboolean offer)
+{
+  Opening *o = new_opening (self, path);
+
+  o->as_label = as_label;
+  o->offer_scan = offer;
   tess_study_open_async (self->study, path, as_label, o->job, opened_cb, o);
+}
+
+/* Over the scan that is open or being opened. */
+static void
+open_findings (TessWindow *self, const char *path)
+{
+  Opening *o = new_opening (self, path);
+
+  o->as_label = o->is_table = TRUE;
+  tess_study_open_findings_async (self->study, path, o->job, opened_cb, o);
 }
 
 void
@@ -247,6 +268,9 @@ tess_window_open (TessWindow *self, const char *path, const char *label)
   case TESS_FILE_MODEL:
     tess_window_open_model (self, path);
     break;
+  case TESS_FILE_FINDINGS:
+    open_findings (self, path);
+    break;
   case TESS_FILE_FOLDER:
   default:
     say_wrong_folder (self, path);
@@ -361,18 +385,22 @@ drop_path (TessWindow *self, const char *path, gboolean over_scan)
     tess_window_open (self, path, NULL);
 }
 
-/* Several at once: one scan, what is called labels over it, and folders and models each in their place. */
+/* Several at once: one scan, what is called labels over it, a table of findings, and folders and models each in their
+ * place. */
 static void
 drop_several (TessWindow *self, GSList *paths)
 {
   g_autoptr (GPtrArray) labels = g_ptr_array_new ();
-  const char *scan = NULL;
+  const char *scan = NULL, *table = NULL;
   gboolean more = FALSE;
 
   for (GSList *l = paths; l; l = l->next) {
     g_autofree char *folder = NULL;
+    TessFileKind kind = tess_file_kind_probe (l->data, &folder);
 
-    if (tess_file_kind_probe (l->data, &folder) != TESS_FILE_SCAN)
+    if (kind == TESS_FILE_FINDINGS)
+      table = l->data;
+    else if (kind != TESS_FILE_SCAN)
       tess_window_open (self, l->data, NULL);
     else if (tess_file_name_says_labels (l->data))
       g_ptr_array_add (labels, l->data);
@@ -385,6 +413,8 @@ drop_several (TessWindow *self, GSList *paths)
     tess_window_open_scan (self, scan, labels->len ? g_ptr_array_index (labels, 0) : NULL);
   for (guint i = scan ? 1 : 0; i < labels->len; i++)
     tess_window_open_labels (self, g_ptr_array_index (labels, i));
+  if (table)
+    open_findings (self, table);
   if (more) {
     g_autofree char *name = g_filename_display_basename (scan);
     g_autofree char *text = g_strdup_printf (_ ("One scan is open at a time: %s"), name);

@@ -14,7 +14,8 @@ G_DECLARE_FINAL_TYPE (TessWindow, tess_window, TESS, WINDOW, AdwApplicationWindo
 TessWindow *tess_window_new       (AdwApplication *application);
 TessStudy  *tess_window_get_study (TessWindow *self);
 TessCanvas *tess_window_get_canvas (TessWindow *self);
-/* Opens what is named: a scan (optionally with labels), a data set folder, a run folder, a model file. */
+/* Opens what is named: a scan (optionally with labels), a data set folder, a run folder, a model file, a table
+ * of findings over the open scan. */
 void        tess_window_open      (TessWindow *self, const char *path, const char *label);
 void        tess_window_open_run  (TessWindow *self, const char *run_dir);
 void        tess_window_set_model (TessWindow *self, const char *path);

@@ -50,6 +50,22 @@ tess_format_dims (const gint64 *dims, guint n)
   return g_string_free (text, FALSE);
 }
 
+char *
+tess_format_exact (double value)
+{
+  char digits[G_ASCII_DTOSTR_BUF_SIZE];
+
+  for (int precision = 15; precision <= 17; precision++) {
+    char format[8];
+
+    g_snprintf (format, sizeof format, "%%.%dg", precision);
+    g_ascii_formatd (digits, sizeof digits, format, value);
+    if (g_ascii_strtod (digits, NULL) == value)
+      break;
+  }
+  return g_strdup (digits);
+}
+
 /* @significant digits (1 to 17), never fewer than the whole part has below 10^9; beyond that, and below 10^-4, with
  * an exponent. The decimal point is always a point. */
 char *

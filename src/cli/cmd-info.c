@@ -1,11 +1,53 @@
 #include "tess-cli.h"
+#include "tess-findings-csv.h"
 #include "tess-format.h"
 #include "tess-format-registry.h"
+#include "tess-overlay.h"
 #include "tess-statistics.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+
+#define MAX_LISTED 40 /* findings on the card; --json has all */
+
+/* The findings of a table that are the scan's, and where they are in it. */
+typedef struct {
+  TessFindings *all, *own; /* NULL: no table was asked for */
+  double *indices;         /* voxels, three a finding of `own` */
+  gboolean *inside;
+  guint n_outside;
+} Places;
+
+static void
+places_clear (Places *places)
+{
+  g_clear_pointer (&places->all, tess_findings_unref);
+  g_clear_pointer (&places->own, tess_findings_unref);
+  g_free (places->indices);
+  g_free (places->inside);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Places, places_clear)
+
+static gboolean
+find_places (Places *places, const char *table, TessVolume *volume, const char *location, GError **error)
+{
+  TessGrid grid = tess_volume_grid (volume);
+  guint n;
+
+  places->all = tess_findings_csv_load (table, error);
+  if (!places->all)
+    return FALSE;
+  places->own = tess_findings_of_scan (places->all, volume, location);
+  n = tess_findings_n (places->own);
+  places->indices = g_new (double, 3 * (gsize)n);
+  places->inside = g_new (gboolean, n);
+  tess_findings_place (places->own, &grid, places->indices, places->inside); /* a volume's affine can be inverted */
+  for (guint i = 0; i < n; i++)
+    places->n_outside += places->inside[i] ? 0 : 1;
+  return TRUE;
+}
 
 static void
 add_numbers (JsonObject *object, const char *name, const double *values, guint n)
@@ -17,8 +59,32 @@ add_numbers (JsonObject *object, const char *name, const double *values, guint n
   json_object_set_array_member (object, name, array);
 }
 
+static JsonArray *
+findings_json (const Places *places)
+{
+  const char *const *columns = tess_findings_columns (places->own);
+  JsonArray *array = json_array_new ();
+
+  for (guint i = 0; i < tess_findings_n (places->own); i++) {
+    const TessFinding *finding = tess_findings_peek (places->own, i);
+    JsonObject *object = json_object_new (), *texts = json_object_new ();
+
+    json_object_set_string_member (object, "id", finding->scan);
+    add_numbers (object, "world", finding->world, 3);
+    add_numbers (object, "voxel", places->indices + 3 * (gsize)i, 3);
+    json_object_set_double_member (object, "diameter", finding->diameter); /* NaN is written as null */
+    json_object_set_boolean_member (object, "inside", places->inside[i]);
+    for (guint k = 0; columns[k]; k++)
+      json_object_set_string_member (texts, columns[k], finding->texts[k]);
+    json_object_set_object_member (object, "texts", texts);
+    json_array_add_object_element (array, object);
+  }
+  return array;
+}
+
 static JsonNode *
-info_json (TessVolume *volume, const TessFormat *format, const TessStatistics *statistics, GPtrArray *warnings)
+info_json (TessVolume *volume, const TessFormat *format, const TessStatistics *statistics, GPtrArray *warnings,
+           const Places *places)
 {
   const gint64 *dim = tess_volume_dim (volume);
   const TessAffine *affine = tess_volume_affine (volume);
@@ -54,13 +120,37 @@ info_json (TessVolume *volume, const TessFormat *format, const TessStatistics *s
   for (guint i = 0; i < warnings->len; i++)
     json_array_add_string_element (sentences, g_ptr_array_index (warnings, i));
   json_object_set_array_member (object, "warnings", sentences);
+  if (places->own)
+    json_object_set_array_member (object, "findings", findings_json (places));
   json_node_take_object (root, object);
   return root;
 }
 
+/* A line a finding: its number, the words of its columns, where it is and how large. */
+static void
+print_findings (const Places *places)
+{
+  guint n = tess_findings_n (places->own);
+
+  printf (_ ("  findings     %u of the %u in the table\n"), n, tess_findings_n (places->all));
+  for (guint i = 0; i < MIN (n, MAX_LISTED); i++) {
+    const TessFinding *finding = tess_findings_peek (places->own, i);
+    const double *index = places->indices + 3 * (gsize)i;
+    g_autofree char *world = tess_format_position (finding->world);
+    g_autofree char *diameter = tess_format_number (finding->diameter, 3);
+
+    printf (_ ("    %-4u       %s   voxel %.1f, %.1f, %.1f"), i + 1, world, index[0], index[1], index[2]);
+    if (isfinite (finding->diameter))
+      printf (_ ("   diameter %s mm"), diameter);
+    printf ("%s\n", places->inside[i] ? "" : _ ("   outside"));
+  }
+  if (n > MAX_LISTED)
+    printf (_ ("    …          %u more; --json lists all\n"), n - MAX_LISTED);
+}
+
 static void
 print_card (const char *path, TessVolume *volume, const TessFormat *format, const TessStatistics *statistics,
-            GPtrArray *warnings)
+            GPtrArray *warnings, const Places *places)
 {
   const TessAffine *affine = tess_volume_affine (volume);
   g_autofree char *dims = tess_format_dims (tess_volume_dim (volume), 3);
@@ -99,6 +189,8 @@ print_card (const char *path, TessVolume *volume, const TessFormat *format, cons
   }
   printf (_ ("  range        %s to %s\n"), min, max);
   printf (_ ("  mean, std    %s, %s\n"), mean, std);
+  if (places->own)
+    print_findings (places);
   for (guint i = 0; i < warnings->len; i++)
     printf (_ ("  note         %s\n"), (const char *)g_ptr_array_index (warnings, i));
   for (int k = 0; k < 3; k++)
@@ -106,7 +198,7 @@ print_card (const char *path, TessVolume *volume, const TessFormat *format, cons
 }
 
 static GPtrArray *
-all_warnings (TessVolume *volume, const TessStatistics *statistics)
+all_warnings (TessVolume *volume, const TessStatistics *statistics, const Places *places)
 {
   GPtrArray *all = g_ptr_array_new_with_free_func (g_free);
 
@@ -118,6 +210,12 @@ all_warnings (TessVolume *volume, const TessStatistics *statistics)
                                            "%" PRId64 " voxels are not numbers (NaN or infinite).",
                                            (gulong)statistics->n_not_finite),
                               statistics->n_not_finite));
+  if (places->own && tess_findings_n (places->own) == 0 && tess_findings_n (places->all) > 0)
+    g_ptr_array_add (all, g_strdup (_ ("No finding of the table is of this scan: no seriesuid is its name.")));
+  if (places->n_outside > 0)
+    g_ptr_array_add (all, g_strdup_printf (g_dngettext (GETTEXT_PACKAGE, "%u finding lies outside the scan.",
+                                                        "%u findings lie outside the scan.", places->n_outside),
+                                           places->n_outside));
   return all;
 }
 
@@ -126,6 +224,13 @@ tess_cmd_info (TessCli *cli, int argc, char **argv)
 {
   g_autoptr (TessVolume) volume = NULL;
   g_autoptr (GPtrArray) warnings = NULL;
+  g_auto (Places) places = {NULL};
+  g_autofree char *table = NULL;
+  const GOptionEntry entries[] = {
+      {"findings", 0, 0, G_OPTION_ARG_FILENAME, &table,
+       N_ ("table of findings (seriesuid,coordX,coordY,coordZ,diameter_mm): which are this scan's, and where"), "CSV"},
+      {NULL},
+  };
   TessProgress *progress;
   TessStatistics statistics;
   const TessFormat *format;
@@ -133,21 +238,22 @@ tess_cmd_info (TessCli *cli, int argc, char **argv)
   gboolean done;
   int code;
 
-  if (!tess_cli_parse (cli, &argc, &argv, NULL, "FILE",
+  if (!tess_cli_parse (cli, &argc, &argv, entries, "FILE",
                        _ ("Shows what a volume file holds: size, type, place in space, values."), 1, 1, &code))
     return code;
   progress = tess_cli_progress (cli, _ ("Reading"));
   volume = tess_volume_load (argv[1], progress, &error);
-  done = volume && tess_volume_statistics (volume, -1, progress, &statistics, &error);
+  done = volume && tess_volume_statistics (volume, -1, progress, &statistics, &error) &&
+         (!table || find_places (&places, table, volume, argv[1], &error));
   tess_cli_progress_end (progress);
   if (!done)
     return tess_cli_fail (error);
 
   format = tess_format_for_path (argv[1], NULL);
-  warnings = all_warnings (volume, &statistics);
+  warnings = all_warnings (volume, &statistics, &places);
   if (cli->json)
-    tess_cli_print_json (info_json (volume, format, &statistics, warnings));
+    tess_cli_print_json (info_json (volume, format, &statistics, warnings, &places));
   else
-    print_card (argv[1], volume, format, &statistics, warnings);
+    print_card (argv[1], volume, format, &statistics, warnings, &places);
   return 0;
 }

@@ -1,5 +1,6 @@
 #include "tess-atomic-file.h"
 #include "tess-cli.h"
+#include "tess-findings-csv.h"
 #include "tess-format-registry.h"
 #include "tess-label-file.h"
 #include "tess-overlay.h"
@@ -11,7 +12,7 @@
 #include <string.h>
 
 typedef struct {
-  char *label, *plane, *at, *window, *grid, *size, *out;
+  char *label, *findings, *plane, *at, *window, *grid, *size, *out;
   gboolean bare;
 } Options;
 
@@ -50,6 +51,21 @@ parse_numbers (const char *text, const char *option, guint n, double *values, GE
   return FALSE;
 }
 
+/* Those of the scan go into the scene. */
+static gboolean
+load_findings (TessCli *cli, TessScene *scene, const char *table, const char *path, GError **error)
+{
+  g_autoptr (TessFindings) all = tess_findings_csv_load (table, error), own = NULL;
+
+  if (!all)
+    return FALSE;
+  own = tess_findings_of_scan (all, tess_scene_main (scene)->volume, path);
+  if (tess_findings_n (own) == 0)
+    tess_cli_note (cli, "%s", _ ("No finding of the table is of this scan: no seriesuid is its name."));
+  tess_scene_set_findings (scene, own);
+  return TRUE;
+}
+
 static gboolean
 load_scene (TessCli *cli, const char *path, const Options *options, TessScene *scene, GError **error)
 {
@@ -68,6 +84,8 @@ load_scene (TessCli *cli, const char *path, const Options *options, TessScene *s
   if (!image || (options->label && !label))
     return FALSE;
   tess_scene_add (scene, image, path);
+  if (options->findings && !load_findings (cli, scene, options->findings, path, error))
+    return FALSE;
   if (label) {
     TessLayer *layer = tess_scene_add (scene, label, options->label);
 
@@ -137,7 +155,7 @@ static gboolean
 draw (TessScene *scene, const Options *options, int fill, const gint64 size[3], GError **error)
 {
   int width = (int)size[0], height = (int)size[1];
-  TessOverlay overlay = {.text = !options->bare, .crosshair = !options->bare, .scale = 1.0};
+  TessOverlay overlay = {.text = !options->bare, .crosshair = !options->bare, .findings = TRUE, .scale = 1.0};
   g_autoptr (TessPatchGrid) grid = NULL;
   g_autoptr (GByteArray) png = g_byte_array_new ();
   g_autofree guint8 *rgba = g_malloc ((gsize)width * (gsize)height * 4);
@@ -181,6 +199,8 @@ tess_cmd_render (TessCli *cli, int argc, char **argv)
   Options options = {0};
   const GOptionEntry entries[] = {
       {"label", 0, 0, G_OPTION_ARG_FILENAME, &options.label, N_ ("labels drawn over the scan"), "FILE"},
+      {"findings", 0, 0, G_OPTION_ARG_FILENAME, &options.findings,
+       N_ ("table of findings, drawn as circles of their diameter"), "CSV"},
       {"plane", 0, 0, G_OPTION_ARG_STRING, &options.plane, N_ ("axial, sagittal, coronal or all (default)"), "NAME"},
       {"at", 0, 0, G_OPTION_ARG_STRING, &options.at, N_ ("voxel of the scan to look at (default: the middle)"),
        "X,Y,Z"},
@@ -212,10 +232,11 @@ tess_cmd_render (TessCli *cli, int argc, char **argv)
   if (!error && options.plane)
     parse_plane (options.plane, &fill, &error);
   if (!error)
-    tess_cli_check_output (options.out, (const char *[]){argv[1], options.label, NULL}, &error);
+    tess_cli_check_output (options.out, (const char *[]){argv[1], options.label, options.findings, NULL}, &error);
   if (!error && load_scene (cli, argv[1], &options, scene, &error) && place (scene, &options, &error))
     draw (scene, &options, fill, size, &error);
   g_free (options.label);
+  g_free (options.findings);
   g_free (options.plane);
   g_free (options.at);
   g_free (options.window);

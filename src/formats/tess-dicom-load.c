@@ -314,6 +314,7 @@ tess_dicom_series_load (TessDicomSeries *series, const TessDicomListener *listen
   }
   if (!series->scaled)
     tess_volume_set_scaling (volume, first->slope, first->intercept);
+  tess_volume_set_series_uid (volume, first->file->series);
   for (guint i = 0; i < series->warnings->len; i++)
     tess_volume_add_warning (volume, g_ptr_array_index (series->warnings, i));
   tess_volume_set_watermark (volume, 0);

@@ -1,3 +1,4 @@
+#include "tess-format.h"
 #include "tess-metaimage-header.h"
 #include "tess-voxels.h"
 
@@ -40,20 +41,11 @@ is_one_of (const char *const *names, const char *key)
   return FALSE;
 }
 
-/* The shortest way to write it that reads back the same. */
 static void
 append_number (GString *text, double value)
 {
-  char digits[G_ASCII_DTOSTR_BUF_SIZE];
+  g_autofree char *digits = tess_format_exact (value);
 
-  for (int precision = 15; precision <= 17; precision++) {
-    char format[8];
-
-    g_snprintf (format, sizeof format, "%%.%dg", precision);
-    g_ascii_formatd (digits, sizeof digits, format, value);
-    if (g_ascii_strtod (digits, NULL) == value)
-      break;
-  }
   g_string_append_c (text, ' ');
   g_string_append (text, digits);
 }

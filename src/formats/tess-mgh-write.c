@@ -1,6 +1,7 @@
 #include "tess-mgh-header.h"
 #include "tess-voxels.h"
 
+#include <math.h>
 #include <string.h>
 
 static gboolean
@@ -12,6 +13,27 @@ refuse (const char *path, const char *what, GError **error)
   return FALSE;
 }
 
+/* Float32 would change a whole number, and all are whole: labels, counts, identities. */
+static gboolean
+whole_but_rounded (TessVolume *volume)
+{
+  gsize n = (gsize)(tess_volume_n_voxels (volume) * tess_volume_n_channels (volume)), chunk = 4096;
+  g_autofree double *values = g_new (double, chunk);
+  gboolean rounded = FALSE;
+
+  for (gsize done = 0; done < n; done += chunk) {
+    gsize m = MIN (chunk, n - done);
+
+    tess_volume_values_f64 (volume, done, m, values);
+    for (gsize i = 0; i < m; i++) {
+      if (isfinite (values[i]) && values[i] != rint (values[i]))
+        return FALSE;
+      rounded |= isfinite (values[i]) && (double)(float)values[i] != values[i];
+    }
+  }
+  return rounded;
+}
+
 /* The type to write: MGH has uint8, int16, int32, float32 and, readable by new FreeSurfers only, uint16. The last is
  * used where the volume came as that. Real numbers are rounded to float32, as every program that writes MGH does; whole
  * numbers, which may be labels, are never. */
@@ -20,6 +42,13 @@ choose_type (TessVolume *volume, gint32 source_type, const char *path, TessDType
 {
   TessDType plain = tess_voxels_plain_dtype (volume);
 
+  if (plain == TESS_DTYPE_F64 && !tess_voxels_hold_as (volume, TESS_DTYPE_F32))
+    return refuse (path,
+                   _ ("its values are larger than MGH's numbers (float32) can be; choose another ending, such as "
+                      ".nii.gz"),
+                   error);
+  if (plain == TESS_DTYPE_F64 && whole_but_rounded (volume))
+    plain = TESS_DTYPE_I64; /* as such it is refused where 32 bits are too few */
   switch (plain) {
   case TESS_DTYPE_U8:
   case TESS_DTYPE_I16:
@@ -37,11 +66,7 @@ choose_type (TessVolume *volume, gint32 source_type, const char *path, TessDType
     return TRUE;
   case TESS_DTYPE_F64:
     *dtype = TESS_DTYPE_F32;
-    return tess_voxels_hold_as (volume, TESS_DTYPE_F32) ||
-           refuse (path,
-                   _ ("its values are larger than MGH's numbers (float32) can be; choose another ending, such as "
-                      ".nii.gz"),
-                   error);
+    return TRUE;
   default:
     *dtype = TESS_DTYPE_I32;
     return tess_voxels_hold_as (volume, TESS_DTYPE_I32) ||

@@ -5,12 +5,18 @@
 #include <math.h>
 #include <string.h>
 
+/* A whole number stays one: with a rounded scaling, whole values would become others. */
+static gboolean
+fits_float (double value)
+{
+  return isfinite ((float)value) && (value != rint (value) || (double)(float)value == value);
+}
+
 /* NIfTI-1 counts axes in 16 bits and keeps geometry and scaling as float32. */
 static gboolean
 needs_nifti2 (const nifti_2_header *h, TessVolume *volume)
 {
   TessAffine rounded = *tess_volume_affine (volume);
-  float slope = (float)h->scl_slope, intercept = (float)h->scl_inter;
 
   for (int i = 1; i < 8; i++)
     if (h->dim[i] > G_MAXINT16)
@@ -18,7 +24,8 @@ needs_nifti2 (const nifti_2_header *h, TessVolume *volume)
   for (int r = 0; r < 3; r++)
     for (int k = 0; k < 4; k++)
       rounded.m[r][k] = (float)rounded.m[r][k];
-  return slope == 0.0f || !isfinite (slope) || !isfinite (intercept) || !tess_affine_is_valid (&rounded);
+  return (float)h->scl_slope == 0.0f || !fits_float (h->scl_slope) || !fits_float (h->scl_inter) ||
+         !tess_affine_is_valid (&rounded);
 }
 
 /* The header to write: the one the volume came with where it is a NIfTI file's, else a new one. */
@@ -96,7 +103,7 @@ save_pair (TessVolume *volume, GByteArray *bytes, const char *path, TessProgress
  * tess_nifti_save:
  *
  * Writes .nii, .nii.gz, or both halves of a pair when one is named; NIfTI-1 unless an axis
- * is longer or a number larger than that can say.
+ * is longer or a number larger than that can say. Broken scalings are rounded to float32 there.
  * Type, scaling and channels are kept (float16 becomes float32). A volume read from a NIfTI file keeps its
  * description, units, codes and extensions; on the same grid both of its positions in space, bit for bit.
  */

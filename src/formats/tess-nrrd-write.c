@@ -1,3 +1,4 @@
+#include "tess-format.h"
 #include "tess-nrrd.h"
 #include "tess-nrrd-header.h"
 #include "tess-voxels.h"
@@ -31,21 +32,12 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Output, output_clear)
 
 /* --- numbers ------------------------------------------------------------------------------------------------------ */
 
-/* The shortest text that reads back as the same number. */
 static void
 append_number (GString *text, double value)
 {
-  char number[G_ASCII_DTOSTR_BUF_SIZE];
+  g_autofree char *digits = tess_format_exact (value);
 
-  for (int digits = 15; digits <= 17; digits++) {
-    char format[8];
-
-    g_snprintf (format, sizeof format, "%%.%dg", digits);
-    g_ascii_formatd (number, sizeof number, format, value);
-    if (g_ascii_strtod (number, NULL) == value)
-      break;
-  }
-  g_string_append (text, number);
+  g_string_append (text, digits);
 }
 
 static void

@@ -155,8 +155,8 @@ tess_voxels_hold_as (TessVolume *volume, TessDType dtype)
  * tess_voxels_plain_dtype:
  *
  * The type in which a format without slope and intercept holds a volume's real values: its own when there is nothing
- * to apply (float32 for half floats); a whole-number type where they are whole numbers; else float32, or float64 where
- * the stored numbers have more digits than that.
+ * to apply (float32 for half floats); a whole-number type, or float64 for large ones, where they are whole numbers;
+ * else float32, or float64 where the stored numbers have more digits than that.
  */
 TessDType
 tess_voxels_plain_dtype (TessVolume *volume)
@@ -169,10 +169,12 @@ tess_voxels_plain_dtype (TessVolume *volume)
 
   if (is_plain (volume))
     return half ? TESS_DTYPE_F32 : dtype;
-  if (tess_dtype_is_integer (dtype) && slope == rint (slope) && intercept == rint (intercept))
+  if (tess_dtype_is_integer (dtype) && slope == rint (slope) && intercept == rint (intercept)) {
     for (guint i = 0; i < G_N_ELEMENTS (candidates); i++)
       if (tess_voxels_hold_as (volume, candidates[i]))
         return candidates[i];
+    return TESS_DTYPE_F64; /* float32 would change whole numbers */
+  }
   return real == TESS_DTYPE_F32 && !tess_voxels_hold_as (volume, TESS_DTYPE_F32) ? TESS_DTYPE_F64 : real;
 }
 

@@ -16,7 +16,7 @@ struct _TessVolume {
   double slope, intercept;
   TessIntent intent;
   TessLabelTable *labels;
-  char *source_format;
+  char *source_format, *series_uid;
   GBytes *source_header;
   GPtrArray *warnings; /* NULL-terminated */
   TessVolume *owner;   /* of the voxels, when this is one channel of it */
@@ -118,12 +118,13 @@ tess_volume_unref (TessVolume *volume)
   g_clear_pointer (&volume->labels, tess_label_table_unref);
   g_clear_pointer (&volume->source_header, g_bytes_unref);
   g_free (volume->source_format);
+  g_free (volume->series_uid);
   g_ptr_array_unref (volume->warnings);
   g_free (volume);
 }
 
-/* Geometry, scaling, intent, labels, source header and warnings are taken over as they are now; the voxels and the
- * watermark stay @volume's. */
+/* Geometry, scaling, intent, labels, source header, series and warnings are taken over as they are now; the voxels and
+ * the watermark stay @volume's. */
 TessVolume *
 tess_volume_new_channel (TessVolume *volume, gint64 channel)
 {
@@ -138,6 +139,7 @@ tess_volume_new_channel (TessVolume *volume, gint64 channel)
     one->labels = tess_label_table_ref (volume->labels);
   if (volume->source_header)
     tess_volume_set_source_header (one, volume->source_format, volume->source_header);
+  one->series_uid = g_strdup (volume->series_uid);
   for (const char *const *warning = tess_volume_warnings (volume); *warning; warning++)
     tess_volume_add_warning (one, *warning);
   one->owner = tess_volume_ref (volume);
@@ -253,6 +255,19 @@ GBytes *
 tess_volume_peek_source_header (const TessVolume *volume, const char *format)
 {
   return volume->source_header && g_strcmp0 (volume->source_format, format) == 0 ? volume->source_header : NULL;
+}
+
+void
+tess_volume_set_series_uid (TessVolume *volume, const char *uid)
+{
+  g_free (volume->series_uid);
+  volume->series_uid = uid && *uid ? g_strdup (uid) : NULL;
+}
+
+const char *
+tess_volume_peek_series_uid (const TessVolume *volume)
+{
+  return volume->series_uid;
 }
 
 void

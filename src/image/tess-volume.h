@@ -42,6 +42,9 @@ void              tess_volume_set_labels (TessVolume *volume, TessLabelTable *la
 /* Opaque bytes of the source's header (format id and contents), so that a writer of the same format keeps them. */
 void              tess_volume_set_source_header  (TessVolume *volume, const char *format, GBytes *header);
 GBytes           *tess_volume_peek_source_header (const TessVolume *volume, const char *format); /* NULL when of another format */
+/* DICOM's SeriesInstanceUID, by which tables of findings name a scan. */
+void              tess_volume_set_series_uid  (TessVolume *volume, const char *uid);
+const char       *tess_volume_peek_series_uid (const TessVolume *volume); /* NULL when the file does not say */
 /* Things a user should know about this file; one sentence each. */
 void              tess_volume_add_warning (TessVolume *volume, const char *sentence);
 const char *const *tess_volume_warnings   (const TessVolume *volume); /* NULL-terminated, never NULL */

@@ -234,6 +234,40 @@ draw_grid (const Pen *pen)
   }
 }
 
+/* Where the slice cuts each finding's sphere: a circle. One that is smaller than the slices are apart, or whose size is
+ * not known, is shown in the slice next to it, and none is smaller than can be seen. */
+static void
+draw_findings (const Pen *pen)
+{
+  const TessScene *scene = pen->scene;
+  double right[3], down[3], normal[3], half_step = 0.5 * tess_pane_step (scene, pen->pane->plane);
+
+  tess_pane_axes (scene, pen->pane->plane, right, down, normal);
+  cairo_new_path (pen->cr);
+  for (guint i = 0; i < tess_findings_n (scene->findings); i++) {
+    const TessFinding *finding = tess_findings_peek (scene->findings, i);
+    double radius = isfinite (finding->diameter) ? 0.5 * finding->diameter : 0.0, distance = 0.0, cut, x, y;
+
+    for (int a = 0; a < 3; a++)
+      distance += (finding->world[a] - scene->cursor[a]) * normal[a];
+    if (!(fabs (distance) <= MAX (radius, half_step)))
+      continue;
+    tess_pane_from_world (pen->pane, scene, finding->world, &x, &y);
+    cut = pen->pane->zoom * sqrt (MAX (radius * radius - distance * distance, 0.0));
+    cut = CLAMP (cut, 4.0 * pen->overlay->scale, 1e5);
+    if (!(fabs (x) <= 1e6 && fabs (y) <= 1e6)) /* beyond what Cairo's numbers hold */
+      continue;
+    cairo_new_sub_path (pen->cr);
+    cairo_arc (pen->cr, x, y, cut, 0.0, 2.0 * G_PI);
+  }
+  cairo_set_source_rgba (pen->cr, 0.0, 0.0, 0.0, 0.6);
+  cairo_set_line_width (pen->cr, 4.0 * pen->overlay->scale);
+  cairo_stroke_preserve (pen->cr);
+  cairo_set_source_rgb (pen->cr, 0.776, 0.471, 0.867);
+  cairo_set_line_width (pen->cr, 2.0 * pen->overlay->scale);
+  cairo_stroke (pen->cr);
+}
+
 void
 tess_overlay_draw (const TessOverlay *overlay, cairo_t *cr, const TessScene *scene, const TessPane *panes,
                    guint n_panes)
@@ -255,6 +289,8 @@ tess_overlay_draw (const TessOverlay *overlay, cairo_t *cr, const TessScene *sce
     cairo_clip (cr);
     if (overlay->grid)
       draw_grid (&pen);
+    if (overlay->findings && scene->findings)
+      draw_findings (&pen);
     if (overlay->crosshair)
       draw_crosshair (&pen);
     if (overlay->text)

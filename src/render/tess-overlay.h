@@ -10,13 +10,14 @@ G_BEGIN_DECLS
 typedef struct {
   gboolean      text, crosshair;
   double        scale;         /* device pixels per logical pixel */
+  gboolean      findings;      /* the scene's */
   gboolean      grid;
   gint64        patch[3];
   guint         n_starts[3];
   const gint64 *starts[3];
 } TessOverlay;
 
-/* Texts, edge letters, crosshair, scale bar and patch grid of every pane, in device pixels; the same function for the
+/* Texts, edge letters, crosshair, scale bar, findings and patch grid of every pane, in device pixels; the same function for the
  * window and for pictures. */
 void        tess_overlay_draw  (const TessOverlay *overlay, cairo_t *cr, const TessScene *scene, const TessPane *panes, guint n_panes);
 const char *tess_plane_name    (TessPlane plane);               /* translated */

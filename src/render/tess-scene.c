@@ -48,7 +48,17 @@ tess_scene_free (TessScene *scene)
   if (!scene)
     return;
   g_ptr_array_unref (scene->layers);
+  tess_findings_unref (scene->findings);
   g_free (scene);
+}
+
+void
+tess_scene_set_findings (TessScene *scene, TessFindings *findings)
+{
+  TessFindings *old = scene->findings;
+
+  scene->findings = findings ? tess_findings_ref (findings) : NULL;
+  tess_findings_unref (old);
 }
 
 /**

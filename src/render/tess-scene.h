@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tess-findings.h"
 #include "tess-volume.h"
 
 G_BEGIN_DECLS
@@ -44,6 +45,7 @@ typedef struct {
   double     basis[3][3];   /* rows: unit vectors of the view's right-left, posterior-anterior, inferior-superior axes */
   gboolean   neurological;  /* patient's left on the left of the screen */
   gboolean   sagittal_nose_right;
+  TessFindings *findings;   /* of the scan, drawn as circles; NULL when none */
 } TessScene;
 
 TessScene *tess_scene_new         (void);
@@ -56,6 +58,7 @@ void       tess_layer_free        (TessLayer *layer);
 gboolean   tess_scene_insert      (TessScene *scene, TessLayer *layer, guint position); /* FALSE when full: still the caller's */
 TessLayer *tess_scene_steal       (TessScene *scene, TessLayer *layer, guint *position); /* (transfer full) */
 TessLayer *tess_scene_main        (const TessScene *scene); /* first image layer, else first layer, else NULL */
+void       tess_scene_set_findings (TessScene *scene, TessFindings *findings); /* takes a reference; NULL: none */
 void       tess_scene_reset       (TessScene *scene); /* basis from the main layer, cursor in its middle */
 /* Label layers: gives every value that occurs a name and a colour where its table has none. */
 gboolean   tess_layer_complete_labels (TessLayer *layer, GError **error);

@@ -130,12 +130,16 @@ test_kinds (void)
       {"run/snapshots", TESS_FILE_RUN, "run"},
       {"run/best.safetensors", TESS_FILE_MODEL, NULL},
       {"set/imagesTr/a.nii.gz", TESS_FILE_SCAN, NULL},
+      {"run/log.csv", TESS_FILE_RUN, "run"},
+      {"other/Nodules.CSV", TESS_FILE_FINDINGS, NULL},
+      {"other/nodules.csv.gz", TESS_FILE_FINDINGS, NULL},
       {"other", TESS_FILE_FOLDER, NULL},
       {"nowhere", TESS_FILE_MISSING, NULL},
   };
   static const char *const folders[] = {"set", "set/imagesTr", "set/labelsTr", "run", "run/snapshots", "other"};
-  static const char *const files[] = {"set/dataset.json", "set/imagesTr/a.nii.gz", "run/plan.json", "run/log.csv",
-                                      "run/best.safetensors"};
+  static const char *const files[] = {"set/dataset.json",    "set/imagesTr/a.nii.gz", "run/plan.json",
+                                      "run/log.csv",         "run/best.safetensors",  "other/Nodules.CSV",
+                                      "other/nodules.csv.gz"};
 
   for (guint i = 0; i < G_N_ELEMENTS (folders); i++) {
     g_autofree char *path = g_build_filename (root, folders[i], NULL);

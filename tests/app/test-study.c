@@ -124,12 +124,15 @@ static void
 open_small (TessStudy *study, const Files *f)
 {
   static const gint64 patch[3] = {4, 5, 6}, stride[3] = {2, 3, 4};
+  g_autoptr (TessFindings) findings = tess_findings_new (NULL);
   Watch watch;
 
   watch_start (&watch, study, f->small, NULL);
   watch_end (&watch);
   g_assert_no_error (watch.error);
   tess_study_set_grid (study, TRUE, patch, stride);
+  tess_findings_add (findings, "small", (double[]){1, 2, 3}, 4, (const char *[]){NULL});
+  tess_study_set_findings (study, findings, "small.csv");
   tess_study_scroll (study, TESS_PLANE_AXIAL, 2);
 }
 
@@ -148,6 +151,9 @@ check_small (TessStudy *study, const Files *f, const double cursor[3], guint64 s
   g_assert_cmpint (patch[1], ==, 5);
   g_assert_cmpint (stride[2], ==, 4);
   g_assert_cmpuint (tess_study_get_serial (study), ==, serial);
+  g_assert_nonnull (scene->findings);
+  g_assert_cmpuint (tess_findings_n (scene->findings), ==, 1);
+  g_assert_cmpstr (tess_study_get_findings_name (study), ==, "small.csv");
 }
 
 static void

@@ -59,6 +59,8 @@ test_format (void)
                  {-1024, 6, "-1024"},    {12345.678, 3, "12346"}, {0.000123456, 3, "0.000123"},
                  {1e-7, 3, "1e-07"},     {2.5e12, 3, "2.5e+12"},  {9.9996, 4, "10"},
                  {-0.5, 2, "-0.5"}};
+  static const char *const exact[] = {
+      "0", "0.1", "0.30000000000000004", "-0.3333333333333333", "12345.678901234567", "2.5", "-7", "1e-07", "1e+300"};
   const gint64 dims[3] = {181, 217, 181};
   g_autofree char *text = tess_format_dims (dims, 3);
 
@@ -77,6 +79,11 @@ test_format (void)
     g_autofree char *t = tess_format_number (numbers[i].value, numbers[i].significant);
 
     g_assert_cmpstr (t, ==, numbers[i].text);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (exact); i++) { /* as Python's repr, but for a whole number's ".0" */
+    g_autofree char *t = tess_format_exact (g_ascii_strtod (exact[i], NULL));
+
+    g_assert_cmpstr (t, ==, exact[i]);
   }
   {
     g_autofree char *t = tess_format_number (NAN, 3);

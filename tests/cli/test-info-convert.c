@@ -152,6 +152,60 @@ test_info_card (void)
   g_assert_nonnull (strstr (j.out, "\"mean\": null"));
 }
 
+/* A table of findings: which are the scan's, where they are in it (LPS in the table, RAS and voxels out). */
+static void
+test_findings (void)
+{
+  g_autoptr (TessVolume) volume = make_volume ();
+  g_autofree char *table = g_build_filename (folder, "f.csv", NULL);
+  g_autofree char *picture = g_build_filename (folder, "p.png", NULL);
+  g_autoptr (JsonNode) root = NULL;
+  g_autoptr (GError) error = NULL;
+  g_auto (Run) r = {0}, card = {0}, other = {0}, drawn = {0};
+  JsonObject *o, *first, *second;
+  JsonArray *findings;
+  double world[3], voxel[3], diameter = 0;
+
+  save (volume, "scan7.nii");
+  /* index (1, 2, 3) is at RAS (3, 9.5, 18) */
+  g_file_set_contents (table,
+                       "seriesuid,class,coordZ,coordY,coordX,diameter_mm\n"
+                       "scan7,solid,18,-9.5,-3,4.5\nscan8,,0,0,0,1\nscan7,,18,-9.5,3,-1\n",
+                       -1, NULL);
+  r = run ("info", "scan7.nii", "--json", "--findings", "f.csv", NULL);
+  g_assert_cmpint (r.code, ==, 0);
+  root = tess_json_parse (r.out, -1, "out", &error);
+  g_assert_no_error (error);
+  g_assert_true (tess_json_root (root, "out", &o, NULL));
+  findings = json_object_get_array_member (o, "findings");
+  g_assert_cmpuint (json_array_get_length (findings), ==, 2);
+  first = json_array_get_object_element (findings, 0);
+  g_assert_cmpstr (json_object_get_string_member (first, "id"), ==, "scan7");
+  g_assert_true (tess_json_doubles (first, "out", "world", world, 3, NULL) && world[0] == 3 && world[1] == 9.5 &&
+                 world[2] == 18);
+  g_assert_true (tess_json_doubles (first, "out", "voxel", voxel, 3, NULL) && fabs (voxel[0] - 1) < 1e-12 &&
+                 fabs (voxel[1] - 2) < 1e-12 && fabs (voxel[2] - 3) < 1e-12);
+  g_assert_true (tess_json_double (first, "out", "diameter", &diameter, NULL) && diameter == 4.5);
+  g_assert_true (json_object_get_boolean_member (first, "inside"));
+  g_assert_cmpstr (json_object_get_string_member (json_object_get_object_member (first, "texts"), "class"), ==,
+                   "solid");
+  second = json_array_get_object_element (findings, 1);
+  g_assert_true (json_object_get_null_member (second, "diameter"));
+  g_assert_false (json_object_get_boolean_member (second, "inside"));
+  g_assert_cmpstr (json_array_get_string_element (json_object_get_array_member (o, "warnings"), 0), ==,
+                   "1 finding lies outside the scan.");
+  drawn = run ("render", "scan7.nii", "--findings", "f.csv", "--out", "p.png", "--size", "64,64", NULL);
+  if (!strstr (drawn.err, "OpenGL") && !strstr (drawn.err, "EGL")) /* else it cannot draw here */
+    g_assert_true (g_file_test (picture, G_FILE_TEST_EXISTS)); /* not its code: fontconfig leaks under a sanitizer */
+  card = run ("info", "scan7.nii", "--findings", "f.csv", NULL);
+  g_assert_nonnull (strstr (card.out, "2 of the 3 in the table"));
+  g_assert_nonnull (strstr (card.out, "R 3.0  A 9.5  S 18.0 mm   voxel 1.0, 2.0, 3.0   diameter 4.5 mm\n"));
+  save (volume, "scan9.nii");
+  other = run ("info", "scan9.nii", "--findings", "f.csv", NULL);
+  g_assert_cmpint (other.code, ==, 0);
+  g_assert_nonnull (strstr (other.out, "No finding of the table is of this scan"));
+}
+
 static void
 test_failures (void)
 {
@@ -171,6 +225,9 @@ test_failures (void)
     assert_one_line (&r, name);                                                                                        \
   }
   FAILS ("missing.nii", "info", "missing.nii")
+  FAILS ("missing.csv", "info", "whole.nii.gz", "--findings", "missing.csv")
+  FAILS ("text.nii", "info", "whole.nii.gz", "--findings", "text.nii")
+  FAILS ("text.nii", "render", "whole.nii.gz", "--findings", "text.nii", "--out", "never.png")
   FAILS ("text.nii", "info", "text.nii", "--json")
   FAILS ("cut.nii.gz", "info", "cut.nii.gz")
   FAILS (folder, "info", folder)
@@ -253,6 +310,7 @@ main (int argc, char **argv)
   folder = g_dir_make_tmp ("tess-cli-XXXXXX", NULL);
   g_test_add_func ("/cli/info/json", test_info_json);
   g_test_add_func ("/cli/info/card", test_info_card);
+  g_test_add_func ("/cli/info/findings", test_findings);
   g_test_add_func ("/cli/info-convert/failures", test_failures);
   g_test_add_func ("/cli/convert", test_convert);
   g_test_add_func ("/cli/convert/label-names", test_label_names);

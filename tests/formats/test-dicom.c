@@ -83,6 +83,7 @@ test_order (void)
   g_assert_cmpfloat (tess_volume_value (volume, 0, 0, 4, 0), ==, 100);
   g_assert_cmpfloat (tess_volume_value (volume, 3, 2, 0, 0), ==, 511);
   g_assert_true (warned (volume, "5 mm thick and 2.5 mm apart"));
+  g_assert_cmpstr (tess_volume_peek_series_uid (volume), ==, "1.2.3.4.5"); /* by which tables of findings name it */
   dicom_remove (folder);
 }
 

@@ -1,5 +1,6 @@
 #include "tess-view-sidebar.h"
 
+#include "tess-findings-list.h"
 #include "tess-label-item.h"
 
 #include <glib/gi18n-lib.h>
@@ -15,7 +16,7 @@ struct _TessViewSidebar {
   TessWindow *window; /* which we are a part of */
   TessStudy *study;
 
-  GtkWidget *scroller;
+  GtkWidget *scroller, *box;
   GtkListBox *layers;
   GtkWidget *labels_box, *search;
   GtkLabel *labels_of; /* name of the layer listed */
@@ -479,6 +480,7 @@ tess_view_sidebar_init (TessViewSidebar *self)
   gtk_box_append (GTK_BOX (self->labels_box), self->search);
   gtk_box_append (GTK_BOX (self->labels_box), list);
   gtk_box_append (GTK_BOX (box), self->labels_box);
+  self->box = box;
 }
 
 GtkWidget *
@@ -492,6 +494,7 @@ tess_view_sidebar_new (TessWindow *window)
   g_signal_connect_object (self->study, "layers-changed", G_CALLBACK (layers_changed_cb), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->study, "active-changed", G_CALLBACK (active_changed_cb), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->study, "surveyed", G_CALLBACK (rebuild_labels), self, G_CONNECT_SWAPPED);
+  gtk_box_append (GTK_BOX (self->box), tess_findings_list_new (window));
   layers_changed_cb (self);
   return GTK_WIDGET (self);
 }
