@@ -1,9 +1,10 @@
 #include "tess-voxels.h"
+#include "tess-voxels-ahead.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#define PIECE ((gsize)4 << 20) /* a multiple of every voxel size; between two pieces a cancel is noticed */
+#define PIECE ((gsize)1 << 20) /* a multiple of every voxel size; between two pieces a cancel is noticed */
 
 void
 tess_voxels_swap (guint8 *data, gsize n_bytes, gsize size)
@@ -62,6 +63,7 @@ tess_voxels_read (TessVolume *volume, TessStream *stream, const TessVoxelCoding 
   const gint64 *dim = tess_volume_dim (volume);
   gsize slice = (gsize)(dim[0] * dim[1]) * size;
   guint8 *begin = tess_volume_data_mut (volume), *out = begin, rest[4096];
+  g_autoptr (TessVoxelsAhead) ahead = tess_voxels_ahead_new (volume);
   gssize got;
 
   if (listener->live)
@@ -79,6 +81,7 @@ tess_voxels_read (TessVolume *volume, TessStream *stream, const TessVoxelCoding 
       coding->convert (in, piece / stored_size, out);
     out += piece / stored_size * size;
     left -= piece;
+    tess_voxels_ahead_reached (ahead, (gsize)(out - begin));
     if (listener->live && (gsize)(out - begin) >= slice) {
       tess_volume_set_watermark (volume, (gint64)((gsize)(out - begin) / slice));
       listener->live (volume, listener->user_data);
