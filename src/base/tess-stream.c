@@ -401,8 +401,9 @@ tess_stream_read_exact (TessStream *stream, void *buffer, gsize n, GError **erro
   return TRUE;
 }
 
+/* A packed part is read to be skipped, which takes its time: @progress is asked for a cancel, never set. */
 gboolean
-tess_stream_skip (TessStream *stream, guint64 n, GError **error)
+tess_stream_skip (TessStream *stream, guint64 n, TessProgress *progress, GError **error)
 {
   g_autofree guint8 *scratch = NULL;
 
@@ -412,7 +413,7 @@ tess_stream_skip (TessStream *stream, guint64 n, GError **error)
   while (n > 0) {
     gsize piece = (gsize)MIN (n, (guint64)65536);
 
-    if (!tess_stream_read_exact (stream, scratch, piece, error))
+    if (!tess_progress_check (progress, error) || !tess_stream_read_exact (stream, scratch, piece, error))
       return FALSE;
     n -= piece;
   }

@@ -110,6 +110,7 @@ test_plain (void)
   const guint8 *data = g_bytes_get_data (bytes, &n);
   g_autoptr (GError) error = NULL;
   g_autoptr (TessStream) stream = NULL;
+  g_autoptr (TessProgress) cancelled = tess_progress_new ();
 
   put (path, data, n);
   for (guint i = 0; i < G_N_ELEMENTS (steps); i++) {
@@ -121,9 +122,14 @@ test_plain (void)
   stream = tess_stream_open (path, &error);
   g_assert_false (tess_stream_is_packed (stream));
   g_assert_cmpuint (tess_stream_max_size (stream), ==, n);
-  g_assert_true (tess_stream_skip (stream, 2 << 20, &error) && tess_stream_read_exact (stream, piece, 100, &error));
+  g_assert_true (tess_stream_skip (stream, 2 << 20, NULL, &error) &&
+                 tess_stream_read_exact (stream, piece, 100, &error));
   g_assert_cmpmem (piece, 100, data + (2 << 20), 100);
-  g_assert_false (tess_stream_skip (stream, 1 << 20, &error));
+  tess_progress_cancel (cancelled);
+  g_assert_false (tess_stream_skip (stream, 1, cancelled, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_false (tess_stream_skip (stream, 1 << 20, NULL, &error));
   g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
 }
 
