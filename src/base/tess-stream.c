@@ -1,4 +1,6 @@
 #include "tess-stream.h"
+#include "tess-parallel.h"
+#include "tess-stream-fetcher.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,15 +10,17 @@
 #include <unistd.h>
 
 #define BUFFER_SIZE ((gsize)1 << 20)
-#define MAX_PIECE ((gsize)1 << 30) /* ISA-L and read(2) count in 32 bits */
-#define MAX_RATIO 1032             /* deflate's best: 258 bytes from two bits */
+#define MAX_PIECE ((gsize)1 << 30)        /* ISA-L and read(2) count in 32 bits */
+#define WORTH_A_THREAD ((guint64)8 << 20) /* packed bytes still to come */
+#define MAX_RATIO 1032                    /* deflate's best: 258 bytes from two bits */
 
 struct _TessStream {
   char *path;
   int fd;
   guint64 file_size, file_read; /* of the part that is read; file_read: fetched, what is still in the buffer included */
-  guint8 *buffer;
-  gsize begin, end;    /* unread part of buffer */
+  guint8 *buffer;               /* the fetcher's, once there is one */
+  gsize begin, end;             /* unread part of buffer */
+  TessStreamFetcher *fetcher;
   TessPacking packing; /* never AUTO once open */
   gboolean at_end;
   gboolean finished; /* packed: the last member is complete and its checksum right */
@@ -76,11 +80,40 @@ fetch (TessStream *stream, guint8 *out, gsize n, GError **error)
   return got;
 }
 
+/* Whoever inflates a large file does not wait for its bytes. */
+static gboolean
+use_fetcher (TessStream *stream)
+{
+  if (!stream->fetcher && stream->inflate && stream->fd >= 0 &&
+      stream->file_size - stream->file_read >= WORTH_A_THREAD && tess_parallel_n_cores () > 1) {
+    stream->fetcher = tess_stream_fetcher_new (stream->fd, BUFFER_SIZE);
+    g_free (g_steal_pointer (&stream->buffer));
+  }
+  return stream->fetcher != NULL;
+}
+
+/* As fetch (), into a buffer of the fetcher's. */
+static gssize
+fetch_ahead (TessStream *stream, GError **error)
+{
+  gssize got = tess_stream_fetcher_next (stream->fetcher, &stream->buffer);
+
+  if (got < 0) {
+    tess_error_set_errno (error, stream->path, errno, _ ("read"));
+    return -1;
+  }
+  got = (gssize)MIN ((guint64)got, stream->file_size - stream->file_read); /* not beyond the part */
+  stream->file_read += (guint64)got;
+  if (got == 0)
+    stream->at_end = TRUE;
+  return got;
+}
+
 /* Puts more of the file into the empty buffer. At the end of the file at_end is set and TRUE returned. */
 static gboolean
 fill (TessStream *stream, GError **error)
 {
-  gssize n = fetch (stream, stream->buffer, BUFFER_SIZE, error);
+  gssize n = use_fetcher (stream) ? fetch_ahead (stream, error) : fetch (stream, stream->buffer, BUFFER_SIZE, error);
 
   if (n < 0)
     return FALSE;
@@ -217,12 +250,15 @@ tess_stream_free (TessStream *stream)
 {
   if (!stream)
     return;
+  if (stream->fetcher)
+    tess_stream_fetcher_free (stream->fetcher);
+  else
+    g_free (stream->buffer);
   if (stream->fd >= 0)
     close (stream->fd);
   if (stream->source_free)
     stream->source_free (stream->source);
   g_free (stream->inflate);
-  g_free (stream->buffer);
   g_free (stream->path);
   g_free (stream);
 }
@@ -401,8 +437,9 @@ tess_stream_read_exact (TessStream *stream, void *buffer, gsize n, GError **erro
   return TRUE;
 }
 
+/* A packed part is read to be skipped, which takes its time: @progress is asked for a cancel, never set. */
 gboolean
-tess_stream_skip (TessStream *stream, guint64 n, GError **error)
+tess_stream_skip (TessStream *stream, guint64 n, TessProgress *progress, GError **error)
 {
   g_autofree guint8 *scratch = NULL;
 
@@ -412,7 +449,7 @@ tess_stream_skip (TessStream *stream, guint64 n, GError **error)
   while (n > 0) {
     gsize piece = (gsize)MIN (n, (guint64)65536);
 
-    if (!tess_stream_read_exact (stream, scratch, piece, error))
+    if (!tess_progress_check (progress, error) || !tess_stream_read_exact (stream, scratch, piece, error))
       return FALSE;
     n -= piece;
   }

@@ -27,7 +27,7 @@ void        tess_stream_free       (TessStream *stream);
 gboolean    tess_stream_is_packed  (TessStream *stream);
 gssize      tess_stream_read       (TessStream *stream, void *buffer, gsize n, GError **error); /* short only at the end */
 gboolean    tess_stream_read_exact (TessStream *stream, void *buffer, gsize n, GError **error);
-gboolean    tess_stream_skip       (TessStream *stream, guint64 n, GError **error);
+gboolean    tess_stream_skip       (TessStream *stream, guint64 n, TessProgress *progress, GError **error);
 guint64     tess_stream_file_size  (TessStream *stream);  /* bytes on disk, of the part */
 guint64     tess_stream_file_read  (TessStream *stream);  /* bytes on disk consumed so far */
 guint64     tess_stream_max_size   (TessStream *stream);  /* upper bound of what it can hold: 1032 x what is packed */

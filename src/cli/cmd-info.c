@@ -219,6 +219,18 @@ all_warnings (TessVolume *volume, const TessStatistics *statistics, const Places
   return all;
 }
 
+/* What is read is counted on the way. */
+static void
+live_cb (TessVolume *volume, gpointer data)
+{
+  TessStatisticsRun **run = data;
+
+  if (*run)
+    tess_statistics_run_advance (*run);
+  else
+    *run = tess_statistics_follow (volume);
+}
+
 int
 tess_cmd_info (TessCli *cli, int argc, char **argv)
 {
@@ -231,6 +243,7 @@ tess_cmd_info (TessCli *cli, int argc, char **argv)
        N_ ("table of findings (seriesuid,coordX,coordY,coordZ,diameter_mm): which are this scan's, and where"), "CSV"},
       {NULL},
   };
+  g_autoptr (TessStatisticsRun) run = NULL;
   TessProgress *progress;
   TessStatistics statistics;
   const TessFormat *format;
@@ -242,8 +255,9 @@ tess_cmd_info (TessCli *cli, int argc, char **argv)
                        _ ("Shows what a volume file holds: size, type, place in space, values."), 1, 1, &code))
     return code;
   progress = tess_cli_progress (cli, _ ("Reading"));
-  volume = tess_volume_load (argv[1], progress, &error);
-  done = volume && tess_volume_statistics (volume, -1, progress, &statistics, &error) &&
+  volume = tess_volume_load_live (argv[1], progress, live_cb, &run, &error);
+  done = volume && (run ? tess_statistics_run_finish (run, volume, progress, &statistics, &error)
+                        : tess_volume_statistics (volume, -1, progress, &statistics, &error)) &&
          (!table || find_places (&places, table, volume, argv[1], &error));
   tess_cli_progress_end (progress);
   if (!done)

@@ -233,7 +233,8 @@ tess_cmd_render (TessCli *cli, int argc, char **argv)
     parse_plane (options.plane, &fill, &error);
   if (!error)
     tess_cli_check_output (options.out, (const char *[]){argv[1], options.label, options.findings, NULL}, &error);
-  if (!error && load_scene (cli, argv[1], &options, scene, &error) && place (scene, &options, &error))
+  if (!error && tess_cli_load_cairo (&error) && load_scene (cli, argv[1], &options, scene, &error) &&
+      place (scene, &options, &error))
     draw (scene, &options, fill, size, &error);
   g_free (options.label);
   g_free (options.findings);

@@ -43,6 +43,8 @@ gboolean tess_cli_triple (const char *text, const char *option, gint64 lo, gint6
 gboolean tess_cli_bytes (const char *text, const char *option, guint64 *bytes, GError **error);
 /* Before the work: refuses an output that is one of the inputs (NULL-terminated) or cannot be written. */
 gboolean tess_cli_check_output (const char *output, const char *const *inputs, GError **error);
+/* Before the first picture is drawn: Cairo is not loaded at start. */
+gboolean tess_cli_load_cairo (GError **error);
 
 int tess_cmd_info     (TessCli *cli, int argc, char **argv);
 int tess_cmd_convert  (TessCli *cli, int argc, char **argv);

@@ -262,7 +262,8 @@ read_extensions (TessNiftiHeader *header, TessStream *stream, gsize room, GPtrAr
  * Free with tess_nifti_header_clear(), after a failure too.
  */
 gboolean
-tess_nifti_header_read (TessNiftiHeader *header, TessStream *stream, GPtrArray *warnings, GError **error)
+tess_nifti_header_read (TessNiftiHeader *header, TessStream *stream, GPtrArray *warnings, TessProgress *progress,
+                        GError **error)
 {
   const char *path = tess_stream_peek_path (stream);
   guint8 flag[4] = {0};
@@ -298,7 +299,7 @@ tess_nifti_header_read (TessNiftiHeader *header, TessStream *stream, GPtrArray *
 
     return read_extensions (header, stream, room, warnings, error);
   }
-  return tess_stream_skip (stream, (guint64)(header->h.vox_offset - fixed), error);
+  return tess_stream_skip (stream, (guint64)(header->h.vox_offset - fixed), progress, error);
 }
 
 void

@@ -21,7 +21,8 @@ typedef struct {
   GByteArray *extensions; /* sizes and codes in native byte order, contents as they are; NULL when none */
 } TessNiftiHeader;
 
-gboolean tess_nifti_header_read (TessNiftiHeader *header, TessStream *stream, GPtrArray *warnings, GError **error);
+gboolean tess_nifti_header_read (TessNiftiHeader *header, TessStream *stream, GPtrArray *warnings,
+                                 TessProgress *progress, GError **error);
 gboolean tess_nifti_header_from_bytes (TessNiftiHeader *header, GBytes *bytes);
 GBytes *tess_nifti_header_to_bytes (const TessNiftiHeader *header);
 void tess_nifti_header_clear (TessNiftiHeader *header);

@@ -152,7 +152,7 @@ nifti_load (const char *path, const char *entry, TessProgress *progress, TessVol
   g_return_val_if_fail (entry == NULL, NULL);
   if (!stream)
     return NULL;
-  if (!tess_nifti_header_read (&header, stream, warnings, error)) {
+  if (!tess_nifti_header_read (&header, stream, warnings, progress, error)) {
     /* said already */
   } else if (header.single == pair) {
     g_autofree char *name = g_filename_display_name (header_path);
@@ -167,7 +167,7 @@ nifti_load (const char *path, const char *entry, TessProgress *progress, TessVol
     g_autoptr (TessStream) image = tess_stream_open (image_path, error);
     guint64 offset = (guint64)header.h.vox_offset;
 
-    if (image && offset <= tess_stream_max_size (image) ? tess_stream_skip (image, offset, error) : FALSE)
+    if (image && offset <= tess_stream_max_size (image) ? tess_stream_skip (image, offset, progress, error) : FALSE)
       volume = load_voxels (&header, image, offset, warnings, &listener, error);
     else if (image && error && !*error) {
       g_autofree char *name = g_filename_display_name (image_path);

@@ -158,7 +158,8 @@ read_volume (TessNumpySource *source, const TessNumpyLayout *layout, gint64 firs
     tess_volume_set_intent (volume, TESS_INTENT_LABEL);
   for (guint i = 0; i < source->warnings->len; i++)
     tess_volume_add_warning (volume, g_ptr_array_index (source->warnings, i));
-  if (!tess_stream_skip (source->stream, (guint64)(tess_volume_n_voxels (volume) * first_channel) * size, error) ||
+  if (!tess_stream_skip (source->stream, (guint64)(tess_volume_n_voxels (volume) * first_channel) * size,
+                         listener->progress, error) ||
       !read_voxels (volume, header, layout, source->more, source->stream, source->origin, listener, error))
     return NULL;
   tess_progress_set (listener->progress, 1.0);

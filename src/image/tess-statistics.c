@@ -1,10 +1,13 @@
 #include "tess-statistics.h"
 #include "tess-parallel.h"
+#include "tess-thread.h"
 
 #include <math.h>
 #include <stdatomic.h>
 
 #define BLOCK ((gsize)16384) /* fixed: results do not depend on the number of threads */
+#define LANES ((gsize)4)     /* blocks summed side by side: in one alone every addition waits for the one before */
+#define STRETCH ((gsize)512) /* values of every lane at a time: they stay in the nearest cache */
 #define MAX_LABELS 65536
 
 /* Of one block: count, mean and sum of squared deviations of the finite values. */
@@ -17,6 +20,7 @@ typedef struct {
   const TessVolume *volume;
   TessProgress *progress;
   gsize first, n, n_blocks;
+  gsize begin; /* block that statistics_range () counts from */
   Part *parts;
   atomic_size_t done;
 } Job;
@@ -53,53 +57,108 @@ summarise (const double *values, gsize n)
   return part;
 }
 
+typedef double Lanes[LANES][STRETCH];
+
+static void
+fetch_lanes (const TessVolume *volume, gsize first, Lanes values)
+{
+  for (gsize k = 0; k < LANES; k++)
+    tess_volume_values_f64 (volume, first + k * BLOCK, STRETCH, values[k]);
+}
+
+/* LANES whole blocks, every one added up in its own order as summarise () does: the same bits. FALSE when some value is
+ * not finite or a sum left a double's range: then this is not the way. */
+static gboolean
+summarise_lanes (const TessVolume *volume, gsize first, Part parts[LANES])
+{
+  double sum[LANES] = {0.0}, m2[LANES] = {0.0}, mean[LANES], min[LANES], max[LANES];
+  Lanes values;
+
+  for (gsize k = 0; k < LANES; k++) {
+    min[k] = INFINITY;
+    max[k] = -INFINITY;
+  }
+  for (gsize at = 0; at < BLOCK; at += STRETCH) {
+    fetch_lanes (volume, first + at, values);
+    for (gsize i = 0; i < STRETCH; i++)
+      for (gsize k = 0; k < LANES; k++) {
+        double v = values[k][i];
+
+        min[k] = MIN (min[k], v);
+        max[k] = MAX (max[k], v);
+        sum[k] += v;
+      }
+  }
+  for (gsize k = 0; k < LANES; k++) {
+    if (!isfinite (sum[k]))
+      return FALSE;
+    mean[k] = sum[k] / (double)BLOCK;
+  }
+  for (gsize at = 0; at < BLOCK; at += STRETCH) {
+    fetch_lanes (volume, first + at, values);
+    for (gsize i = 0; i < STRETCH; i++)
+      for (gsize k = 0; k < LANES; k++)
+        m2[k] += (values[k][i] - mean[k]) * (values[k][i] - mean[k]);
+  }
+  for (gsize k = 0; k < LANES; k++)
+    parts[k] = (Part){.min = min[k], .max = max[k], .mean = mean[k], .m2 = m2[k], .n = (gint64)BLOCK};
+  return TRUE;
+}
+
 static void
 statistics_range (gsize begin, gsize end, gpointer user_data)
 {
   Job *job = user_data;
   g_autofree double *values = g_new (double, BLOCK);
 
-  for (gsize b = begin; b < end && !tess_progress_is_cancelled (job->progress); b++) {
-    gsize n = MIN (BLOCK, job->n - b * BLOCK);
-    gsize done;
+  begin += job->begin;
+  end += job->begin;
+  for (gsize b = begin, k; b < end && !tess_progress_is_cancelled (job->progress); b += k) {
+    gsize first = job->first + b * BLOCK, done;
 
-    tess_volume_values_f64 (job->volume, job->first + b * BLOCK, n, values);
-    job->parts[b] = summarise (values, n);
-    done = atomic_fetch_add_explicit (&job->done, 1, memory_order_relaxed) + 1;
-    if (begin == 0 && b % 64 == 0) /* one thread reports */
+    k = MIN (LANES, end - b);
+    if (k < LANES || (b + k) * BLOCK > job->n || !summarise_lanes (job->volume, first, job->parts + b))
+      for (gsize i = b; i < b + k; i++) {
+        gsize n = MIN (BLOCK, job->n - i * BLOCK);
+
+        tess_volume_values_f64 (job->volume, job->first + i * BLOCK, n, values);
+        job->parts[i] = summarise (values, n);
+      }
+    done = atomic_fetch_add_explicit (&job->done, k, memory_order_relaxed) + k;
+    if (begin == job->begin && b % 64 < k) /* one thread reports */
       tess_progress_set (job->progress, (double)done / (double)job->n_blocks);
   }
 }
 
-/**
- * tess_volume_statistics:
- * @channel: one channel, or -1 for all together
- *
- * Of the finite real values, in double precision: every block's mean and sum of squared deviations, merged in block
- * order with the formula of Chan, Golub and LeVeque (1979). Without any finite value all four are NaN.
- */
-gboolean
-tess_volume_statistics (const TessVolume *volume, gint64 channel, TessProgress *progress, TessStatistics *out,
-                        GError **error)
+/* Takes room for the parts of all blocks. */
+static void
+job_start (Job *job, const TessVolume *volume, gint64 channel, TessProgress *progress)
 {
   gsize n_voxels = (gsize)tess_volume_n_voxels (volume);
-  Job job = {.volume = volume, .progress = progress};
-  g_autofree Part *parts = NULL;
+
+  job->volume = volume;
+  job->progress = progress;
+  job->first = channel < 0 ? 0 : (gsize)channel * n_voxels;
+  job->n = channel < 0 ? n_voxels * (gsize)tess_volume_n_channels (volume) : n_voxels;
+  job->n_blocks = (job->n + BLOCK - 1) / BLOCK;
+  job->parts = g_new (Part, job->n_blocks);
+  atomic_init (&job->done, 0);
+}
+
+/* The blocks from @begin on, on all cores; then all of them merged. */
+static gboolean
+job_finish (Job *job, gsize begin, TessStatistics *out, GError **error)
+{
   double mean = 0.0, m2 = 0.0;
 
-  g_return_val_if_fail (channel >= -1 && channel < tess_volume_n_channels (volume), FALSE);
-  job.first = channel < 0 ? 0 : (gsize)channel * n_voxels;
-  job.n = channel < 0 ? n_voxels * (gsize)tess_volume_n_channels (volume) : n_voxels;
-  job.n_blocks = (job.n + BLOCK - 1) / BLOCK;
-  job.parts = parts = g_new (Part, job.n_blocks);
-  atomic_init (&job.done, 0);
-  tess_parallel_for (job.n_blocks, 4, statistics_range, &job);
-  if (!tess_progress_check (progress, error))
+  job->begin = begin;
+  tess_parallel_for (job->n_blocks - begin, 4, statistics_range, job);
+  if (!tess_progress_check (job->progress, error))
     return FALSE;
 
   *out = (TessStatistics){.min = INFINITY, .max = -INFINITY};
-  for (gsize b = 0; b < job.n_blocks; b++) {
-    const Part *part = &parts[b];
+  for (gsize b = 0; b < job->n_blocks; b++) {
+    const Part *part = &job->parts[b];
     double n = (double)out->n_finite, k = (double)part->n;
 
     out->n_not_finite += part->n_not_finite;
@@ -118,6 +177,137 @@ tess_volume_statistics (const TessVolume *volume, gint64 channel, TessProgress *
   out->mean = mean;
   out->std = sqrt (m2 / (double)out->n_finite);
   return TRUE;
+}
+
+/**
+ * tess_volume_statistics:
+ * @channel: one channel, or -1 for all together
+ *
+ * Of the finite real values, in double precision: every block's mean and sum of squared deviations, merged in block
+ * order with the formula of Chan, Golub and LeVeque (1979). Without any finite value all four are NaN.
+ */
+gboolean
+tess_volume_statistics (const TessVolume *volume, gint64 channel, TessProgress *progress, TessStatistics *out,
+                        GError **error)
+{
+  Job job = {0};
+  gboolean done;
+
+  g_return_val_if_fail (channel >= -1 && channel < tess_volume_n_channels (volume), FALSE);
+  job_start (&job, volume, channel, progress);
+  done = job_finish (&job, 0, out, error);
+  g_free (job.parts);
+  return done;
+}
+
+#define AT_ONCE (4 * LANES) /* blocks between two looks at what is wanted */
+
+struct _TessStatisticsRun {
+  TessVolume *volume;
+  Job job;
+  gsize counted; /* blocks; the thread's until it has ended */
+  TessThread *thread;
+  TessMutex mutex; /* guards the two below */
+  TessCond changed;
+  gsize readable; /* whole blocks below the watermark */
+  gboolean stop;
+};
+
+static void
+follow (gpointer data)
+{
+  TessStatisticsRun *run = data;
+  gboolean stop;
+
+  do {
+    gsize end;
+
+    tess_mutex_lock (&run->mutex);
+    while (!run->stop && run->readable - run->counted < AT_ONCE)
+      tess_cond_wait (&run->changed, &run->mutex);
+    end = run->counted + AT_ONCE;
+    stop = run->stop;
+    tess_mutex_unlock (&run->mutex);
+    if (!stop) {
+      statistics_range (run->counted, end, &run->job);
+      run->counted = end;
+    }
+  } while (!stop);
+}
+
+/**
+ * tess_statistics_follow:
+ * @volume: geometry and scaling known, voxels still on their way
+ *
+ * Begins tess_volume_statistics() of all channels on a thread of its own, behind the volume's watermark.
+ */
+TessStatisticsRun *
+tess_statistics_follow (TessVolume *volume)
+{
+  TessStatisticsRun *run = g_new0 (TessStatisticsRun, 1);
+
+  run->volume = tess_volume_ref (volume);
+  job_start (&run->job, volume, -1, NULL);
+  tess_mutex_init (&run->mutex);
+  tess_cond_init (&run->changed);
+  tess_statistics_run_advance (run);
+  run->thread = tess_thread_new ("statistics", 0, follow, run);
+  return run;
+}
+
+/* There are more slices below the watermark. */
+void
+tess_statistics_run_advance (TessStatisticsRun *run)
+{
+  const gint64 *dim = tess_volume_dim (run->volume);
+  gsize n_voxels = (gsize)(tess_volume_watermark (run->volume) * dim[0] * dim[1]);
+
+  tess_mutex_lock (&run->mutex);
+  run->readable = n_voxels / BLOCK;
+  tess_cond_signal (&run->changed);
+  tess_mutex_unlock (&run->mutex);
+}
+
+static void
+end_thread (TessStatisticsRun *run)
+{
+  tess_mutex_lock (&run->mutex);
+  run->stop = TRUE;
+  tess_cond_signal (&run->changed);
+  tess_mutex_unlock (&run->mutex);
+  tess_thread_join (g_steal_pointer (&run->thread));
+}
+
+/**
+ * tess_statistics_run_finish:
+ * @volume: as it was loaded in the end
+ *
+ * What tess_volume_statistics() of all its channels gives, bit for bit; only what was not counted on the way is counted
+ * now. Once a run.
+ */
+gboolean
+tess_statistics_run_finish (TessStatisticsRun *run, const TessVolume *volume, TessProgress *progress,
+                            TessStatistics *out, GError **error)
+{
+  end_thread (run);
+  if (volume != run->volume)
+    return tess_volume_statistics (volume, -1, progress, out, error);
+  run->job.progress = progress;
+  return job_finish (&run->job, run->counted, out, error);
+}
+
+void
+tess_statistics_run_free (TessStatisticsRun *run)
+{
+  if (!run)
+    return;
+  if (run->thread)
+    end_thread (run);
+  tess_cond_clear (&run->changed);
+  tess_mutex_clear (&run->mutex);
+  g_free (run->job.parts);
+  tess_volume_unref (run->volume);
+  g_free (run);
 }
 
 static int

@@ -1,4 +1,5 @@
 #include "tess-volume.h"
+#include "tess-available-memory.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -55,6 +56,23 @@ advise_large_pages (void *data, gsize n)
     madvise ((guint8 *)data + skip, (n - skip) / page * page, MADV_HUGEPAGE);
 }
 
+#define WORTH_A_LOOK ((gint64)256 << 20)
+
+/* The kernel promises more memory than there is, and ends programs when it is used: ask before. */
+static gboolean
+is_room (gint64 n, GError **error)
+{
+  guint64 available = n < WORTH_A_LOOK ? 0 : tess_available_memory ("");
+
+  if (available == 0 || (guint64)n <= available)
+    return TRUE;
+  g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+               _ ("a volume of %.1f GB does not fit into the %.1f GB of memory that are free; crop it or close other "
+                  "programs"),
+               (double)n / 1e9, (double)available / 1e9);
+  return FALSE;
+}
+
 /**
  * tess_volume_new:
  * @dim: voxels along x, y and z, each at least 1
@@ -87,6 +105,8 @@ tess_volume_new (TessDType dtype, const gint64 dim[3], gint64 n_channels, const 
                          _ ("the axes of the volume do not span space; check its spacing and directions"));
     return NULL;
   }
+  if (!is_room (n, error))
+    return NULL;
   data = calloc ((size_t)n, 1); /* pages come into being when they are written */
   if (!data) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tess-available-memory.h"
 #include "tess-dataset.h"
 #include "tess-planner.h"
 #include "tess-backend.h"
@@ -11,7 +12,5 @@ G_BEGIN_DECLS
 TessPlan *tess_auto_plan (const TessDataset *dataset, const TessPlannerLimits *limits, TessProgress *progress, GError **error);
 /* Half of the machine's available memory for the program, a quarter for decoded cases. */
 void      tess_auto_limits (const TessBackendIface *backend, guint device, TessPlannerLimits *limits);
-/* Bytes this process can still take, control groups counted; root "" (or a folder standing in for /). 0 = unknown. */
-guint64   tess_available_memory (const char *root);
 
 G_END_DECLS

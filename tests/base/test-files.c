@@ -110,6 +110,7 @@ test_plain (void)
   const guint8 *data = g_bytes_get_data (bytes, &n);
   g_autoptr (GError) error = NULL;
   g_autoptr (TessStream) stream = NULL;
+  g_autoptr (TessProgress) cancelled = tess_progress_new ();
 
   put (path, data, n);
   for (guint i = 0; i < G_N_ELEMENTS (steps); i++) {
@@ -121,9 +122,14 @@ test_plain (void)
   stream = tess_stream_open (path, &error);
   g_assert_false (tess_stream_is_packed (stream));
   g_assert_cmpuint (tess_stream_max_size (stream), ==, n);
-  g_assert_true (tess_stream_skip (stream, 2 << 20, &error) && tess_stream_read_exact (stream, piece, 100, &error));
+  g_assert_true (tess_stream_skip (stream, 2 << 20, NULL, &error) &&
+                 tess_stream_read_exact (stream, piece, 100, &error));
   g_assert_cmpmem (piece, 100, data + (2 << 20), 100);
-  g_assert_false (tess_stream_skip (stream, 1 << 20, &error));
+  tess_progress_cancel (cancelled);
+  g_assert_false (tess_stream_skip (stream, 1, cancelled, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_false (tess_stream_skip (stream, 1 << 20, NULL, &error));
   g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
 }
 
@@ -148,6 +154,57 @@ test_gzip (void)
       assert_same (got, data, n);
     }
   }
+}
+
+/* So large that another thread reads the packed bytes: whole, two members, a part, cut, damaged, given up. */
+static void
+test_gzip_large (void)
+{
+  g_autofree char *path = in_folder ("large"), *twice = in_folder ("twice"), *cut = in_folder ("cut");
+  g_autoptr (GBytes) bytes = make_bytes (14 << 20, 5);
+  g_autoptr (GByteArray) packed = NULL, both = g_byte_array_new (), got = NULL;
+  g_autofree guint8 *piece = g_malloc (2 << 20);
+  g_autoptr (TessStream) left = NULL, part = NULL;
+  g_autoptr (GError) error = NULL;
+  gsize n;
+  const guint8 *data = g_bytes_get_data (bytes, &n);
+
+  packed = zlib_gzip (data, n, 0);
+  g_byte_array_append (both, packed->data, packed->len);
+  g_byte_array_append (both, packed->data, packed->len);
+  put (path, packed->data, packed->len);
+  put (twice, both->data, both->len);
+  put (cut, packed->data, packed->len - (3 << 20));
+  for (gsize step = 4097; step < 64 << 20; step *= 33) {
+    g_autoptr (GByteArray) one = slurp (path, step, &error), two = slurp (twice, step, &error);
+
+    g_assert_no_error (error);
+    assert_same (one, data, n);
+    g_assert_cmpuint (two->len, ==, 2 * n);
+    g_assert_cmpmem (two->data, n, data, n);
+    g_assert_cmpmem (two->data + n, n, data, n);
+    g_assert_null (slurp (cut, step, &error));
+    g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+    g_clear_error (&error);
+  }
+  part = tess_stream_open_part (twice, packed->len, packed->len - (1 << 20), TESS_PACKING_GZIP, &error);
+  g_assert_no_error (error);
+  for (gsize at = 0; at < 12 << 20; at += 2 << 20) {
+    g_assert_true (tess_stream_read_exact (part, piece, 2 << 20, &error));
+    g_assert_cmpmem (piece, 2 << 20, data + at, 2 << 20);
+  }
+  g_assert_false (tess_stream_read_exact (part, piece, 2 << 20, &error)); /* what follows the part is not its own */
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+  g_assert_cmpuint (tess_stream_file_read (part), ==, tess_stream_file_size (part));
+  g_clear_error (&error);
+  g_assert_cmpint (tess_stream_read (part, piece, 1, &error), ==, -1); /* nor later */
+  g_clear_error (&error);
+  left = tess_stream_open (path, &error);
+  g_assert_true (tess_stream_read_exact (left, piece, 2 << 20, &error)); /* freed half-way */
+  packed->data[packed->len - 20] ^= 1;
+  put (path, packed->data, packed->len);
+  g_assert_null (slurp (path, 1 << 20, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
 }
 
 /* Members end at every place relative to the read buffer of 1 MiB, and within each other. */
@@ -545,6 +602,7 @@ main (int argc, char **argv)
   folder = g_dir_make_tmp ("tess-files-XXXXXX", NULL);
   g_test_add_func ("/base/stream/plain", test_plain);
   g_test_add_func ("/base/stream/gzip", test_gzip);
+  g_test_add_func ("/base/stream/gzip-large", test_gzip_large);
   g_test_add_func ("/base/stream/part", test_part);
   g_test_add_func ("/base/stream/members", test_members);
   g_test_add_func ("/base/stream/member-at-buffer-end", test_member_at_buffer_end);

@@ -299,6 +299,61 @@ test_label_names (void)
   g_assert_cmpmem (label->rgba, 4, ((guint8[]){1, 2, 3, 255}), 4);
 }
 
+/* A command that needs none of the large libraries does not wait for them. */
+static void
+test_start (void)
+{
+  static const char *const late[] = {"libdnnl", "libgdcm", "libhdf5", "libgtk", "libcairo", "libpango", "libX11"};
+  g_auto (Run) r = {0};
+
+  g_setenv ("LD_TRACE_LOADED_OBJECTS", "1", TRUE); /* the loader says what it would load, and ends */
+  r = run ("--version", NULL);
+  g_unsetenv ("LD_TRACE_LOADED_OBJECTS");
+  g_assert_nonnull (strstr (r.out, "libglib"));
+  if (strstr (r.out, "libasan") || strstr (r.out, "libdnnl")) {
+    g_test_skip ("built for a sanitizer, which links all of them");
+    return;
+  }
+  for (gsize i = 0; i < G_N_ELEMENTS (late); i++)
+    if (strstr (r.out, late[i]))
+      g_error ("%s is loaded at start", late[i]);
+}
+
+/* The libraries that come late do come: Cairo alone, then with letters. */
+static void
+test_render (void)
+{
+  g_autoptr (TessVolume) volume = make_volume ();
+  g_autofree char *path = g_build_filename (folder, "picture.png", NULL), *bare = NULL, *png = NULL;
+  g_autofree char *sanitizer = g_strdup (g_getenv ("ASAN_OPTIONS"));
+  g_auto (Run) r = {0}, lettered = {0};
+  gsize n, n_bare = 0;
+
+  save (volume, "r.nii");
+  g_setenv ("ASAN_OPTIONS", "detect_leaks=0", TRUE); /* Fontconfig keeps what it has read to the end */
+  r = run ("render", "r.nii", "--quiet", "--bare", "--size", "640,480", "--out", "picture.png", NULL);
+  if (r.code == 0)
+    g_assert_true (g_file_get_contents (path, &bare, &n_bare, NULL));
+  lettered = run ("render", "r.nii", "--quiet", "--size", "640,480", "--out", "picture.png", NULL);
+  if (sanitizer)
+    g_setenv ("ASAN_OPTIONS", sanitizer, TRUE);
+  else
+    g_unsetenv ("ASAN_OPTIONS");
+  if (r.code == 1 && strstr (r.err, "pictures cannot be drawn here")) {
+    g_test_skip ("there is no OpenGL here");
+    return;
+  }
+  g_assert_cmpstr (r.err, ==, "");
+  g_assert_cmpint (r.code, ==, 0);
+  g_assert_cmpuint (n_bare, >, 24);
+  g_assert_cmpmem (bare, 24, "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\x01\xe0", 24);
+
+  g_assert_cmpstr (lettered.err, ==, "");
+  g_assert_cmpint (lettered.code, ==, 0);
+  g_assert_true (g_file_get_contents (path, &png, &n, NULL));
+  g_assert_cmpuint (n, >, n_bare); /* than two colours alone */
+}
+
 int
 main (int argc, char **argv)
 {
@@ -314,6 +369,8 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/info-convert/failures", test_failures);
   g_test_add_func ("/cli/convert", test_convert);
   g_test_add_func ("/cli/convert/label-names", test_label_names);
+  g_test_add_func ("/cli/start", test_start);
+  g_test_add_func ("/cli/render", test_render);
   result = g_test_run ();
   dir = g_dir_open (folder, 0, NULL);
   while ((name = g_dir_read_name (dir))) {

@@ -1,8 +1,10 @@
 /* A volume is handed out while it is being read: what lies below its watermark is final. */
 #include "tess-format-registry.h"
+#include "tess-thread.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NX 160
 #define NY 150
@@ -34,25 +36,34 @@ live_cb (TessVolume *volume, gpointer data)
   g_assert_true (watch->seen == volume);
 }
 
-static void
-test_live (gconstpointer ending)
+static TessVolume *
+make_volume (gint64 n_channels, const char *path)
 {
   static const gint64 dim[3] = {NX, NY, NZ};
   TessAffine affine = tess_affine_identity ();
   g_autoptr (GError) error = NULL;
-  g_autoptr (TessVolume) volume = tess_volume_new (TESS_DTYPE_U16, dim, CHANNELS, &affine, &error), loaded = NULL;
-  g_autofree char *folder = g_dir_make_tmp ("tessera-live-XXXXXX", NULL),
-                  *path = g_strconcat (folder, "/scan", ending, NULL);
-  Watch watch = {.wanted = volume};
+  TessVolume *volume = tess_volume_new (TESS_DTYPE_U16, dim, n_channels, &affine, &error);
   guint16 *data = tess_volume_data_mut (volume);
   guint32 random = 3;
 
-  for (gsize i = 0; i < (gsize)NX * NY * NZ * CHANNELS; i++) {
+  for (gsize i = 0; i < (gsize)(NX * NY * NZ * n_channels); i++) {
     random = random * 1664525u + 1013904223u;
     data[i] = (guint16)(random >> 20);
   }
   tess_volume_save (volume, path, NULL, &error);
   g_assert_no_error (error);
+  return volume;
+}
+
+static void
+test_live (gconstpointer ending)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *folder = g_dir_make_tmp ("tessera-live-XXXXXX", NULL),
+                  *path = g_strconcat (folder, "/scan", ending, NULL);
+  g_autoptr (TessVolume) volume = make_volume (CHANNELS, path), loaded = NULL;
+  Watch watch = {.wanted = volume};
+
   loaded = tess_volume_load_live (path, NULL, live_cb, &watch, &error);
   g_assert_no_error (error);
   g_assert_true (loaded == watch.seen);
@@ -68,11 +79,95 @@ test_live (gconstpointer ending)
   g_rmdir (folder);
 }
 
+typedef struct {
+  TessProgress *progress;
+  gint64 seen; /* slices when it was cancelled */
+  guint n_after;
+} Cancel;
+
+static void
+cancel_thread (gpointer data)
+{
+  tess_progress_cancel (data);
+}
+
+/* Another thread cancels as soon as there is something to see. */
+static void
+cancel_cb (TessVolume *volume, gpointer data)
+{
+  Cancel *cancel = data;
+
+  if (cancel->seen) {
+    cancel->n_after++;
+    return;
+  }
+  cancel->seen = tess_volume_watermark (volume);
+  tess_thread_join (tess_thread_new ("cancel", 0, cancel_thread, cancel->progress));
+}
+
+/* Not one piece more is read, whatever the format. */
+static void
+test_cancel (gconstpointer ending)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *folder = g_dir_make_tmp ("tessera-live-XXXXXX", NULL),
+                  *path = g_strconcat (folder, "/scan", ending, NULL);
+  g_autoptr (TessVolume) volume = make_volume (1, path);
+  g_autoptr (TessProgress) progress = tess_progress_new ();
+  Cancel cancel = {.progress = progress};
+
+  g_assert_null (tess_volume_load_live (path, progress, cancel_cb, &cancel, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_CANCELLED);
+  g_assert_cmpint (cancel.seen, >, 0);
+  g_assert_cmpint (cancel.seen, <, NZ);
+  g_assert_cmpuint (cancel.n_after, ==, 0);
+  g_unlink (path);
+  g_rmdir (folder);
+}
+
+/* Large enough for the thread that runs ahead; the file ends in the middle or is cancelled there. */
+static void
+test_ahead (void)
+{
+  static const gint64 dim[3] = {512, 512, 300};
+  TessAffine affine = tess_affine_identity ();
+  g_autoptr (GError) error = NULL;
+  g_autofree char *folder = g_dir_make_tmp ("tessera-live-XXXXXX", NULL),
+                  *path = g_strconcat (folder, "/scan.nii", NULL);
+  g_autoptr (TessVolume) volume = tess_volume_new (TESS_DTYPE_U8, dim, 1, &affine, &error), loaded = NULL;
+  g_autoptr (TessProgress) progress = tess_progress_new ();
+  Cancel cancel = {.progress = progress};
+  guint8 *data = tess_volume_data_mut (volume);
+
+  for (gsize i = 0; i < tess_volume_n_bytes (volume); i++)
+    data[i] = (guint8)(i * 2654435761u >> 24);
+  tess_volume_save (volume, path, NULL, &error);
+  g_assert_no_error (error);
+  loaded = tess_volume_load (path, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (memcmp (tess_volume_data (loaded), data, tess_volume_n_bytes (volume)) == 0);
+  g_assert_null (tess_volume_load_live (path, progress, cancel_cb, &cancel, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_cmpint (truncate (path, 40 << 20), ==, 0);
+  g_assert_null (tess_volume_load (path, NULL, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+  g_unlink (path);
+  g_rmdir (folder);
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_data_func ("/formats/live/plain", ".nii", test_live);
   g_test_add_data_func ("/formats/live/gzip", ".nii.gz", test_live);
+  g_test_add_data_func ("/formats/live/cancel/nii", ".nii", test_cancel);
+  g_test_add_data_func ("/formats/live/cancel/nii.gz", ".nii.gz", test_cancel);
+  g_test_add_data_func ("/formats/live/cancel/mha", ".mha", test_cancel);
+  g_test_add_data_func ("/formats/live/cancel/nrrd", ".nrrd", test_cancel);
+  g_test_add_data_func ("/formats/live/cancel/mgz", ".mgz", test_cancel);
+  g_test_add_data_func ("/formats/live/cancel/npz", ".npz", test_cancel);
+  g_test_add_func ("/formats/live/ahead", test_ahead);
   return g_test_run ();
 }

@@ -1,5 +1,6 @@
 /* Files that must be refused in one line, never crash and never make us allocate what they cannot hold. */
 #include "nifti-fixture.h"
+#include "tess-available-memory.h"
 #include "tess-format-registry.h"
 
 #include <fcntl.h>
@@ -179,6 +180,43 @@ test_promises (void)
 }
 
 static void
+cancel_cb (TessProgress *progress, double fraction, gpointer user_data)
+{
+  tess_progress_cancel (progress);
+}
+
+/* A file of holes that is as large as its header says, and larger than the memory that is free. */
+static void
+test_too_large (void)
+{
+  gint64 n_slices = (gint64)(tess_available_memory ("") >> 20) * 3 / 2;
+  NiftiFixture f = nifti_fixture (2, 8, 1024, 1024, n_slices);
+  g_autofree char *path = in_folder ("too-large.nii"),
+                  *size = g_strdup_printf ("%.1f GB", (double)n_slices * 0x1p20 / 1e9);
+  g_autoptr (TessProgress) progress = tess_progress_new ();
+  g_autoptr (GByteArray) bytes = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (n_slices == 0) {
+    g_test_skip ("how much memory is free cannot be found out here");
+    return;
+  }
+  f.version = 2;
+  bytes = nifti_fixture_header (&f);
+  nifti_fixture_put (path, bytes, FALSE);
+  if (truncate (path, (off_t)bytes->len + ((off_t)n_slices << 20)) != 0) {
+    g_test_skip ("the folder for temporary files takes no file so large, not even an empty one");
+    return;
+  }
+  tess_progress_set_notify (progress, cancel_cb, NULL); /* should it be read after all */
+  g_assert_null (tess_volume_load (path, progress, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY);
+  g_assert_nonnull (strstr (error->message, "too-large.nii: "));
+  g_assert_nonnull (strstr (error->message, size));
+  g_assert_nonnull (strstr (error->message, "; crop it"));
+}
+
+static void
 test_offsets (void)
 {
   static const float offsets[] = {1, 348, 351, 1e9f, 1e30f, -1, -352};
@@ -231,12 +269,6 @@ test_truncated (void)
     packed->data[packed->len - 6] ^= 1; /* all voxels are there, the checksum says that they are wrong */
     put_refuse ("checksum.nii.gz", packed, FALSE, TESS_ERROR_FORMAT);
   }
-}
-
-static void
-cancel_cb (TessProgress *progress, double fraction, gpointer user_data)
-{
-  tess_progress_cancel (progress);
 }
 
 static void
@@ -363,6 +395,7 @@ main (int argc, char **argv)
   g_test_add_func ("/formats/nifti/promises", test_promises);
   g_test_add_func ("/formats/nifti/offsets", test_offsets);
   g_test_add_func ("/formats/nifti/truncated", test_truncated);
+  g_test_add_func ("/formats/nifti/too-large", test_too_large);
   g_test_add_func ("/formats/nifti/cancel", test_cancel);
   g_test_add_func ("/formats/nifti/write-errors", test_write_errors);
   g_test_add_func ("/formats/nifti/mutations", test_mutations);
