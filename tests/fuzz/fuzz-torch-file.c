@@ -59,10 +59,14 @@ read_all (const char *from)
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
-  static char folder[] = "/tmp/tess-fuzz-XXXXXX";
+  static char memory[] = "/dev/shm/tess-fuzz-XXXXXX", disk[] = "/tmp/tess-fuzz-XXXXXX";
 
   if (!path) {
-    if (!mkdtemp (folder))
+    const char *folder = mkdtemp (memory); /* what is written safely (fsync) is slow on a disk */
+
+    if (!folder)
+      folder = mkdtemp (disk);
+    if (!folder)
       abort ();
     path = g_build_filename (folder, "in.pth", NULL);
     archive = g_build_filename (folder, "made.pth", NULL);
