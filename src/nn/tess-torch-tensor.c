@@ -229,6 +229,17 @@ copy_element (guint8 *to, const guint8 *from, gsize size, gboolean swapped)
       to[i] = from[size - 1 - i];
 }
 
+static gboolean
+is_dense (const TessTorchTensor *t)
+{
+  gint64 n = 1;
+
+  for (guint a = t->n_dims; a-- > 0; n *= t->dim[a])
+    if (t->dim[a] > 1 && t->stride[a] != n)
+      return FALSE;
+  return TRUE;
+}
+
 /**
  * tess_torch_file_read:
  * @n: elements that @out holds, which must be the tensor's
@@ -251,6 +262,10 @@ tess_torch_file_read (TessTorchFile *file, const TessTorchTensor *tensor, void *
   storage = load_storage (file, tensor->member, error);
   if (!storage)
     return FALSE;
+  if (!file->swapped && is_dense (tensor)) {
+    memcpy (to, storage->data + at * size, n * size);
+    return TRUE;
+  }
   for (gsize i = 0; i < n; i++) {
     copy_element (to + i * size, storage->data + at * size, size, file->swapped);
     for (guint a = tensor->n_dims; a-- > 0;) {

@@ -211,6 +211,11 @@ test_refused (void)
 static void
 test_no_model (void)
 {
+  const gint64 dim[1] = {2};
+  const float data[2] = {1, 2};
+  char *folder = fixture_folder ();
+  g_autofree char *old = g_build_filename (folder, "model_final_checkpoint.model", NULL);
+  g_autoptr (TessTorchWriter) writer = tess_torch_writer_new ();
   g_autofree char *kinds = reference ("torch_kinds.pth"), *legacy = reference ("torch_legacy.pth");
   g_autoptr (GError) error = NULL;
 
@@ -220,6 +225,15 @@ test_no_model (void)
   g_clear_error (&error);
   g_assert_null (tess_model_load (legacy, &error));
   g_assert_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED);
+  g_clear_error (&error);
+
+  /* nnU-Net v1's names, in a file whose ending says nothing. */
+  tess_torch_writer_add (writer, "conv_blocks_context.0.blocks.0.conv.bias", 1, dim, data);
+  g_assert_true (tess_torch_writer_save (writer, old, &error));
+  g_assert_null (tess_model_load (old, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED);
+  g_assert_nonnull (strstr (error->message, "nnU-Net v1"));
+  fixture_remove (folder);
 }
 
 /* To PyTorch: all of its names in its order (292 for 108 tensors of six stages), and the same numbers. */

@@ -269,7 +269,7 @@ test_hostile (void)
   refused (order, TESS_ERROR_FORMAT, "byteorder");
 }
 
-/* Every byte of a small file changed, and the file cut: refused or read, never more. */
+/* Every seventh byte of a small file changed, and the file cut: refused or read, never more. */
 static void
 test_damage (void)
 {
@@ -279,7 +279,7 @@ test_damage (void)
   gsize n;
 
   g_assert_true (g_file_get_contents (path, &bytes, &n, NULL));
-  for (gsize i = 0; i < 2 * n; i += i < n ? 1 : 61) {
+  for (gsize i = 0; i < 2 * n; i += i < n ? 7 : 61) {
     g_autofree char *copy = g_memdup2 (bytes, n);
     g_autofree char *damaged = NULL;
     g_autoptr (TessTorchFile) file = NULL;
@@ -300,8 +300,9 @@ test_damage (void)
       g_assert_true (error == NULL || error->domain == TESS_ERROR);
     }
   }
-  g_assert_cmpuint (n_refused, >, 200);
-  g_assert_cmpuint (n_bad, >, 100); /* the storages' checksums */
+  g_test_message ("%u files refused, %u tensors", n_refused, n_bad);
+  g_assert_cmpuint (n_refused, >, 100);
+  g_assert_cmpuint (n_bad, >, 5); /* the storages' checksums */
 }
 
 static void
