@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_VALUES 1000000 /* of a checkpoint's plans; they may hold one value many times */
+#define MAX_BYTES ((gsize)64 << 20) /* of a checkpoint's plans, a value counted as VALUE_BYTES and its text */
+#define VALUE_BYTES 64
 #define MAX_DEPTH 50
 #define MAX_NAMED 10 /* tensors in a message */
 
@@ -32,85 +33,100 @@ tess_model_is_torch (const char *path)
   return memcmp (head, "PK\x03\x04", 4) == 0;
 }
 
-/* A pickle's plain data as JSON would have it; what is not plain is null. NULL: too much of it. */
-static JsonNode *
-to_json (const TessPickleValue *value, guint depth, guint *budget)
+static JsonNode *to_json (const TessPickleValue *value, guint depth, gsize *budget);
+
+/* A string's or number's text as a name or value of JSON, NULL: it is none, or there is too much of it. */
+static char *
+text_of (const TessPickleValue *value, gsize *budget)
 {
-  const TessPickleValue *key, *content;
-  TessPickleKind kind = value ? tess_pickle_kind (value) : TESS_PICKLE_NONE;
-  JsonNode *node = json_node_new (JSON_NODE_NULL);
-  JsonObject *object;
-  JsonArray *array;
-  const guint8 *text;
-  g_autofree char *copy = NULL;
-  gboolean truth;
   gint64 integer;
-  double real;
   gsize n;
 
-  if (depth > MAX_DEPTH || *budget == 0)
-    goto failed;
-  (*budget)--;
-  switch (kind) {
+  if (tess_pickle_int (value, &integer))
+    return g_strdup_printf ("%" G_GINT64_FORMAT, integer);
+  if (!value || tess_pickle_kind (value) != TESS_PICKLE_STRING || !tess_pickle_bytes (value, &n) || n > *budget)
+    return NULL;
+  *budget -= n;
+  return g_strndup ((const char *)tess_pickle_bytes (value, &n), n);
+}
+
+static JsonNode *
+list_to_json (const TessPickleValue *list, guint depth, gsize *budget)
+{
+  g_autoptr (JsonNode) node = json_node_alloc ();
+  JsonArray *array = json_array_new ();
+
+  json_node_take_array (json_node_init (node, JSON_NODE_ARRAY), array);
+  for (gsize i = 0; i < tess_pickle_n (list); i++) {
+    JsonNode *element = to_json (tess_pickle_nth (list, i), depth, budget);
+
+    if (!element)
+      return NULL;
+    json_array_add_element (array, element);
+  }
+  return g_steal_pointer (&node);
+}
+
+static JsonNode *
+dict_to_json (const TessPickleValue *dict, guint depth, gsize *budget)
+{
+  g_autoptr (JsonNode) node = json_node_alloc ();
+  JsonObject *object = json_object_new ();
+  const TessPickleValue *key, *content;
+
+  json_node_take_object (json_node_init (node, JSON_NODE_OBJECT), object);
+  for (gsize i = 0; tess_pickle_pair (dict, i, &key, &content); i++) {
+    g_autofree char *name = text_of (key, budget);
+    JsonNode *member = name ? to_json (content, depth, budget) : NULL;
+
+    if (!member)
+      return NULL;
+    json_object_set_member (object, name, member);
+  }
+  return g_steal_pointer (&node);
+}
+
+/* A pickle's plain data as JSON would have it; what is not plain is null. A value may stand in many places and even in
+ * itself, so that depth and bytes are bounded: NULL when there is too much. */
+static JsonNode *
+to_json (const TessPickleValue *value, guint depth, gsize *budget)
+{
+  g_autofree char *text = NULL;
+  gboolean truth = FALSE;
+  gint64 integer = 0;
+  double real = 0;
+
+  if (depth > MAX_DEPTH || *budget < VALUE_BYTES)
+    return NULL;
+  *budget -= VALUE_BYTES;
+  switch (value ? tess_pickle_kind (value) : TESS_PICKLE_NONE) {
   case TESS_PICKLE_BOOL:
     tess_pickle_bool (value, &truth);
-    return json_node_init_boolean (node, truth);
+    return json_node_init_boolean (json_node_alloc (), truth);
   case TESS_PICKLE_INT:
     tess_pickle_int (value, &integer);
-    return json_node_init_int (node, integer);
+    return json_node_init_int (json_node_alloc (), integer);
   case TESS_PICKLE_FLOAT:
     tess_pickle_number (value, &real);
-    return json_node_init_double (node, real);
+    return json_node_init_double (json_node_alloc (), real);
   case TESS_PICKLE_STRING:
-    text = tess_pickle_bytes (value, &n);
-    copy = g_strndup ((const char *)text, n);
-    return json_node_init_string (node, copy);
+    text = text_of (value, budget);
+    return text ? json_node_init_string (json_node_alloc (), text) : NULL;
   case TESS_PICKLE_LIST:
   case TESS_PICKLE_TUPLE:
-    array = json_array_new ();
-    json_node_take_array (json_node_init (node, JSON_NODE_ARRAY), array);
-    for (gsize i = 0; i < tess_pickle_n (value); i++) {
-      JsonNode *element = to_json (tess_pickle_nth (value, i), depth + 1, budget);
-
-      if (!element)
-        goto failed;
-      json_array_add_element (array, element);
-    }
-    return node;
+    return list_to_json (value, depth + 1, budget);
   case TESS_PICKLE_DICT:
-    object = json_object_new ();
-    json_node_take_object (json_node_init (node, JSON_NODE_OBJECT), object);
-    for (gsize i = 0; tess_pickle_pair (value, i, &key, &content); i++) {
-      JsonNode *member;
-      g_autofree char *name = NULL;
-
-      if (tess_pickle_int (key, &integer)) {
-        name = g_strdup_printf ("%" G_GINT64_FORMAT, integer);
-      } else if (tess_pickle_kind (key) == TESS_PICKLE_STRING) {
-        text = tess_pickle_bytes (key, &n);
-        name = g_strndup ((const char *)text, n);
-      } else {
-        continue;
-      }
-      member = to_json (content, depth + 1, budget);
-      if (!member)
-        goto failed;
-      json_object_set_member (object, name, member);
-    }
-    return node;
+    return dict_to_json (value, depth + 1, budget);
   default:
-    return node;
+    return json_node_init_null (json_node_alloc ());
   }
-failed:
-  json_node_unref (node);
-  return NULL;
 }
 
 /* One of init_args' dicts. */
 static JsonNode *
 argument (const TessPickleValue *args, const char *key, const char *path, GError **error)
 {
-  guint budget = MAX_VALUES;
+  gsize budget = MAX_BYTES;
   g_autoptr (JsonNode) node = to_json (tess_pickle_lookup (args, key), 0, &budget);
 
   if (node && JSON_NODE_HOLDS_OBJECT (node))

@@ -236,6 +236,45 @@ test_no_model (void)
   fixture_remove (folder);
 }
 
+/* Plans that hold themselves, or one value over and over, take no more memory than they may. */
+static void
+test_endless (void)
+{
+  static const char *const plans[] = {"(dp0\nVx\ng0\ns", "(lp0\ng0\na", NULL};
+  const char *weights = "(Va\nctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nI2\ntQ"
+                        "I0\n(I2\nt(I1\ntI00\nNtRd";
+  char *folder = fixture_folder ();
+  g_autofree char *path = g_build_filename (folder, "endless.pth", NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (plans); i++) {
+    g_autoptr (GString) pickle = g_string_new (NULL);
+    g_autoptr (TessZipWriter) zip = tess_zip_writer_new (path, NULL);
+    g_autoptr (TessModel) model = NULL;
+    g_autoptr (GError) error = NULL;
+
+    g_string_append_printf (pickle, "(Vnetwork_weights\n%sVinit_args\n(Vplans\n", weights);
+    if (plans[i]) {
+      g_string_append (pickle, plans[i]);
+    } else { /* ten times ten times ... one number: 10^30 */
+      g_string_append (pickle, "(I1\nlp0\n");
+      for (guint k = 0; k < 30; k++)
+        g_string_append_printf (pickle, "0(g%u\ng%u\ng%u\ng%u\ng%u\ng%u\ng%u\ng%u\ng%u\ng%u\nlp%u\n", k, k, k, k, k, k,
+                                k, k, k, k, k + 1);
+    }
+    g_string_append (pickle, "dd.");
+    g_assert_true (tess_atomic_file_write (tess_zip_writer_begin (zip, "a/data.pkl", FALSE, NULL), pickle->str,
+                                           pickle->len, NULL));
+    g_assert_true (tess_zip_writer_end (zip, NULL));
+    g_assert_true (tess_atomic_file_write (tess_zip_writer_begin (zip, "a/data/0", FALSE, NULL), "12345678", 8, NULL));
+    g_assert_true (tess_zip_writer_end (zip, NULL) && tess_zip_writer_commit (zip, NULL));
+    model = tess_model_load (path, &error);
+    g_assert_null (model);
+    g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+    g_assert_nonnull (strstr (error->message, "hold no \"plans\""));
+  }
+  fixture_remove (folder);
+}
+
 /* To PyTorch: all of its names in its order (292 for 108 tensors of six stages), and the same numbers. */
 static void
 test_export (void)
@@ -287,6 +326,7 @@ main (int argc, char **argv)
   g_test_add_func ("/model-torch/plan", test_plan);
   g_test_add_func ("/model-torch/refused", test_refused);
   g_test_add_func ("/model-torch/no-model", test_no_model);
+  g_test_add_func ("/model-torch/endless", test_endless);
   g_test_add_func ("/model-torch/export", test_export);
   return g_test_run ();
 }
