@@ -2,8 +2,11 @@
 #include "tess-format.h"
 #include "tess-format-registry.h"
 #include "tess-label-file.h"
+#include "tess-model.h"
 #include "tess-nrrd.h"
+#include "tess-planner.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 static JsonNode *
@@ -27,6 +30,41 @@ summary_json (const char *in, const char *out, TessVolume *volume)
   return root;
 }
 
+/* A trained model for PyTorch, or nnU-Net's checkpoint as a model of this program. */
+static int
+convert_model (TessCli *cli, const char *in, const char *out)
+{
+  const char *const inputs[] = {in, NULL};
+  g_autofree char *in_name = g_filename_display_name (in), *out_name = g_filename_display_name (out);
+  g_autoptr (TessModel) model = NULL;
+  TessNetworkSpec spec;
+  GError *error = NULL;
+  gint64 n;
+
+  if (!tess_cli_check_output (out, inputs, &error))
+    return tess_cli_fail (error);
+  model = tess_model_load (in, &error);
+  if (!model || !tess_model_export (model, out, &error))
+    return tess_cli_fail (error);
+  if (!model->file) /* another program's: how results may differ from its own */
+    tess_cli_note_lines (cli, model->plan->reasons);
+  tess_plan_network_spec (model->plan, &spec);
+  n = tess_network_n_parameters (&spec);
+  if (cli->json) {
+    JsonObject *object = json_object_new ();
+    JsonNode *root = json_node_new (JSON_NODE_OBJECT);
+
+    json_object_set_string_member (object, "input", in_name);
+    json_object_set_string_member (object, "output", out_name);
+    json_object_set_int_member (object, "parameters", n);
+    json_node_take_object (root, object);
+    tess_cli_print_json (root);
+  } else {
+    printf (_ ("%s: a network of %" PRId64 " parameters\n"), out_name, n);
+  }
+  return 0;
+}
+
 int
 tess_cmd_convert (TessCli *cli, int argc, char **argv)
 {
@@ -40,9 +78,12 @@ tess_cmd_convert (TessCli *cli, int argc, char **argv)
 
   if (!tess_cli_parse (
           cli, &argc, &argv, NULL, "IN OUT",
-          _ ("Writes the volume IN as OUT; the ending of OUT chooses the format. Values and geometry are kept."), 2, 2,
-          &code))
+          _ ("Writes the volume IN as OUT; the ending of OUT chooses the format. Values and geometry are kept. A model "
+             "is written as .safetensors or, for PyTorch, as .pth."),
+          2, 2, &code))
     return code;
+  if (tess_model_is_file_name (argv[1]))
+    return convert_model (cli, argv[1], argv[2]);
   format = tess_format_for_path (argv[2], &error); /* known before a long read */
   if (!format || !tess_cli_check_output (argv[2], none, &error))
     return tess_cli_fail (error);

@@ -359,6 +359,8 @@ run (TessCli *cli, const char *model_path, char **inputs, const char *output)
   model = tess_model_load (model_path, &error);
   if (!model)
     return tess_cli_fail (error);
+  if (!model->file) /* another program's: how results may differ from its own */
+    tess_cli_note_lines (cli, model->plan->reasons);
   scans = folder ? scans_of_folder (inputs[0], output, &error) : single_scan (inputs, output, &error);
   if (!scans || (folder && !open_output_folder (inputs[0], output, &error)) ||
       (!folder && !check_channels (scans->pdata[0], model->plan, &error)))

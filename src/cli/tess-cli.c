@@ -203,6 +203,13 @@ tess_cli_note (TessCli *cli, const char *format, ...)
   fputc ('\n', stderr);
 }
 
+void
+tess_cli_note_lines (TessCli *cli, const GPtrArray *lines)
+{
+  for (guint i = 0; i < lines->len; i++)
+    tess_cli_note (cli, "%s", (const char *)lines->pdata[i]);
+}
+
 gboolean
 tess_cli_backend (TessCli *cli, const TessBackendIface **backend, guint *device, guint *n_threads, TessDType *act_dtype,
                   GError **error)

@@ -28,6 +28,7 @@ TessProgress *tess_cli_progress (TessCli *cli, const char *label);
 void     tess_cli_progress_end (TessProgress *progress);
 void     tess_cli_print_json (JsonNode *root); /* to standard output; takes the node */
 void     tess_cli_note (TessCli *cli, const char *format, ...) G_GNUC_PRINTF (2, 3); /* a line on standard error unless --quiet */
+void     tess_cli_note_lines (TessCli *cli, const GPtrArray *lines); /* the same for every char* */
 /* How many columns of a terminal a text takes; and a line of n texts, each with spaces after it up to its columns
  * (before it where they are negative). printf counts bytes, which is wrong for all but English. */
 int      tess_cli_columns (const char *text);

@@ -1,16 +1,15 @@
-#include "tess-model.h"
+#include "tess-model-private.h"
 
 #include "tess-planner.h"
 
 #include <string.h>
 
-#define KEY_PLAN "tessera.plan"
 #define KEY_PROVENANCE "tessera.provenance"
 #define KEY_STATE "tessera.state"
 #define MOMENTUM_PREFIX "optimiser.momentum/"
 
-static char *
-format_shape (guint n_dims, const gint64 *dim)
+char *
+tess_model_format_shape (guint n_dims, const gint64 *dim)
 {
   GString *s = g_string_new ("{");
 
@@ -22,57 +21,66 @@ format_shape (guint n_dims, const gint64 *dim)
 
 /* The file's tensor `prefix`+name, which must be float32 of the shape the network asks for. */
 static const TessSafetensor *
-find_parameter (TessSafetensors *file, const char *prefix, const TessTensor *wanted, GError **error)
+find_parameter (TessModel *model, const char *prefix, const TessTensor *wanted, GError **error)
 {
   g_autofree char *name = g_strconcat (prefix, wanted->name, NULL);
-  const TessSafetensor *t = tess_safetensors_find (file, name);
-  g_autofree char *want = format_shape (wanted->n_dims, wanted->dim);
+  const TessSafetensor *t =
+      model->file ? tess_safetensors_find (model->file, name) : g_hash_table_lookup (model->tensors, name);
+  g_autofree char *want = tess_model_format_shape (wanted->n_dims, wanted->dim);
   g_autofree char *have = NULL;
 
   if (!t) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
                  _ ("%s: the tensor \"%s\" that the model's plan asks for is missing; the file is damaged or its plan "
                     "was changed, so save the model again"),
-                 tess_safetensors_path (file), name);
+                 model->path, name);
     return NULL;
   }
   if (t->dtype != TESS_DTYPE_F32) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                 _ ("%s: the tensor \"%s\" is %s, but parameters are kept as float32; convert it first"),
-                 tess_safetensors_path (file), name, tess_dtype_name (t->dtype));
+                 _ ("%s: the tensor \"%s\" is %s, but parameters are kept as float32; convert it first"), model->path,
+                 name, tess_dtype_name (t->dtype));
     return NULL;
   }
   if (t->n_dims != wanted->n_dims || memcmp (t->dim, wanted->dim, sizeof (gint64) * wanted->n_dims) != 0) {
-    have = format_shape (t->n_dims, t->dim);
+    have = tess_model_format_shape (t->n_dims, t->dim);
     g_set_error (
         error, TESS_ERROR, TESS_ERROR_FORMAT,
         _ ("%s: the tensor \"%s\" has the shape %s, but the model's plan asks for %s; the plan inside does not "
            "belong to these weights"),
-        tess_safetensors_path (file), name, have, want);
+        model->path, name, have, want);
     return NULL;
   }
   return t;
 }
 
-/* Every parameter of the network the plan describes. Building a graph takes no arena memory. */
-static gboolean
-check_parameters (TessModel *model, GError **error)
+/* The network the plan describes. Building a graph takes no arena memory. */
+TessNetwork *
+tess_model_build_network (TessModel *model, GError **error)
 {
   TessNetworkSpec network_spec;
   TessProgramSpec program_spec;
-  g_autoptr (TessNetwork) network = NULL;
+  TessNetwork *network;
 
   tess_plan_network_spec (model->plan, &network_spec);
   tess_plan_program_spec (model->plan, TESS_PROGRAM_INFER, 1, TESS_DTYPE_F32, FALSE, &program_spec);
   network = tess_network_build (&network_spec, &program_spec, error);
-  if (!network) {
+  if (!network)
     g_prefix_error (error, "%s: ", model->path);
+  return network;
+}
+
+static gboolean
+check_parameters (TessModel *model, GError **error)
+{
+  g_autoptr (TessNetwork) network = tess_model_build_network (model, error);
+
+  if (!network)
     return FALSE;
-  }
   for (guint i = 0; i < network->graph->tensors->len; i++) {
     const TessTensor *t = tess_graph_tensor (network->graph, i);
 
-    if (t->role == TESS_ROLE_PARAM && !find_parameter (model->file, "", t, error))
+    if (t->role == TESS_ROLE_PARAM && !find_parameter (model, "", t, error))
       return FALSE;
   }
   return TRUE;
@@ -80,7 +88,7 @@ check_parameters (TessModel *model, GError **error)
 
 /**
  * tess_model_load:
- * @path: a .safetensors file written by tess_model_save() (a model or a checkpoint)
+ * @path: a .safetensors file written by tess_model_save() (a model or a checkpoint), or a .pth file of nnU-Net v2
  *
  * Opens the file without copying its tensors (they stay mapped), reads and validates the plan in its metadata, and
  * checks that every parameter of the plan's network is there as float32 with its shape.
@@ -95,10 +103,12 @@ tess_model_load (const char *path, GError **error)
   const char *text;
 
   model->path = g_strdup (path);
+  if (tess_model_is_torch (path))
+    return tess_model_load_torch (model, error) ? g_steal_pointer (&model) : NULL;
   model->file = tess_safetensors_open (path, error);
   if (!model->file)
     return NULL;
-  text = tess_safetensors_metadata (model->file, KEY_PLAN);
+  text = tess_safetensors_metadata (model->file, TESS_MODEL_KEY_PLAN);
   if (!text) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
                  _ ("%s: holds tensors but no plan, so it is not a model of this program; give a file that "
@@ -119,6 +129,7 @@ tess_model_free (TessModel *model)
     return;
   g_clear_pointer (&model->plan, tess_plan_unref);
   g_clear_pointer (&model->file, tess_safetensors_free);
+  g_clear_pointer (&model->tensors, g_hash_table_unref);
   g_free (model->path);
   g_free (model);
 }
@@ -130,7 +141,7 @@ collect (TessModel *model, TessSession *session, const char *prefix, const float
          GError **error)
 {
   for (guint i = 0; i < tess_session_n_params (session); i++) {
-    const TessSafetensor *t = find_parameter (model->file, prefix, tess_session_param (session, i), error);
+    const TessSafetensor *t = find_parameter (model, prefix, tess_session_param (session, i), error);
 
     if (!t)
       return FALSE;
@@ -226,7 +237,7 @@ tess_model_save (const char *path, const TessPlan *plan, TessSession *session, c
   g_autofree char *text = tess_plan_to_text (plan);
 
   tess_safetensors_writer_metadata (writer, "format", "pt");
-  tess_safetensors_writer_metadata (writer, KEY_PLAN, text);
+  tess_safetensors_writer_metadata (writer, TESS_MODEL_KEY_PLAN, text);
   if (provenance_json)
     tess_safetensors_writer_metadata (writer, KEY_PROVENANCE, provenance_json);
   if (state_json)

@@ -12,10 +12,16 @@ G_BEGIN_DECLS
 typedef struct {
   char            *path;
   TessPlan        *plan;
-  TessSafetensors *file;
+  TessSafetensors *file;    /* NULL: another program's model, whose tensors are ... */
+  GHashTable      *tensors; /* ... these: name -> TessSafetensor, float32 */
 } TessModel;
 
-TessModel *tess_model_load (const char *path, GError **error); /* plan validated; every parameter present with its shape */
+/* Plan validated; every parameter present with its shape. Checkpoints of nnU-Net v2 (.pth) too, if their plans can be
+ * kept; how its predictions may differ is the plan's reasons. */
+TessModel *tess_model_load (const char *path, GError **error);
+gboolean   tess_model_is_file_name (const char *path); /* .safetensors, .pth or .pt */
+/* The parameters alone as .pth (a state dict under nnU-Net's names) or with the plan as .safetensors. Atomic. */
+gboolean   tess_model_export (TessModel *model, const char *path, GError **error);
 void       tess_model_free (TessModel *model);
 /* The parameters and, with momentum, the optimiser's state besides (checkpoints only). */
 gboolean   tess_model_copy_params (TessModel *model, TessSession *session, gboolean momentum, GError **error);

@@ -1,0 +1,84 @@
+/* Models of PyTorch and nnU-Net given to `tessera-cli predict` and `tessera-cli convert`, run as programs. */
+#include "cli-run.h"
+
+#include "infer-fixture.h"
+
+static char *
+checkpoint (void)
+{
+  return g_test_build_filename (G_TEST_DIST, "reference", "torch_checkpoint.pth", NULL);
+}
+
+static void
+save_scan (CliRun *run)
+{
+  const double spacing[3] = {1.3, 0.8, 2.4}, none[3] = {0, 0, 0};
+  const gint64 dim[3] = {31, 22, 11};
+  TessAffine affine = fixture_affine (spacing, none, none);
+  g_autoptr (TessVolume) scan = fixture_scan (dim, 2, &affine, 5);
+
+  cli_save (run, scan, "scan.nii.gz");
+}
+
+/* A checkpoint of nnU-Net segments as its copies do: as a model of ours, and that one's weights in their old names. */
+static void
+test_predict (void)
+{
+  g_autofree char *model = checkpoint ();
+  g_autoptr (TessVolume) first = NULL, second = NULL;
+  g_autoptr (JsonNode) root = NULL;
+  CliRun run;
+
+  cli_open (&run);
+  save_scan (&run);
+  cli_run (&run, "predict --backend cpu --precision f32 --model %s --input scan.nii.gz --output first.nii.gz", model);
+  g_assert_cmpint (run.code, ==, 0);
+  g_assert_nonnull (strstr (run.err, "cubic splines"));
+  g_assert_nonnull (strstr (run.err, "mirrored"));
+
+  cli_run (&run, "convert %s own.safetensors --json", model);
+  g_assert_cmpint (run.code, ==, 0);
+  g_assert_cmpint (json_object_get_int_member (cli_json (&run, &root), "parameters"), ==, 6838);
+  cli_run (&run, "predict --backend cpu --precision f32 --model own.safetensors --input scan.nii.gz --output "
+                 "second.nii.gz");
+  g_assert_cmpint (run.code, ==, 0);
+  first = cli_load (&run, "first.nii.gz");
+  second = cli_load (&run, "second.nii.gz");
+  g_assert_cmpmem (tess_volume_data (first), tess_volume_n_bytes (first), tess_volume_data (second),
+                   tess_volume_n_bytes (second));
+  cli_close (&run);
+}
+
+static void
+test_export (void)
+{
+  g_autofree char *model = checkpoint ();
+  CliRun run;
+
+  cli_open (&run);
+  cli_run (&run, "convert %s out.pth", model);
+  g_assert_cmpint (run.code, ==, 0);
+  g_assert_nonnull (strstr (run.out, "out.pth: a network of 6838 parameters"));
+  /* Weights alone are no model. */
+  save_scan (&run);
+  cli_run (&run, "predict --model out.pth --input scan.nii.gz --output out.nii.gz");
+  cli_failed (&run, 1, "out.pth: holds weights but no plans");
+  cli_run (&run, "convert out.pth out.pth");
+  cli_failed (&run, 2, "is also the input");
+  cli_run (&run, "convert %s out.onnx", model);
+  cli_failed (&run, 1, "out.onnx: a model is written as .safetensors");
+  cli_run (&run, "convert missing.pth out.safetensors");
+  cli_failed (&run, 1, "missing.pth");
+  cli_run (&run, "convert %s nowhere/out.pth", model);
+  cli_failed (&run, 1, "nowhere/out.pth");
+  cli_close (&run);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/cli/model/predict", test_predict);
+  g_test_add_func ("/cli/model/export", test_export);
+  return g_test_run ();
+}

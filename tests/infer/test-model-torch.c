@@ -1,0 +1,332 @@
+/* Checkpoints of nnU-Net v2 as models, against PyTorch (tests/reference/torch_file.py), and models for PyTorch. */
+#include "infer-fixture.h"
+
+#include "tess-cpu-backend.h"
+#include "tess-planner.h"
+#include "tess-torch-file.h"
+#include "tess-zip.h"
+
+#include <math.h>
+#include <string.h>
+
+static char *
+reference (const char *name)
+{
+  return g_test_build_filename (G_TEST_DIST, "reference", name, NULL);
+}
+
+static TessSession *
+bound_session (TessModel *model)
+{
+  TessNetworkSpec network;
+  TessProgramSpec program;
+  TessSession *session;
+  g_autoptr (GError) error = NULL;
+
+  tess_plan_network_spec (model->plan, &network);
+  tess_plan_program_spec (model->plan, TESS_PROGRAM_INFER, 1, TESS_DTYPE_F32, FALSE, &program);
+  session = tess_session_new (tess_cpu_backend (), 0, 1, &network, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (tess_session_add_program (session, &program, &error), ==, 0);
+  g_assert_true (tess_session_bind (session, 0, &error));
+  g_assert_true (tess_model_copy_params (model, session, FALSE, &error));
+  g_assert_no_error (error);
+  return session;
+}
+
+/* {N,C,D,H,W} of the reference to {N,D,H,W,C}. */
+static float *
+channels_last (TessSafetensors *file, const char *name, gsize *n)
+{
+  const TessSafetensor *t = tess_safetensors_find (file, name);
+  gsize channels = (gsize)t->dim[1], voxels = (gsize)(t->dim[2] * t->dim[3] * t->dim[4]);
+  float *out = g_new (float, channels *voxels);
+
+  for (gsize c = 0; c < channels; c++)
+    for (gsize v = 0; v < voxels; v++)
+      memcpy (out + v * channels + c, (const char *)t->data + sizeof (float) * (c * voxels + v), sizeof (float));
+  *n = channels * voxels;
+  return out;
+}
+
+/* The model's logits for the reference image are PyTorch's. */
+static void
+compare_logits (TessModel *model, const char *name)
+{
+  g_autofree char *path = reference ("torch_logits.safetensors");
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TessSafetensors) file = tess_safetensors_open (path, &error);
+  g_autoptr (TessSession) session = bound_session (model);
+  const TessNetwork *network = tess_session_network (session, 0);
+  gsize n_image, n_logits;
+  g_autofree float *image = channels_last (file, "image", &n_image), *wanted = channels_last (file, name, &n_logits);
+  g_autofree float *logits = g_new (float, n_logits);
+  double worst = 0, largest = 0;
+  TessStepArgs args = {0};
+
+  g_assert_true (tess_session_write (session, 0, network->image, image, n_image * sizeof (float), &error));
+  g_assert_true (tess_session_run (session, 0, &args, &error));
+  g_assert_true (tess_session_read (session, 0, network->logits[0], logits, n_logits * sizeof (float), &error));
+  g_assert_no_error (error);
+  for (gsize i = 0; i < n_logits; i++) {
+    worst = MAX (worst, fabs ((double)logits[i] - (double)wanted[i]));
+    largest = MAX (largest, fabs ((double)wanted[i]));
+  }
+  g_test_message ("%s: largest difference %.3g of %.3g", name, worst, largest);
+  g_assert_cmpfloat (largest, >, 0.1);
+  g_assert_cmpfloat (worst / largest, <, 1e-4);
+}
+
+static TessModel *
+load (const char *name)
+{
+  g_autofree char *path = reference (name);
+  g_autoptr (GError) error = NULL;
+  TessModel *model = tess_model_load (path, &error);
+
+  g_assert_no_error (error);
+  return model;
+}
+
+static void
+test_logits (void)
+{
+  g_autoptr (TessModel) model = load ("torch_checkpoint.pth");
+
+  compare_logits (model, "checkpoint");
+}
+
+/* nnU-Net had turned the scan's axes; on the scan as it is, the network is the same. */
+static void
+test_transposed (void)
+{
+  g_autoptr (TessModel) model = load ("torch_transposed.pth");
+
+  compare_logits (model, "transposed");
+}
+
+static void
+test_plan (void)
+{
+  static const char *const files[] = {"torch_checkpoint.pth", "torch_transposed.pth"};
+  const gint64 patch[3] = {24, 16, 8};
+  const double spacing[3] = {1.25, 0.75, 2.5};
+
+  for (guint i = 0; i < G_N_ELEMENTS (files); i++) {
+    g_autoptr (TessModel) model = load (files[i]);
+    const TessPlan *plan = model->plan;
+
+    g_assert_cmpmem (plan->patch, sizeof patch, patch, sizeof patch);
+    g_assert_cmpmem (plan->spacing, sizeof spacing, spacing, sizeof spacing);
+    g_assert_cmpstr (plan->dataset_name, ==, "Dataset777_Made");
+    g_assert_cmpuint (plan->n_channels, ==, 2);
+    g_assert_cmpint (plan->channels[0].norm, ==, TESS_NORM_CT);
+    g_assert_cmpfloat (plan->channels[0].upper, ==, 310.5);
+    g_assert_cmpint (plan->channels[1].norm, ==, TESS_NORM_ZSCORE);
+    g_assert_cmpstr (plan->channels[1].name, ==, "MR");
+    g_assert_cmpuint (plan->n_labels, ==, 3);
+    g_assert_cmpstr (plan->labels[2].name, ==, "tumour");
+    g_assert_cmpint (plan->training.batch_size, ==, 3);
+    g_assert_cmpfloat (plan->augmentation.mirror_probability[1], ==, 0.5);
+    g_assert_cmpuint (plan->reasons->len, ==, 3); /* splines, border, mirroring */
+  }
+}
+
+/* A copy of the checkpoint with one text of its pickle turned into another of the same length, everywhere. */
+static char *
+changed (const char *folder, const char *from, const char *to)
+{
+  g_autofree char *source = reference ("torch_checkpoint.pth");
+  char *path = g_build_filename (folder, "changed.pth", NULL);
+  g_autoptr (TessZip) zip = tess_zip_open (source, NULL);
+  g_autoptr (TessZipWriter) writer = tess_zip_writer_new (path, NULL);
+  guint n_changed = 0;
+
+  g_assert_cmpuint (strlen (from), ==, strlen (to));
+  for (guint i = 0; i < tess_zip_n (zip); i++) {
+    const char *name = tess_zip_peek_name (zip, i);
+    g_autoptr (GBytes) bytes = tess_zip_load_member (zip, i, 1 << 20, NULL);
+    gsize n;
+    g_autofree char *data = g_bytes_unref_to_data (g_steal_pointer (&bytes), &n);
+
+    for (gsize k = 0; g_str_has_suffix (name, "/data.pkl") && k + strlen (from) <= n; k++)
+      if (memcmp (data + k, from, strlen (from)) == 0) {
+        memcpy (data + k, to, strlen (to));
+        n_changed++;
+      }
+    g_assert_true (
+        tess_atomic_file_write (tess_zip_writer_begin (writer, name, i % 2, NULL), data, n, NULL)); /* half packed */
+    g_assert_true (tess_zip_writer_end (writer, NULL));
+  }
+  g_assert_true (tess_zip_writer_commit (writer, NULL));
+  g_assert_cmpuint (n_changed, >, 0);
+  return path;
+}
+
+static void
+test_refused (void)
+{
+  static const struct {
+    const char *from, *to;
+    TessError code;
+    const char *words[4];
+  } cases[] = {
+      {"decoder.transpconvs.1.weight",
+       "decoder.transpconvs.1.weighx",
+       TESS_ERROR_MISMATCH,
+       {"missing: decoder.transpconvs.1.weight", "not of this network: decoder.transpconvs.1.weighx"}},
+      {"encoder.stages.1.0.convs.1.norm.bias",
+       "encoder.stages.1.0.convs.7.norm.bias",
+       TESS_ERROR_MISMATCH,
+       {"encoder.stages.1.0.convs.1.norm.bias", "convs.7.norm.bias"}},
+      {"tumour",
+       "ignore",
+       TESS_ERROR_MISMATCH,
+       {"of another shape: decoder.seg_layers.0.weight {3, 6, 1, 1, 1} instead of {2, 6, 1, 1, 1}",
+        "decoder.seg_layers.1.bias {3} instead of {2}"}},
+      {"PlainConvUNet", "PlainConvXNet", TESS_ERROR_UNSUPPORTED, {"PlainConvXNet"}},
+      {"init_args", "init_argx", TESS_ERROR_FORMAT, {"no plans"}},
+      {"dataset_json", "dataset_jsox", TESS_ERROR_FORMAT, {"dataset_json"}},
+      {"SimpleITKIO", "SimpleITKXX", TESS_ERROR_UNSUPPORTED, {"SimpleITKXX"}},
+  };
+  char *folder = fixture_folder ();
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree char *path = NULL;
+    g_autoptr (TessModel) model = NULL;
+    g_autoptr (GError) error = NULL;
+
+    path = changed (folder, cases[i].from, cases[i].to);
+    model = tess_model_load (path, &error);
+    g_assert_null (model);
+    g_assert_error (error, TESS_ERROR, (int)cases[i].code);
+    g_assert_true (g_str_has_prefix (error->message, path));
+    for (guint k = 0; cases[i].words[k]; k++)
+      if (!strstr (error->message, cases[i].words[k]))
+        g_error ("\"%s\" does not say \"%s\"", error->message, cases[i].words[k]);
+  }
+  fixture_remove (folder);
+}
+
+static void
+test_no_model (void)
+{
+  const gint64 dim[1] = {2};
+  const float data[2] = {1, 2};
+  char *folder = fixture_folder ();
+  g_autofree char *old = g_build_filename (folder, "model_final_checkpoint.model", NULL);
+  g_autoptr (TessTorchWriter) writer = tess_torch_writer_new ();
+  g_autofree char *kinds = reference ("torch_kinds.pth"), *legacy = reference ("torch_legacy.pth");
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (tess_model_load (kinds, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+  g_assert_nonnull (strstr (error->message, "no plans"));
+  g_clear_error (&error);
+  g_assert_null (tess_model_load (legacy, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED);
+  g_clear_error (&error);
+
+  /* nnU-Net v1's names, in a file whose ending says nothing. */
+  tess_torch_writer_add (writer, "conv_blocks_context.0.blocks.0.conv.bias", 1, dim, data);
+  g_assert_true (tess_torch_writer_save (writer, old, &error));
+  g_assert_null (tess_model_load (old, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED);
+  g_assert_nonnull (strstr (error->message, "nnU-Net v1"));
+  fixture_remove (folder);
+}
+
+/* Plans that hold themselves, or one value over and over, take no more memory than they may. */
+static void
+test_endless (void)
+{
+  static const char *const plans[] = {"(dp0\nVx\ng0\ns", "(lp0\ng0\na", NULL};
+  const char *weights = "(Va\nctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nI2\ntQ"
+                        "I0\n(I2\nt(I1\ntI00\nNtRd";
+  char *folder = fixture_folder ();
+  g_autofree char *path = g_build_filename (folder, "endless.pth", NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (plans); i++) {
+    g_autoptr (GString) pickle = g_string_new (NULL);
+    g_autoptr (TessZipWriter) zip = tess_zip_writer_new (path, NULL);
+    g_autoptr (TessModel) model = NULL;
+    g_autoptr (GError) error = NULL;
+
+    g_string_append_printf (pickle, "(Vnetwork_weights\n%sVinit_args\n(Vplans\n", weights);
+    if (plans[i]) {
+      g_string_append (pickle, plans[i]);
+    } else { /* ten times ten times ... one number: 10^30 */
+      g_string_append (pickle, "(I1\nlp0\n");
+      for (guint k = 0; k < 30; k++)
+        g_string_append_printf (pickle, "0(g%u\ng%u\ng%u\ng%u\ng%u\ng%u\ng%u\ng%u\ng%u\ng%u\nlp%u\n", k, k, k, k, k, k,
+                                k, k, k, k, k + 1);
+    }
+    g_string_append (pickle, "dd.");
+    g_assert_true (tess_atomic_file_write (tess_zip_writer_begin (zip, "a/data.pkl", FALSE, NULL), pickle->str,
+                                           pickle->len, NULL));
+    g_assert_true (tess_zip_writer_end (zip, NULL));
+    g_assert_true (tess_atomic_file_write (tess_zip_writer_begin (zip, "a/data/0", FALSE, NULL), "12345678", 8, NULL));
+    g_assert_true (tess_zip_writer_end (zip, NULL) && tess_zip_writer_commit (zip, NULL));
+    model = tess_model_load (path, &error);
+    g_assert_null (model);
+    g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+    g_assert_nonnull (strstr (error->message, "hold no \"plans\""));
+  }
+  fixture_remove (folder);
+}
+
+/* To PyTorch: all of its names in its order (292 for 108 tensors of six stages), and the same numbers. */
+static void
+test_export (void)
+{
+  char *folder = fixture_folder ();
+  g_autofree char *path = g_build_filename (folder, "out.pth", NULL);
+  g_autofree char *own = g_build_filename (folder, "own.safetensors", NULL);
+  g_autofree char *wrong = g_build_filename (folder, "out.onnx", NULL);
+  g_autofree char *source = reference ("torch_checkpoint.pth");
+  g_autoptr (TessModel) model = load ("torch_checkpoint.pth");
+  g_autoptr (TessModel) again = NULL;
+  g_autoptr (TessTorchFile) before = NULL, after = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (tess_model_export (model, own, &error));
+  g_assert_no_error (error);
+  again = tess_model_load (own, &error);
+  g_assert_no_error (error);
+  compare_logits (again, "checkpoint");
+  g_assert_true (tess_model_export (again, path, &error));
+  g_assert_no_error (error);
+
+  before = tess_torch_file_open (source, &error);
+  after = tess_torch_file_open (path, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (tess_torch_file_n (after), ==, tess_torch_file_n (before));
+  for (guint i = 0; i < tess_torch_file_n (after); i++) {
+    const TessTorchTensor *a = tess_torch_file_nth (after, i), *b = tess_torch_file_nth (before, i);
+    g_autofree float *x = g_new (float, a->n), *y = g_new (float, b->n);
+
+    g_assert_cmpstr (a->name, ==, b->name);
+    g_assert_cmpuint (a->n_dims, ==, b->n_dims);
+    g_assert_cmpmem (a->dim, sizeof a->dim, b->dim, sizeof b->dim);
+    g_assert_true (tess_torch_file_read_f32 (after, a, x, a->n, &error));
+    g_assert_true (tess_torch_file_read_f32 (before, b, y, b->n, &error));
+    g_assert_cmpmem (x, a->n * sizeof (float), y, b->n * sizeof (float));
+  }
+  g_assert_false (tess_model_export (again, wrong, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED);
+  fixture_remove (folder);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/model-torch/logits", test_logits);
+  g_test_add_func ("/model-torch/transposed", test_transposed);
+  g_test_add_func ("/model-torch/plan", test_plan);
+  g_test_add_func ("/model-torch/refused", test_refused);
+  g_test_add_func ("/model-torch/no-model", test_no_model);
+  g_test_add_func ("/model-torch/endless", test_endless);
+  g_test_add_func ("/model-torch/export", test_export);
+  return g_test_run ();
+}
