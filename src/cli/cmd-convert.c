@@ -5,6 +5,7 @@
 #include "tess-model.h"
 #include "tess-nrrd.h"
 #include "tess-planner.h"
+#include "tess-resample.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -65,6 +66,27 @@ convert_model (TessCli *cli, const char *in, const char *out)
   return 0;
 }
 
+/* Puts the volume on axes at right angles; FALSE with an error that names the file. */
+static gboolean
+make_upright (TessCli *cli, const char *path, TessVolume **volume, GError **error)
+{
+  g_autofree char *name = g_filename_display_name (path);
+  TessProgress *progress = tess_cli_progress (cli, _ ("Making upright"));
+  TessVolume *upright = tess_volume_upright (*volume, progress, error);
+
+  tess_cli_progress_end (progress);
+  if (!upright) {
+    if (error && (*error)->code != TESS_ERROR_CANCELLED)
+      g_prefix_error (error, "%s: ", name);
+    return FALSE;
+  }
+  if (upright == *volume)
+    tess_cli_note (cli, _ ("%s: its axes are at right angles already; nothing was resampled"), name);
+  tess_volume_unref (*volume);
+  *volume = upright;
+  return TRUE;
+}
+
 int
 tess_cmd_convert (TessCli *cli, int argc, char **argv)
 {
@@ -73,11 +95,16 @@ tess_cmd_convert (TessCli *cli, int argc, char **argv)
   const TessFormat *format;
   TessProgress *progress;
   GError *error = NULL;
-  gboolean done;
+  gboolean done, upright = FALSE, labels = FALSE;
+  const GOptionEntry options[] = {{"upright", 0, 0, G_OPTION_ARG_NONE, &upright,
+                                   N_ ("resample a sheared scan (gantry tilt) to axes at right angles"), NULL},
+                                  {"labels", 0, 0, G_OPTION_ARG_NONE, &labels,
+                                   N_ ("IN holds labels: values are not mixed when it is resampled"), NULL},
+                                  {NULL}};
   int code;
 
   if (!tess_cli_parse (
-          cli, &argc, &argv, NULL, "IN OUT",
+          cli, &argc, &argv, options, "IN OUT",
           _ ("Writes the volume IN as OUT; the ending of OUT chooses the format. Values and geometry are kept. A model "
              "is written as .safetensors or, for PyTorch, as .pth."),
           2, 2, &code))
@@ -92,9 +119,11 @@ tess_cmd_convert (TessCli *cli, int argc, char **argv)
   tess_cli_progress_end (progress);
   if (!volume)
     return tess_cli_fail (error);
-  if (tess_nrrd_is_segmentation (argv[2]))
+  if (labels || tess_nrrd_is_segmentation (argv[2]))
     tess_volume_set_intent (volume, TESS_INTENT_LABEL);
   tess_label_file_attach (volume, argv[1]); /* their names go with the labels */
+  if (upright && !make_upright (cli, argv[1], &volume, &error))
+    return tess_cli_fail (error);
   progress = tess_cli_progress (cli, _ ("Writing"));
   done = tess_volume_save (volume, argv[2], progress, &error);
   tess_cli_progress_end (progress);

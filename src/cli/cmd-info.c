@@ -231,6 +231,57 @@ live_cb (TessVolume *volume, gpointer data)
     *run = tess_statistics_follow (volume);
 }
 
+static JsonNode *
+entries_json (GPtrArray *entries)
+{
+  JsonArray *all = json_array_new ();
+  JsonObject *object = json_object_new ();
+  JsonNode *root = json_node_new (JSON_NODE_OBJECT);
+
+  for (guint i = 0; i < entries->len; i++) {
+    const TessVolumeEntry *entry = g_ptr_array_index (entries, i);
+    JsonObject *o = json_object_new ();
+    JsonArray *dims = json_array_new ();
+
+    for (int k = 0; k < 3; k++)
+      json_array_add_int_element (dims, entry->dim[k]);
+    json_object_set_string_member (o, "id", entry->id);
+    json_object_set_string_member (o, "description", entry->description ? entry->description : "");
+    json_object_set_array_member (o, "dims", dims);
+    json_object_set_int_member (o, "channels", entry->n_channels);
+    json_object_set_string_member (o, "dtype", tess_dtype_name (entry->dtype));
+    json_array_add_object_element (all, o);
+  }
+  json_object_set_array_member (object, "entries", all);
+  json_node_take_object (root, object);
+  return root;
+}
+
+/* What may be named as PATH::ENTRY: series of a study, arrays of an archive. */
+static int
+list_entries (TessCli *cli, const char *path)
+{
+  GError *error = NULL;
+  g_autoptr (GPtrArray) entries = tess_volume_entries (path, &error);
+
+  if (!entries)
+    return tess_cli_fail (error);
+  if (cli->json) {
+    tess_cli_print_json (entries_json (entries));
+    return 0;
+  }
+  if (entries->len == 0)
+    printf ("%s\n", _ ("one volume, which needs no name"));
+  for (guint i = 0; i < entries->len; i++) {
+    const TessVolumeEntry *entry = g_ptr_array_index (entries, i);
+    g_autofree char *dims = tess_format_dims (entry->dim, 3);
+
+    printf ("%s\t%s\t%s\t%s\n", entry->id, dims, tess_dtype_name (entry->dtype),
+            entry->description ? entry->description : "");
+  }
+  return 0;
+}
+
 int
 tess_cmd_info (TessCli *cli, int argc, char **argv)
 {
@@ -238,9 +289,12 @@ tess_cmd_info (TessCli *cli, int argc, char **argv)
   g_autoptr (GPtrArray) warnings = NULL;
   g_auto (Places) places = {NULL};
   g_autofree char *table = NULL;
+  gboolean list = FALSE;
   const GOptionEntry entries[] = {
       {"findings", 0, 0, G_OPTION_ARG_FILENAME, &table,
        N_ ("table of findings (seriesuid,coordX,coordY,coordZ,diameter_mm): which are this scan's, and where"), "CSV"},
+      {"list", 0, 0, G_OPTION_ARG_NONE, &list,
+       N_ ("list the volumes FILE holds (series of a folder or DICOMDIR, arrays)"), NULL},
       {NULL},
   };
   g_autoptr (TessStatisticsRun) run = NULL;
@@ -254,6 +308,8 @@ tess_cmd_info (TessCli *cli, int argc, char **argv)
   if (!tess_cli_parse (cli, &argc, &argv, entries, "FILE",
                        _ ("Shows what a volume file holds: size, type, place in space, values."), 1, 1, &code))
     return code;
+  if (list)
+    return list_entries (cli, argv[1]);
   progress = tess_cli_progress (cli, _ ("Reading"));
   volume = tess_volume_load_live (argv[1], progress, live_cb, &run, &error);
   done = volume && (run ? tess_statistics_run_finish (run, volume, progress, &statistics, &error)

@@ -1,6 +1,7 @@
 // The voxels of a file, unpacked: frames one after another, samples of a voxel side by side.
 
 #include "tess-codec-dicom-private.h"
+#include "tess-codec-dicom-rt.h"
 #include "tess-codec-dicom-tags.h"
 #include "tess-codec-json.h"
 #include "tess-codec-wire.h"
@@ -166,6 +167,8 @@ tess_codec_dicom_decode (const TessCodecFile &file, unsigned char *out, size_t n
 
     if (parsed.parse (file) && (parsed.kind == "float" || parsed.kind == "double"))
       return copy_floats (parsed.file->GetDataSet (), parsed.kind, out, n);
+    if (parsed.file && parsed.kind.empty ())
+      return tess_codec_dicom_contour_points (parsed.file->GetDataSet (), out, n);
     return tess_codec_failure (parsed.is_dicom ? TESS_CODEC_UNSUPPORTED : TESS_CODEC_DAMAGED, parsed.syntax);
   }
 

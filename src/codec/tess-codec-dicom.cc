@@ -2,6 +2,7 @@
 
 #include "tess-codec-dicom.h"
 #include "tess-codec-dicom-private.h"
+#include "tess-codec-dicom-rt.h"
 #include "tess-codec-dicom-tags.h"
 #include "tess-codec-json.h"
 #include "tess-codec-wire.h"
@@ -272,7 +273,7 @@ tess_codec_dicom_scan (const TessCodecFile &file)
     json.close ('}');
     return json.out;
   }
-  if (parsed.kind.empty ())
+  if (parsed.kind.empty () && !tess_codec_dicom_has_contours (ds))
     return tess_codec_failure (TESS_CODEC_NO_PIXELS, tess_dicom_text (ds, 0x0008, 0x0060));
   put_text (json, "charset", ds, 0x0008, 0x0005);
   put_text (json, "class", ds, 0x0008, 0x0016);
@@ -282,7 +283,14 @@ tess_codec_dicom_scan (const TessCodecFile &file)
   put_text (json, "description", ds, 0x0008, 0x103e);
   put_text (json, "study", ds, 0x0020, 0x000d);
   put_text (json, "series", ds, 0x0020, 0x000e);
+  put_text (json, "frame-of-reference", ds, 0x0020, 0x0052);
   put_number (json, "series-number", ds, 0x0020, 0x0011);
+  if (parsed.kind.empty ()) {
+    json.text ("syntax", parsed.syntax);
+    tess_codec_dicom_put_contours (json, ds);
+    json.close ('}');
+    return json.out;
+  }
   put_number (json, "acquisition", ds, 0x0020, 0x0012);
   put_number (json, "instance", ds, 0x0020, 0x0013);
   put_number (json, "temporal", ds, 0x0020, 0x0100);

@@ -87,9 +87,9 @@ walk (Walk *w, const char *folder, guint depth)
 }
 
 GPtrArray *
-tess_dicom_candidates (const char *path, GError **error)
+tess_dicom_candidates (const char *path, guint most, GError **error)
 {
-  Walk w = {.found = g_ptr_array_new_with_free_func (g_free)};
+  Walk w = {.found = g_ptr_array_new_with_free_func (g_free), .most = most};
 
   if (!g_file_test (path, G_FILE_TEST_IS_DIR)) {
     g_ptr_array_add (w.found, g_strdup (path));

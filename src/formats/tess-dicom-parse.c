@@ -20,6 +20,8 @@ tess_dicom_file_free (TessDicomFile *file)
   g_free (file->class_uid);
   g_free (file->photometric);
   g_free (file->image_type);
+  g_free (file->frame_of_reference);
+  g_clear_pointer (&file->structures, tess_dicom_structures_free);
   g_clear_pointer (&file->segments, json_array_unref);
   g_free (file);
 }
@@ -134,23 +136,35 @@ choose_dtype (TessDicomFile *file, JsonObject *o)
   return file->samples == 1 || file->samples == 3;
 }
 
+/* What every file says; FALSE when it is gone. */
 static gboolean
-read_file (TessDicomFile *file, JsonObject *o)
+read_texts (TessDicomFile *file, JsonObject *o, const char *charset)
 {
-  gint64 bits, offset;
-  char *latin = dup_text (o, "description");
-  g_autofree char *charset = dup_text (o, "charset"), *segmentation = dup_text (o, "segmentation");
-  JsonArray *segments = NULL;
+  g_autofree char *latin = dup_text (o, "description");
   struct stat st;
 
-  file->description = tess_dicom_recode (latin, *charset ? charset : NULL);
-  g_free (latin);
+  file->description = tess_dicom_recode (latin, charset);
   g_strdelimit (file->description, "\r\n\t", ' ');
   file->series = dup_text (o, "series");
   file->modality = dup_text (o, "modality");
   file->class_uid = dup_text (o, "class");
   file->photometric = dup_text (o, "photometric");
   file->image_type = dup_text (o, "image-type");
+  file->frame_of_reference = dup_text (o, "frame-of-reference");
+  file->series_number = number (o, "series-number", 0);
+  if (stat (file->path, &st) != 0)
+    return FALSE;
+  file->size = (guint64)st.st_size; /* seen with our own eyes: all else is measured by it */
+  return TRUE;
+}
+
+static gboolean
+read_pictures (TessDicomFile *file, JsonObject *o)
+{
+  gint64 bits, offset;
+  g_autofree char *segmentation = dup_text (o, "segmentation");
+  JsonArray *segments = NULL;
+
   file->rows = integer (o, "rows", 1, MAX_SIDE, 0);
   file->columns = integer (o, "columns", 1, MAX_SIDE, 0);
   file->n_frames = json_object_has_member (o, "frames") ? integer (o, "frames", 1, 1000000, 0) : 1;
@@ -162,10 +176,6 @@ read_file (TessDicomFile *file, JsonObject *o)
   file->is_signed = integer (o, "signed", 0, 1, 0);
   file->fraction_most = integer (o, "fraction-most", 1, 65535, 255);
   file->fractional = strcmp (segmentation, "FRACTIONAL") == 0;
-  file->series_number = number (o, "series-number", 0);
-  if (stat (file->path, &st) != 0)
-    return FALSE;
-  file->size = (guint64)st.st_size; /* seen with our own eyes: all else is measured by it */
   file->plain = FALSE;
   tess_json_bool_opt (o, "", "plain", &file->plain, NULL);
   offset = integer (o, "offset", 0, (gint64)file->size, 0);
@@ -306,8 +316,14 @@ tess_dicom_parse (const char *path, JsonObject *answer, GPtrArray *files, GPtrAr
 {
   TessDicomFile *file = g_new0 (TessDicomFile, 1);
 
+  g_autofree char *charset = dup_text (answer, "charset");
+  gboolean contours = json_object_has_member (answer, "structures");
+
+  if (!*charset)
+    g_clear_pointer (&charset, g_free);
   file->path = g_strdup (path);
-  if (!read_file (file, answer)) {
+  if (!read_texts (file, answer, charset) ||
+      !(contours ? tess_dicom_structures_read (file, answer, charset) : read_pictures (file, answer))) {
     tess_dicom_file_free (file);
     return FALSE;
   }

@@ -106,13 +106,27 @@ keep_problem (guint i, JsonObject *answer, const GError *problem, gpointer user_
 }
 
 guint8 *
+tess_dicom_file_unpack (const TessDicomFile *file, gsize n, TessProgress *progress, GError **error)
+{
+  g_autoptr (TessCodec) codec = tess_dicom_codec_new (MAX (n, file->size));
+  const guint8 *memory = tess_codec_memory (codec, n, error);
+  GError *problem = NULL;
+
+  if (!memory)
+    return NULL;
+  if (!tess_codec_decode (codec, &(TessCodecJob){file->path, 0, n}, 1, keep_problem, &problem, progress, &problem) ||
+      problem) {
+    g_propagate_error (error, problem);
+    return NULL;
+  }
+  return g_memdup2 (memory, n);
+}
+
+guint8 *
 tess_dicom_file_pixels (const TessDicomFile *file, TessProgress *progress, GError **error)
 {
   gsize n = tess_dicom_file_bytes (file);
   g_autofree guint8 *pixels = NULL;
-  g_autoptr (TessCodec) codec = NULL;
-  GError *problem = NULL;
-  const guint8 *memory;
 
   if (!tess_dicom_file_check (file, error) || !tess_dicom_fits (file->path, n, error))
     return NULL;
@@ -127,14 +141,5 @@ tess_dicom_file_pixels (const TessDicomFile *file, TessProgress *progress, GErro
     close (fd);
     return done ? g_steal_pointer (&pixels) : NULL;
   }
-  codec = tess_dicom_codec_new (MAX (n, file->size));
-  memory = tess_codec_memory (codec, n, error);
-  if (!memory)
-    return NULL;
-  if (!tess_codec_decode (codec, &(TessCodecJob){file->path, 0, n}, 1, keep_problem, &problem, progress, &problem) ||
-      problem) {
-    g_propagate_error (error, problem);
-    return NULL;
-  }
-  return g_memdup2 (memory, n);
+  return tess_dicom_file_unpack (file, n, progress, error);
 }

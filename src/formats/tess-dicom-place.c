@@ -245,7 +245,8 @@ find_step (TessDicomSeries *series, GArray *places, double step[3])
   slant = atan2 (sqrt (slant), gap) * 180 / G_PI;
   if (slant > 0.1)
     warn (series,
-          _ ("Slices are shifted against each other (gantry tilt of %.1f degrees); the geometry keeps the shear."),
+          _ ("Slices are shifted against each other (gantry tilt of %.1f degrees); the geometry keeps the shear, and "
+             "tessera-cli convert --upright removes it."),
           slant);
   if (a->guessed_step)
     warn (series, _ ("The distance between slices is not given; %g mm (their thickness, or 1) is taken."), gap);

@@ -11,9 +11,28 @@ G_BEGIN_DECLS
 
 #define TESS_DICOM_N_KEYS 8
 
-/* What pictures of a file have in common. */
+/* A region of a structure set: closed contours, as many points as `lengths` (guint32) says, from point `first` on. */
 typedef struct {
-  char *path, *series, *modality, *description, *class_uid, *photometric, *image_type;
+  gint64 value; /* of its label */
+  char *name;
+  guint8 rgba[4]; /* alpha 0: none given */
+  GArray *lengths;
+  gsize first;
+} TessDicomRegion;
+
+/* Of a radiotherapy structure set. */
+typedef struct {
+  char *label;
+  GPtrArray *regions;                      /* TessDicomRegion */
+  GPtrArray *series, *frames_of_reference; /* uids of what it was drawn on */
+  gsize n_points;
+  guint n_other, n_bad; /* contours that are not closed, or no numbers */
+  gboolean renumbered;  /* labels' values are not the regions' numbers */
+} TessDicomStructures;
+
+/* What pictures of a file have in common; or contours. */
+typedef struct {
+  char *path, *series, *modality, *description, *class_uid, *photometric, *image_type, *frame_of_reference;
   guint64 size, offset, length; /* of the file; of its voxels where they stand uncompressed */
   gboolean plain;
   gint64 rows, columns, n_frames, samples, planar, allocated, stored, high, is_signed;
@@ -23,6 +42,7 @@ typedef struct {
   TessDType dtype; /* of a number in memory */
   gboolean fractional;
   JsonArray *segments; /* of a segmentation */
+  TessDicomStructures *structures;
 } TessDicomFile;
 
 /* A picture: a slice. */
@@ -41,26 +61,32 @@ typedef struct {
 } TessDicomFrame;
 
 /* What has been found under a path. */
-typedef struct {
+typedef struct _TessDicomStudy TessDicomStudy;
+struct _TessDicomStudy {
   char *path;
   GPtrArray *files;  /* TessDicomFile */
   GPtrArray *frames; /* TessDicomFrame */
   guint n_candidates, n_failed, n_without_pictures;
   GError *first_failure, *without_pictures;
-} TessDicomStudy;
+  TessDicomStudy *around;   /* what lies near a structure set that came without its scan; NULL */
+  GPtrArray *around_series; /* of it */
+};
 
 /* Pictures that make up one volume. */
-typedef struct {
+typedef struct _TessDicomSeries TessDicomSeries;
+struct _TessDicomSeries {
   char *id, *description;
   GPtrArray *frames; /* TessDicomFrame, not owned; sorted as they go into the volume */
   gint64 dim[3], n_channels;
   TessDType dtype;
   TessAffine affine;
   gboolean scaled; /* pictures differ in slope or intercept: float32 */
-  gboolean inverted, is_segmentation;
+  gboolean inverted, is_segmentation, is_structure_set;
   char *refusal;       /* why it is no volume; NULL */
   GPtrArray *warnings; /* sentences */
-} TessDicomSeries;
+  const TessDicomSeries *scan; /* of contours: whose grid they go to; NULL: their own */
+  double *points;              /* of contours, x y z each, once they have been read */
+};
 
 TessDicomStudy *tess_dicom_study_new  (const char *path, TessProgress *progress, GError **error);
 void            tess_dicom_study_free (TessDicomStudy *study);
@@ -79,6 +105,33 @@ typedef struct {
   gpointer user_data;
 } TessDicomListener;
 
+/* Something that is in some slices of a grid. */
+typedef struct {
+  gint64 number, layer; /* the label's value; the channel */
+  guint n_planes;
+  gpointer data;
+} TessDicomSegment;
+
+/* Sets the bits of a slice's voxels (x fastest, the lowest bit of a word first) that belong to the segment in the i-th of
+ * its planes, clears all others, and returns the slice. */
+typedef gint64 (*TessDicomMask) (const TessDicomSegment *segment, guint i, guint64 *mask, gpointer user_data);
+
+gsize       tess_dicom_mask_words    (const TessDicomSeries *series);
+gboolean    tess_dicom_layers_fit    (const TessDicomSeries *series, const char *path, TessDType dtype, gint64 n_channels,
+                                      GError **error);
+TessVolume *tess_dicom_layers_volume (TessDicomSeries *series, const char *path, TessDType dtype, gint64 n_channels,
+                                      GError **error);
+TessVolume *tess_dicom_layers_paint  (TessDicomSeries *series, GArray *segments, TessDicomMask mask, gpointer user_data,
+                                      const char *path, TessProgress *progress, GError **error);
+
+typedef enum { TESS_DICOM_NO_MATCH, TESS_DICOM_SAME_FRAME, TESS_DICOM_SAME_SERIES } TessDicomMatch;
+
+gboolean       tess_dicom_structures_read  (TessDicomFile *file, JsonObject *answer, const char *charset);
+void           tess_dicom_structures_free  (TessDicomStructures *structures);
+TessDicomMatch tess_dicom_structures_match (const TessDicomStructures *structures, const TessDicomFile *file);
+void           tess_dicom_structures_place (TessDicomSeries *series, GPtrArray *all, GPtrArray *around);
+TessVolume    *tess_dicom_structures_load  (TessDicomSeries *series, const TessDicomListener *listener, GError **error);
+double        *tess_dicom_contour_points   (const TessDicomFile *file, TessProgress *progress, GError **error);
 
 gsize       tess_dicom_file_bytes   (const TessDicomFile *file); /* of all its voxels, unpacked */
 TessVolume *tess_dicom_series_load  (TessDicomSeries *series, const TessDicomListener *listener, GError **error);
@@ -93,10 +146,13 @@ int         tess_dicom_file_open    (const TessDicomFile *file, GError **error);
 gboolean    tess_dicom_pixels_read  (const TessDicomFile *file, int fd, guint64 at, void *out, gsize n, GError **error);
 gboolean    tess_dicom_fits         (const char *path, guint64 n, GError **error); /* n bytes into memory */
 TessCodec  *tess_dicom_codec_new    (guint64 n); /* for files of n bytes */
+/* What the helper unpacks of a file, n bytes; to be freed with g_free(). */
+guint8     *tess_dicom_file_unpack  (const TessDicomFile *file, gsize n, TessProgress *progress, GError **error);
 /* Unpacks one file into memory of its own (tess_dicom_file_bytes()); to be freed with g_free(). */
 guint8     *tess_dicom_file_pixels  (const TessDicomFile *file, TessProgress *progress, GError **error);
 
-GPtrArray *tess_dicom_candidates (const char *path, GError **error); /* of paths; a DICOMDIR alone is its own candidate */
+/* Of paths; a DICOMDIR alone is its own candidate. most: files to look at in a folder; 0: all. */
+GPtrArray *tess_dicom_candidates (const char *path, guint most, GError **error);
 gboolean   tess_dicom_claims     (const char *path);
 char      *tess_dicom_recode     (const char *latin, const char *charset);
 

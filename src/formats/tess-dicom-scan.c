@@ -11,6 +11,7 @@
 
 #define FILES_PER_HELPER 64 /* fewer are not worth starting one */
 #define MAX_HELPERS 4
+#define MAX_AROUND 20000u /* files looked at for a scan that nobody named */
 
 void
 tess_dicom_study_free (TessDicomStudy *study)
@@ -21,6 +22,8 @@ tess_dicom_study_free (TessDicomStudy *study)
   g_ptr_array_unref (study->files);
   g_clear_error (&study->first_failure);
   g_clear_error (&study->without_pictures);
+  g_clear_pointer (&study->around_series, g_ptr_array_unref);
+  tess_dicom_study_free (study->around);
   g_free (study->path);
   g_free (study);
 }
@@ -190,6 +193,64 @@ scan (TessDicomStudy *study, GPtrArray *paths, GPtrArray *referenced, TessProgre
   return done;
 }
 
+/* Structure sets of a study whose scans are not among these files. */
+static gboolean
+lacks_scan (const TessDicomStudy *study, GPtrArray *files)
+{
+  for (guint i = 0; i < study->files->len; i++) {
+    const TessDicomStructures *structures = ((TessDicomFile *)g_ptr_array_index (study->files, i))->structures;
+    gboolean found = structures == NULL;
+
+    for (guint k = 0; k < files->len && !found; k++)
+      found = tess_dicom_structures_match (structures, g_ptr_array_index (files, k)) == TESS_DICOM_SAME_SERIES;
+    if (!found)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+static TessDicomStudy *
+study_alloc (const char *path)
+{
+  TessDicomStudy *study = g_new0 (TessDicomStudy, 1);
+
+  study->path = g_strdup (path);
+  study->files = g_ptr_array_new_with_free_func ((GDestroyNotify)tess_dicom_file_free);
+  study->frames = g_ptr_array_new_with_free_func (g_free);
+  return study;
+}
+
+/* Folders that hold everything else, too. */
+static gboolean
+is_common_folder (const char *folder)
+{
+  return strcmp (folder, "/") == 0 || strcmp (folder, g_get_home_dir ()) == 0 || strcmp (folder, g_get_tmp_dir ()) == 0;
+}
+
+/* The scan may lie beside the structure set, or in a folder beside its folder. What cannot be read there is no concern
+ * of who asked for the structure set. */
+static void
+look_around (TessDicomStudy *study, TessProgress *progress)
+{
+  g_autofree char *full = g_canonicalize_filename (study->path, NULL), *parent = g_path_get_dirname (full);
+  g_autofree char *grandparent = g_path_get_dirname (parent);
+  const char *const places[] = {parent, g_file_test (full, G_FILE_TEST_IS_DIR) ? NULL : grandparent};
+
+  for (guint i = 0; i < G_N_ELEMENTS (places) && places[i] && !is_common_folder (places[i]); i++) {
+    g_autoptr (GPtrArray) paths = tess_dicom_candidates (places[i], MAX_AROUND, NULL);
+    g_autoptr (GPtrArray) referenced = g_ptr_array_new_with_free_func (g_free);
+
+    if (!paths)
+      continue;
+    tess_dicom_study_free (study->around);
+    study->around = study_alloc (places[i]);
+    if (!scan (study->around, paths, referenced, progress, NULL)) /* cancelled: the next check tells */
+      return;
+    if (!lacks_scan (study, study->around->files))
+      return;
+  }
+}
+
 static int
 by_text (gconstpointer a, gconstpointer b)
 {
@@ -205,16 +266,13 @@ by_text (gconstpointer a, gconstpointer b)
 TessDicomStudy *
 tess_dicom_study_new (const char *path, TessProgress *progress, GError **error)
 {
-  g_autoptr (TessDicomStudy) study = g_new0 (TessDicomStudy, 1);
+  g_autoptr (TessDicomStudy) study = study_alloc (path);
   g_autoptr (GPtrArray) referenced = g_ptr_array_new_with_free_func (g_free), paths = NULL;
   g_autofree char *name = g_filename_display_name (path);
   g_autoptr (GError) failure = NULL;
   gboolean done;
 
-  study->path = g_strdup (path);
-  study->files = g_ptr_array_new_with_free_func ((GDestroyNotify)tess_dicom_file_free);
-  study->frames = g_ptr_array_new_with_free_func (g_free);
-  paths = tess_dicom_candidates (path, error);
+  paths = tess_dicom_candidates (path, 0, error);
   if (!paths)
     return NULL;
   study->n_candidates = paths->len;
@@ -232,6 +290,8 @@ tess_dicom_study_new (const char *path, TessProgress *progress, GError **error)
     g_propagate_error (error, g_steal_pointer (&failure));
     return NULL;
   }
+  if (lacks_scan (study, study->files))
+    look_around (study, progress);
   if (study->frames->len > 0)
     return g_steal_pointer (&study);
   if (study->first_failure || study->without_pictures)

@@ -7,18 +7,6 @@
 
 #define MAX_SEGMENTS 65535
 
-typedef struct {
-  gint64 number, layer;
-  GPtrArray *frames;
-} Segment;
-
-static void
-segment_free (gpointer data)
-{
-  g_ptr_array_unref (((Segment *)data)->frames);
-  g_free (data);
-}
-
 /* CIELab in 16 bits a number (PS3.3 C.10.7.1.1) to sRGB. */
 static gboolean
 colour_of (JsonObject *segment, guint8 rgba[4])
@@ -70,100 +58,75 @@ read_labels (const TessDicomFile *file)
   return table;
 }
 
-static GPtrArray *
-find_segments (TessDicomSeries *series)
-{
-  GPtrArray *segments = g_ptr_array_new_with_free_func (segment_free);
-  g_autoptr (GHashTable) by_number = g_hash_table_new (NULL, NULL);
-
-  for (guint i = 0; i < series->frames->len; i++) {
-    TessDicomFrame *frame = g_ptr_array_index (series->frames, i);
-    gint64 number = MAX (frame->segment, 1);
-    Segment *segment = g_hash_table_lookup (by_number, GINT_TO_POINTER ((int)number));
-
-    if (!segment) {
-      segment = g_new0 (Segment, 1);
-      segment->number = number;
-      segment->frames = g_ptr_array_new ();
-      g_hash_table_insert (by_number, GINT_TO_POINTER ((int)number), segment);
-      g_ptr_array_add (segments, segment);
-    }
-    g_ptr_array_add (segment->frames, frame);
-  }
-  return segments;
-}
-
 static int
 by_segment_number (gconstpointer a, gconstpointer b)
 {
-  const Segment *s = *(const Segment *const *)a, *t = *(const Segment *const *)b;
+  const TessDicomSegment *s = a, *t = b;
 
   return (s->number > t->number) - (s->number < t->number);
 }
 
-static inline gboolean
-bit (const guint8 *bits, gsize i)
-{
-  return bits[i / 8] >> (i % 8) & 1;
-}
-
-/* The first layer in which no voxel of the segment is taken; takes them. */
-static gint64
-choose_layer (TessDicomSeries *series, const Segment *segment, const guint8 *bits, GPtrArray *layers)
-{
-  gsize plane = (gsize)series->dim[0] * (gsize)series->dim[1];
-  guint8 *taken = NULL;
-  guint layer;
-
-  for (layer = 0; layer < layers->len && !taken; layer++) {
-    guint8 *candidate = g_ptr_array_index (layers, layer);
-    gboolean overlaps = FALSE;
-
-    for (guint i = 0; i < segment->frames->len && !overlaps; i++) {
-      const TessDicomFrame *frame = g_ptr_array_index (segment->frames, i);
-      gsize in = (gsize)frame->index * plane, out = (gsize)frame->z * plane;
-
-      for (gsize k = 0; k < plane && !overlaps; k++)
-        overlaps = bit (bits, in + k) && bit (candidate, out + k);
-    }
-    if (!overlaps)
-      taken = candidate;
-  }
-  if (!taken) {
-    taken = g_malloc0 ((plane * (gsize)series->dim[2] + 7) / 8);
-    g_ptr_array_add (layers, taken);
-    layer = layers->len;
-  }
-  for (guint i = 0; i < segment->frames->len; i++) {
-    const TessDicomFrame *frame = g_ptr_array_index (segment->frames, i);
-    gsize in = (gsize)frame->index * plane, out = (gsize)frame->z * plane;
-
-    for (gsize k = 0; k < plane; k++)
-      if (bit (bits, in + k))
-        taken[(out + k) / 8] |= (guint8)(1u << ((out + k) % 8));
-  }
-  return layer - 1;
-}
-
 static void
-paint (TessDicomSeries *series, const Segment *segment, const guint8 *bits, TessVolume *volume)
+free_frames (gpointer data)
 {
-  gsize plane = (gsize)series->dim[0] * (gsize)series->dim[1];
-  gsize first = (gsize)segment->layer * plane * (gsize)series->dim[2];
-  void *data = tess_volume_data_mut (volume);
+  g_ptr_array_unref (((TessDicomSegment *)data)->data);
+}
 
-  for (guint i = 0; i < segment->frames->len; i++) {
-    const TessDicomFrame *frame = g_ptr_array_index (segment->frames, i);
-    gsize in = (gsize)frame->index * plane, out = first + (gsize)frame->z * plane;
+/* By number; data: GPtrArray of the segment's frames. */
+static GArray *
+find_segments (TessDicomSeries *series)
+{
+  GArray *segments = g_array_new (FALSE, TRUE, sizeof (TessDicomSegment));
+  g_autoptr (GHashTable) by_number = g_hash_table_new (NULL, NULL);
 
-    for (gsize k = 0; k < plane; k++)
-      if (bit (bits, in + k)) {
-        if (tess_volume_dtype (volume) == TESS_DTYPE_U8)
-          ((guint8 *)data)[out + k] = (guint8)segment->number;
-        else
-          ((guint16 *)data)[out + k] = (guint16)segment->number;
-      }
+  g_array_set_clear_func (segments, free_frames);
+  for (guint i = 0; i < series->frames->len; i++) {
+    TessDicomFrame *frame = g_ptr_array_index (series->frames, i);
+    gint64 number = MAX (frame->segment, 1);
+    GPtrArray *frames = g_hash_table_lookup (by_number, GINT_TO_POINTER ((int)number));
+
+    if (!frames) {
+      frames = g_ptr_array_new ();
+      g_hash_table_insert (by_number, GINT_TO_POINTER ((int)number), frames);
+      g_array_append_val (segments, ((TessDicomSegment){.number = number, .data = frames}));
+    }
+    g_ptr_array_add (frames, frame);
   }
+  for (guint s = 0; s < segments->len; s++) {
+    TessDicomSegment *segment = &g_array_index (segments, TessDicomSegment, s);
+
+    segment->n_planes = ((GPtrArray *)segment->data)->len;
+  }
+  g_array_sort (segments, by_segment_number);
+  return segments;
+}
+
+typedef struct {
+  TessDicomSeries *series;
+  const guint8 *bits; /* of all frames, one after another, the lowest bit of a byte first */
+} Bits;
+
+/* Of TessDicomMask. */
+static gint64
+frame_mask (const TessDicomSegment *segment, guint i, guint64 *mask, gpointer user_data)
+{
+  const Bits *b = user_data;
+  const TessDicomFrame *frame = g_ptr_array_index ((GPtrArray *)segment->data, i);
+  gsize plane = (gsize)b->series->dim[0] * (gsize)b->series->dim[1], first = (gsize)frame->index * plane;
+
+  memset (mask, 0, tess_dicom_mask_words (b->series) * sizeof *mask);
+  for (gsize k = 0; k < plane;) {
+    gsize at = first + k;
+
+    if (at % 8 == 0 && k % 8 == 0 && k + 8 <= plane) {
+      mask[k / 64] |= (guint64)b->bits[at / 8] << (k % 64);
+      k += 8;
+    } else {
+      mask[k / 64] |= (guint64)(b->bits[at / 8] >> (at % 8) & 1) << (k % 64);
+      k++;
+    }
+  }
+  return frame->z;
 }
 
 static void
@@ -179,37 +142,22 @@ finish (TessDicomSeries *series, TessVolume *volume, gboolean labels)
     tess_volume_add_warning (volume, g_ptr_array_index (series->warnings, i));
 }
 
-static TessVolume *
-new_volume (TessDicomSeries *series, TessDType dtype, gint64 n_channels, const char *path, GError **error)
-{
-  gint64 n =
-      series->dim[0] * series->dim[1] * series->dim[2] * n_channels; /* 16-bit sides, few channels: no overflow */
-  TessVolume *volume;
-
-  if (!tess_dicom_fits (path, (guint64)n * tess_dtype_size (dtype), error))
-    return NULL;
-  volume = tess_volume_new (dtype, series->dim, n_channels, &series->affine, error);
-  if (!volume)
-    g_prefix_error (error, "%s: ", path);
-  return volume;
-}
-
 /* Probabilities: a channel a segment, 0 to 1. */
 static TessVolume *
-load_fractions (TessDicomSeries *series, GPtrArray *segments, const guint8 *pixels, GError **error)
+load_fractions (TessDicomSeries *series, GArray *segments, const guint8 *pixels, GError **error)
 {
   const TessDicomFile *file = ((TessDicomFrame *)g_ptr_array_index (series->frames, 0))->file;
   gsize plane = (gsize)series->dim[0] * (gsize)series->dim[1];
-  TessVolume *volume = new_volume (series, TESS_DTYPE_U8, segments->len, file->path, error);
+  TessVolume *volume = tess_dicom_layers_volume (series, file->path, TESS_DTYPE_U8, segments->len, error);
 
   if (!volume)
     return NULL;
   tess_volume_set_scaling (volume, 1.0 / (double)file->fraction_most, 0);
   for (guint s = 0; s < segments->len; s++) {
-    Segment *segment = g_ptr_array_index (segments, s);
+    GPtrArray *frames = g_array_index (segments, TessDicomSegment, s).data;
 
-    for (guint i = 0; i < segment->frames->len; i++) {
-      const TessDicomFrame *frame = g_ptr_array_index (segment->frames, i);
+    for (guint i = 0; i < frames->len; i++) {
+      const TessDicomFrame *frame = g_ptr_array_index (frames, i);
 
       memcpy ((guint8 *)tess_volume_data_mut (volume) + ((gsize)s * (gsize)series->dim[2] + (gsize)frame->z) * plane,
               pixels + (gsize)frame->index * plane, plane);
@@ -222,45 +170,27 @@ load_fractions (TessDicomSeries *series, GPtrArray *segments, const guint8 *pixe
 /**
  * tess_dicom_segmentation:
  *
- * Label values are segment numbers. Segments that overlap go to further channels, each as low as it fits.
+ * Label values are segment numbers. Segments that overlap go to further channels (tess_dicom_layers_paint()).
  */
 TessVolume *
 tess_dicom_segmentation (TessDicomSeries *series, const TessDicomListener *listener, GError **error)
 {
   const TessDicomFile *file = ((TessDicomFrame *)g_ptr_array_index (series->frames, 0))->file;
-  g_autoptr (GPtrArray) segments = find_segments (series), layers = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GArray) segments = NULL;
   g_autofree guint8 *bits = NULL;
   TessVolume *volume;
-  Segment *last;
 
-  if (!tess_dicom_fits (file->path, (guint64)(series->dim[0] * series->dim[1] * series->dim[2]), error))
+  if (!tess_dicom_layers_fit (series, file->path, TESS_DTYPE_U8, 1, error))
     return NULL;
   bits = tess_dicom_file_pixels (file, listener->progress, error);
   if (!bits)
     return NULL;
-  g_ptr_array_sort (segments, by_segment_number);
+  segments = find_segments (series);
   if (file->allocated == 8 && file->fractional)
     return load_fractions (series, segments, bits, error);
-  last = g_ptr_array_index (segments, segments->len - 1);
-  for (guint s = 0; s < segments->len; s++) {
-    Segment *segment = g_ptr_array_index (segments, s);
-
-    if (!tess_progress_check (listener->progress, error))
-      return NULL;
-    segment->layer = choose_layer (series, segment, bits, layers);
-    tess_progress_set (listener->progress, 0.5 + 0.5 * s / segments->len);
-  }
-  volume = new_volume (series, last->number > 255 ? TESS_DTYPE_U16 : TESS_DTYPE_U8, layers->len, file->path, error);
-  if (!volume)
-    return NULL;
-  for (guint s = 0; s < segments->len; s++)
-    paint (series, g_ptr_array_index (segments, s), bits, volume);
-  finish (series, volume, TRUE);
-  if (layers->len > 1) {
-    g_autofree char *text =
-        g_strdup_printf (_ ("Segments overlap; they are spread over %u channels, each without overlap."), layers->len);
-
-    tess_volume_add_warning (volume, text);
-  }
+  volume = tess_dicom_layers_paint (series, segments, frame_mask, &(Bits){series, bits}, file->path, listener->progress,
+                                    error);
+  if (volume)
+    finish (series, volume, TRUE);
   return volume;
 }

@@ -15,6 +15,7 @@ tess_dicom_series_free (TessDicomSeries *series)
   g_free (series->id);
   g_free (series->description);
   g_free (series->refusal);
+  g_free (series->points);
   g_ptr_array_unref (series->frames);
   g_ptr_array_unref (series->warnings);
   g_free (series);
@@ -29,7 +30,7 @@ belongs (const TessDicomFrame *a, const TessDicomFrame *b)
       f->allocated != g->allocated || MAX (f->mosaic_n, 1) != MAX (g->mosaic_n, 1) ||
       strcmp (f->class_uid, g->class_uid) != 0 ||
       (strcmp (f->photometric, "MONOCHROME1") == 0) != (strcmp (g->photometric, "MONOCHROME1") == 0) ||
-      (f->segments != NULL && f != g))
+      ((f->segments || f->structures) && f != g))
     return FALSE;
   if (a->has_orientation != b->has_orientation || a->has_position != b->has_position ||
       a->has_spacing != b->has_spacing)
@@ -96,11 +97,11 @@ static void
 describe (TessDicomSeries *series)
 {
   const TessDicomFile *file = ((TessDicomFrame *)g_ptr_array_index (series->frames, 0))->file;
+  const char *what = *file->description || !file->structures ? file->description : file->structures->label;
   GString *text = g_string_new (NULL);
 
-  g_string_append_printf (text, "%s%s", *file->modality ? file->modality : _ ("unknown modality"),
-                          *file->description ? ", " : "");
-  g_string_append (text, file->description);
+  g_string_append_printf (text, "%s%s", *file->modality ? file->modality : _ ("unknown modality"), *what ? ", " : "");
+  g_string_append (text, what);
   series->description = g_string_free (text, FALSE);
 }
 
@@ -143,7 +144,9 @@ tess_dicom_series_find (TessDicomStudy *study)
     TessDicomSeries *series = g_ptr_array_index (all, i);
 
     describe (series);
-    tess_dicom_series_place (series);
+    series->is_structure_set = ((TessDicomFrame *)g_ptr_array_index (series->frames, 0))->file->structures != NULL;
+    if (!series->is_structure_set)
+      tess_dicom_series_place (series);
     if (study->n_failed > 0) {
       g_autofree char *text = g_strdup_printf (
           g_dngettext (GETTEXT_PACKAGE, "%u of %u files could not be read and is left out (%s).",
@@ -153,6 +156,11 @@ tess_dicom_series_find (TessDicomStudy *study)
       g_ptr_array_add (series->warnings, g_steal_pointer (&text));
     }
   }
+  if (study->around)
+    study->around_series = tess_dicom_series_find (study->around);
+  for (guint i = 0; i < all->len; i++)
+    if (((TessDicomSeries *)g_ptr_array_index (all, i))->is_structure_set)
+      tess_dicom_structures_place (g_ptr_array_index (all, i), all, study->around_series);
   g_ptr_array_sort (all, by_number);
   return all;
 }

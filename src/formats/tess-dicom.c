@@ -36,13 +36,52 @@ dicom_entries (const char *path, GError **error)
   return all ? make_entries (all) : NULL;
 }
 
+/* Where nobody says which: the only scan, when all else are labels (segmentations, contours); NULL when there is none
+ * or several. */
+static TessDicomSeries *
+only_scan (GPtrArray *all)
+{
+  TessDicomSeries *scan = NULL;
+
+  for (guint i = 0; i < all->len; i++) {
+    TessDicomSeries *series = g_ptr_array_index (all, i);
+
+    if (series->is_segmentation || series->is_structure_set)
+      continue;
+    if (scan)
+      return NULL;
+    scan = series;
+  }
+  return scan;
+}
+
+static void
+tell_of_labels (TessDicomSeries *scan, GPtrArray *all, const char *path)
+{
+  g_autofree char *name = g_filename_display_name (path);
+
+  for (guint i = 0; i < all->len; i++) {
+    TessDicomSeries *series = g_ptr_array_index (all, i);
+
+    if (series != scan)
+      g_ptr_array_add (scan->warnings, g_strdup_printf (_ ("Labels lie beside the scan (%s); give them as %s::%s."),
+                                                        series->description, name, series->id));
+  }
+}
+
 /* The series that `entry` names, or the only one. */
 static TessDicomSeries *
 choose_series (GPtrArray *all, const char *path, const char *entry, GError **error)
 {
-  g_autoptr (GPtrArray) entries = make_entries (all);
+  TessDicomSeries *scan = entry || all->len < 2 ? NULL : only_scan (all);
+  g_autoptr (GPtrArray) entries = NULL;
   TessVolumeEntry *chosen;
 
+  if (scan) {
+    tell_of_labels (scan, all, path);
+    return scan;
+  }
+  entries = make_entries (all);
   chosen = tess_volume_entry_find (entries, path, entry, error);
   for (guint i = 0; chosen && i < all->len; i++)
     if (strcmp (((TessDicomSeries *)g_ptr_array_index (all, i))->id, chosen->id) == 0)
@@ -74,8 +113,9 @@ dicom_load (const char *path, const char *entry, TessProgress *progress, TessVol
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, "%s: %s", name, series->refusal);
     return NULL;
   }
-  volume = series->is_segmentation ? tess_dicom_segmentation (series, &listener, error)
-                                   : tess_dicom_series_load (series, &listener, error);
+  volume = series->is_structure_set  ? tess_dicom_structures_load (series, &listener, error)
+           : series->is_segmentation ? tess_dicom_segmentation (series, &listener, error)
+                                     : tess_dicom_series_load (series, &listener, error);
   if (volume)
     tess_progress_set (progress, 1.0);
   return volume;

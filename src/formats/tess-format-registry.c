@@ -1,5 +1,6 @@
 #include "tess-format-registry.h"
 #include "tess-dicom.h"
+#include "tess-format.h"
 #include "tess-metaimage.h"
 #include "tess-mgh.h"
 #include "tess-nifti.h"
@@ -10,13 +11,8 @@
 #include <string.h>
 
 static const TessFormat *const formats[] = {
-    &tess_format_nifti,
-    &tess_format_dicom,
-    &tess_format_metaimage,
-    &tess_format_mgh,
-    &tess_format_nrrd,
-    &tess_format_npy,
-    &tess_format_npz,
+    &tess_format_nifti, &tess_format_dicom, &tess_format_metaimage, &tess_format_mgh,
+    &tess_format_nrrd,  &tess_format_npy,   &tess_format_npz,
 };
 
 guint
@@ -115,6 +111,17 @@ tess_volume_entry_free (TessVolumeEntry *entry)
   g_free (entry);
 }
 
+/* What to type, and what it is. */
+static void
+append_entry (GString *all, const TessVolumeEntry *entry)
+{
+  g_autofree char *dims = tess_format_dims (entry->dim, 3);
+
+  g_string_append_printf (all, "%s%s", all->len ? ", " : "", entry->id);
+  if (entry->description)
+    g_string_append_printf (all, " (%s, %s)", entry->description, dims);
+}
+
 TessVolumeEntry *
 tess_volume_entry_find (GPtrArray *entries, const char *path, const char *entry, GError **error)
 {
@@ -133,13 +140,17 @@ tess_volume_entry_find (GPtrArray *entries, const char *path, const char *entry,
     if (entry && strcmp (e->id, entry) == 0)
       return e;
     if (i < 8)
-      g_string_append_printf (all, "%s%s", i ? ", " : "", e->id);
+      append_entry (all, e);
     else if (i == 8)
       g_string_append (all, ", …");
   }
   if (entry)
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: there is no %s in this file; it holds %s"), name, entry,
                  all->str);
+  else if (g_file_test (path, G_FILE_TEST_IS_DIR))
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                 _ ("%s: this folder holds %u volumes (%s); give one as %s::%s (tessera-cli info --list lists them)"),
+                 name, entries->len, all->str, name, ((TessVolumeEntry *)g_ptr_array_index (entries, 0))->id);
   else
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: this file holds %u volumes (%s); give one as %s::%s"),
                  name, entries->len, all->str, name, ((TessVolumeEntry *)g_ptr_array_index (entries, 0))->id);

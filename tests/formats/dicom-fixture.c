@@ -70,11 +70,17 @@ put_data_set (GByteArray *out, const DicomSlice *s)
     put_text (out, 0x00080005, "CS", s->charset);
   put_text (out, 0x00080008, "CS", s->image_type ? s->image_type : "ORIGINAL\\PRIMARY");
   put_text (out, 0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.4");
+  put_text (out, 0x00080050, "SH", "SECRET-ACCESS"); /* what must not be found anywhere: tests/cli/test-dicom.c */
   put_text (out, 0x00080060, "CS", s->modality ? s->modality : "MR");
+  put_text (out, 0x00080080, "LO", "Secret Clinic");
+  put_text (out, 0x00080090, "PN", "Secret^Doctor");
   if (s->description)
     put_text (out, 0x0008103e, "LO", s->description);
   put_text (out, 0x00100010, "PN", "Secret^Person");
   put_text (out, 0x00100020, "LO", "SECRET-ID");
+  put_text (out, 0x00100030, "DA", "19010203");
+  put_text (out, 0x00101000, "LO", "SECRET-OTHER-ID");
+  put_text (out, 0x00104000, "LT", "Secret comment");
   if (s->thickness > 0)
     put_numbers (out, 0x00180050, &s->thickness, 1);
   if (s->between > 0)
