@@ -1,5 +1,6 @@
 /* The program's end: helpers that die, hang, talk nonsense or are missing; the real one's limits as the kernel has
  * them. */
+#include "../formats/dicom-fixture.h"
 #include "tess-codec-client.h"
 
 #include <glib/gstdio.h>
@@ -176,6 +177,36 @@ test_memory (void)
   g_ptr_array_unref (got.problems);
 }
 
+/* Voxels that claim two gigabytes: more than the helper may take, and a sentence all the same. */
+static void
+test_claims (void)
+{
+  static const double axial[6] = {1, 0, 0, 0, 1, 0};
+  static const guint8 voxels[] = {0xe0, 0x7f, 0x10, 0, 'O', 'W', 0, 0, 32, 0, 0, 0};
+  const guint16 pixels[16] = {0};
+  const guint32 huge = 0x7ffffff0;
+  g_autoptr (GBytes) bytes =
+      dicom_bytes (&(DicomSlice){.columns = 4, .rows = 4, .orientation = axial, .pixels = pixels});
+  gsize n = g_bytes_get_size (bytes);
+  g_autofree char *changed = g_memdup2 (g_bytes_get_data (bytes, NULL), n);
+  g_autofree char *path = g_build_filename (folder, "c.dcm", NULL);
+  g_autoptr (TessCodec) codec = tess_codec_new (&(TessCodecLimits){.seconds = 10, .memory = 400 << 20});
+  Got got = {.problems = g_ptr_array_new_with_free_func (g_free)};
+  g_autoptr (GError) error = NULL;
+  const char *said;
+
+  memcpy ((char *)memmem (changed, n, voxels, sizeof voxels) + 8, &huge, 4);
+  g_assert_true (g_file_set_contents (path, changed, (gssize)n, NULL));
+  if (have_codec ()) {
+    g_assert_true (tess_codec_scan (codec, &(TessCodecJob){.path = path}, 1, on_answer, &got, NULL, &error));
+    g_assert_no_error (error);
+    g_assert_cmpuint (got.problems->len, ==, 1);
+    said = g_ptr_array_index (got.problems, 0); /* "ends too early", had it been given them */
+    g_assert_true (strstr (said, "more memory than a file of its size should") || strstr (said, "is damaged; copy"));
+  }
+  g_ptr_array_unref (got.problems);
+}
+
 /* Opening fails for one of many: the others are answered all the same, in order. */
 static void
 test_unopened (void)
@@ -211,6 +242,7 @@ main (int argc, char **argv)
   g_test_add_func ("/codec/missing", test_missing);
   g_test_add_func ("/codec/limits", test_limits);
   g_test_add_func ("/codec/memory", test_memory);
+  g_test_add_func ("/codec/claims", test_claims);
   g_test_add_func ("/codec/unopened", test_unopened);
   result = g_test_run ();
   for (const char *const *name = (const char *const[]){"helper", "a.dcm", "b.dcm", NULL}; *name; name++) {
