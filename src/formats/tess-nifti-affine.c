@@ -1,3 +1,4 @@
+#include "tess-format.h"
 #include "tess-nifti-header.h"
 
 #include <math.h>
@@ -104,19 +105,26 @@ is_orthogonal (const TessAffine *a, double tolerance)
   return TRUE;
 }
 
+/* Less than a fiftieth of a voxel is rounding: a quaternion in float32 cannot say it better. */
 static void
 warn_about_forms (const TessNiftiHeader *header, const TessAffine *s, const TessAffine *q, GPtrArray *warnings)
 {
   const nifti_2_header *h = &header->h;
   TessGrid a = {.affine = *s}, b = {.affine = *q};
-  double spacing[3];
+  g_autofree char *text = NULL;
+  double spacing[3], offset;
 
   for (int k = 0; k < 3; k++)
     a.dim[k] = b.dim[k] = k < h->dim[0] ? h->dim[k + 1] : 1;
   tess_affine_spacing (s, spacing);
-  if (is_orthogonal (s, 1e-3) &&
-      tess_grid_corner_offset (&a, &b) > 0.1 * MIN (MIN (spacing[0], spacing[1]), spacing[2]))
-    warn (warnings, _ ("The file's two positions in space (qform and sform) disagree; the sform is used."));
+  offset = tess_grid_corner_offset (&a, &b);
+  if (!warnings || offset <= 0.02 * MIN (MIN (spacing[0], spacing[1]), spacing[2]))
+    return;
+  text = tess_format_number (offset, 3);
+  g_ptr_array_add (warnings,
+                   g_strdup_printf (_ ("The two positions in the header (qform, sform) differ by up to %s mm; "
+                                       "the sform is used."),
+                                    text));
 }
 
 /**

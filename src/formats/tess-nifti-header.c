@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #define MAX_EXTENSIONS ((gsize)64 << 20)
+#define MAX_TEXT ((gint64)1 << 20)
 
 G_STATIC_ASSERT (sizeof (nifti_1_header) == TESS_NIFTI1_SIZE);
 G_STATIC_ASSERT (sizeof (nifti_2_header) == TESS_NIFTI2_SIZE);
@@ -140,7 +141,7 @@ not_nifti (GError **error, const char *path, const char *why)
 /* Reads the fixed part and brings it to native byte order. libnifti's own reader is not used for it: it believes the
  * fields of a damaged header before anybody can check them, and it prints. */
 static gboolean
-read_fixed (TessNiftiHeader *header, TessStream *stream, GError **error)
+read_fixed (TessNiftiHeader *header, TessStream *stream, GPtrArray *warnings, GError **error)
 {
   const char *path = tess_stream_peek_path (stream);
   union {
@@ -150,6 +151,7 @@ read_fixed (TessNiftiHeader *header, TessStream *stream, GError **error)
     nifti_2_header two;
   } raw;
   gssize got = tess_stream_read (stream, raw.bytes, TESS_NIFTI1_SIZE, error);
+  gboolean analyze = FALSE;
   gint32 size;
   const char *magic;
 
@@ -181,6 +183,8 @@ read_fixed (TessNiftiHeader *header, TessStream *stream, GError **error)
     header->single = TRUE;
   else if (memcmp (magic, header->version == 1 ? "ni1" : "ni2", 4) == 0)
     header->single = FALSE;
+  else if (header->version == 1 && tess_nifti_is_pair (path))
+    analyze = TRUE;
   else
     return not_nifti (error, path,
                       header->version == 1 ? _ ("an Analyze 7.5 header without NIfTI's mark")
@@ -188,7 +192,9 @@ read_fixed (TessNiftiHeader *header, TessStream *stream, GError **error)
   if (header->version == 2 && memcmp (magic + 4, "\r\n\032\n", 4) != 0 && memcmp (magic + 4, "\0\0\0", 4) != 0)
     return fail (error, TESS_ERROR_FORMAT, path,
                  _ ("damaged by a transfer that changed its line ends; copy it again in binary mode"));
-  if (header->version == 1) {
+  if (analyze) {
+    tess_nifti_read_analyze (header, raw.bytes, path, warnings);
+  } else if (header->version == 1) {
     if (header->swapped)
       nifti_swap_as_nifti1 (&raw.one);
     widen (&raw.one, &header->h);
@@ -255,6 +261,17 @@ read_extensions (TessNiftiHeader *header, TessStream *stream, gsize room, GPtrAr
   return TRUE;
 }
 
+/* MRIcroGL's atlases have the names of the labels there, as plain text and without an extension's head. */
+static gboolean
+read_text (TessNiftiHeader *header, TessStream *stream, gsize n, GError **error)
+{
+  if (n == 0)
+    return TRUE;
+  header->text = g_malloc (n + 1);
+  header->text[n] = '\0';
+  return tess_stream_read_exact (stream, (guint8 *)header->text, n, error);
+}
+
 /**
  * tess_nifti_header_read:
  *
@@ -271,12 +288,14 @@ tess_nifti_header_read (TessNiftiHeader *header, TessStream *stream, GPtrArray *
   gssize got;
 
   memset (header, 0, sizeof *header);
-  if (!read_fixed (header, stream, error))
+  if (!read_fixed (header, stream, warnings, error))
     return FALSE;
   fixed = (header->version == 1 ? TESS_NIFTI1_SIZE : TESS_NIFTI2_SIZE) + 4;
   if (header->h.vox_offset < 0)
     return fail (error, TESS_ERROR_FORMAT, path,
                  _ ("its header gives no possible place for the voxels; the file is damaged, copy it again"));
+  if (header->analyze) /* it has no extensions */
+    return TRUE;
   got = tess_stream_read (stream, flag, 4, error);
   if (got < 0)
     return FALSE;
@@ -299,6 +318,8 @@ tess_nifti_header_read (TessNiftiHeader *header, TessStream *stream, GPtrArray *
 
     return read_extensions (header, stream, room, warnings, error);
   }
+  if (flag[0] == 0 && header->h.intent_code == TESS_NIFTI_INTENT_LABEL && header->h.vox_offset - fixed <= MAX_TEXT)
+    return read_text (header, stream, (gsize)(header->h.vox_offset - fixed), error);
   return tess_stream_skip (stream, (guint64)(header->h.vox_offset - fixed), progress, error);
 }
 
@@ -306,6 +327,7 @@ void
 tess_nifti_header_clear (TessNiftiHeader *header)
 {
   g_clear_pointer (&header->extensions, g_byte_array_unref);
+  g_clear_pointer (&header->text, g_free);
 }
 
 /* The form in which a volume carries the header it came with: version, NIfTI-2 fields, extensions. */
@@ -367,7 +389,29 @@ tess_nifti_header_serialise (const TessNiftiHeader *header)
   return out;
 }
 
-/* Axes 4 to 7 together are the channels, the fourth fastest. */
+/* Numbers that stand side by side in a voxel: the colours of a coloured one, the two parts of a complex one. */
+static gint64
+numbers_a_voxel (int datatype)
+{
+  switch (datatype) {
+  case DT_RGB24:
+    return 3;
+  case DT_RGBA32:
+    return 4;
+  case DT_COMPLEX64:
+  case DT_COMPLEX128:
+    return 2;
+  default:
+    return 1;
+  }
+}
+
+/**
+ * tess_nifti_header_dims:
+ * @n_channels: axes 4 and 5, the fourth fastest, times the numbers of a voxel (slowest)
+ *
+ * Errors: FORMAT (impossible), UNSUPPORTED (axes 6 and 7 are used).
+ */
 gboolean
 tess_nifti_header_dims (const TessNiftiHeader *header, const char *path, gint64 dim[3], gint64 *n_channels,
                         GError **error)
@@ -379,7 +423,8 @@ tess_nifti_header_dims (const TessNiftiHeader *header, const char *path, gint64 
         error, TESS_ERROR_FORMAT, path,
         _ ("its header claims %" PRId64 " dimensions, 1 to 7 are possible; the file is damaged, copy it again"),
         n_dims);
-  dim[0] = dim[1] = dim[2] = *n_channels = 1;
+  dim[0] = dim[1] = dim[2] = 1;
+  *n_channels = numbers_a_voxel (header->h.datatype);
   for (gint64 i = 1; i <= n_dims; i++) {
     gint64 size = header->h.dim[i];
 
@@ -388,6 +433,11 @@ tess_nifti_header_dims (const TessNiftiHeader *header, const char *path, gint64 
           error, TESS_ERROR_FORMAT, path,
           _ ("its header claims a size of %" PRId64 " along dimension %" PRId64 "; the file is damaged, copy it again"),
           size, i);
+    if (i > 5 && size > 1)
+      return fail (error, TESS_ERROR_UNSUPPORTED, path,
+                   _ ("has %" PRId64 " axes in use, more than space, time and components; split it along axis %" PRId64
+                      " first"),
+                   n_dims, i);
     if (i <= 3)
       dim[i - 1] = size;
     else if (__builtin_mul_overflow (*n_channels, size, n_channels))
@@ -399,47 +449,56 @@ tess_nifti_header_dims (const TessNiftiHeader *header, const char *path, gint64 
 
 static const struct {
   int datatype;
-  TessDType dtype;
+  TessDType dtype; /* of one number */
 } datatypes[] = {
-    {DT_UINT8, TESS_DTYPE_U8},    {DT_INT8, TESS_DTYPE_I8},     {DT_UINT16, TESS_DTYPE_U16}, {DT_INT16, TESS_DTYPE_I16},
-    {DT_UINT32, TESS_DTYPE_U32},  {DT_INT32, TESS_DTYPE_I32},   {DT_UINT64, TESS_DTYPE_U64}, {DT_INT64, TESS_DTYPE_I64},
-    {DT_FLOAT32, TESS_DTYPE_F32}, {DT_FLOAT64, TESS_DTYPE_F64},
+    {DT_UINT8, TESS_DTYPE_U8},      {DT_INT8, TESS_DTYPE_I8},        {DT_UINT16, TESS_DTYPE_U16},
+    {DT_INT16, TESS_DTYPE_I16},     {DT_UINT32, TESS_DTYPE_U32},     {DT_INT32, TESS_DTYPE_I32},
+    {DT_UINT64, TESS_DTYPE_U64},    {DT_INT64, TESS_DTYPE_I64},      {DT_FLOAT32, TESS_DTYPE_F32},
+    {DT_FLOAT64, TESS_DTYPE_F64},   {DT_RGB24, TESS_DTYPE_U8},       {DT_RGBA32, TESS_DTYPE_U8},
+    {DT_COMPLEX64, TESS_DTYPE_F32}, {DT_COMPLEX128, TESS_DTYPE_F64},
 };
 
 int
 tess_nifti_datatype (TessDType dtype)
 {
   for (guint i = 0; i < G_N_ELEMENTS (datatypes); i++)
-    if (datatypes[i].dtype == dtype)
+    if (datatypes[i].dtype == dtype) /* plain types come first */
       return datatypes[i].datatype;
   return 0;
 }
 
-/* @stored_size: bytes of a voxel in the file; 16 for float128, which becomes float64. */
+/* One real number a voxel. */
 gboolean
-tess_nifti_header_dtype (const TessNiftiHeader *header, const char *path, TessDType *dtype, gsize *stored_size,
-                         GError **error)
+tess_nifti_is_plain (int datatype)
 {
+  return numbers_a_voxel (datatype) == 1;
+}
+
+/**
+ * tess_nifti_header_type:
+ *
+ * How the voxels stand in the file. float128 becomes float64.
+ *
+ * Errors: UNSUPPORTED, FORMAT.
+ */
+gboolean
+tess_nifti_header_type (const TessNiftiHeader *header, const char *path, TessNiftiType *type, GError **error)
+{
+  type->n_interleaved = numbers_a_voxel (header->h.datatype);
   for (guint i = 0; i < G_N_ELEMENTS (datatypes); i++)
     if (datatypes[i].datatype == header->h.datatype) {
-      *dtype = datatypes[i].dtype;
-      *stored_size = tess_dtype_size (*dtype);
+      type->dtype = datatypes[i].dtype;
+      type->stored_size = tess_dtype_size (type->dtype);
       return TRUE;
     }
   switch (header->h.datatype) {
   case DT_FLOAT128:
-    *dtype = TESS_DTYPE_F64;
-    *stored_size = 16;
+    type->dtype = TESS_DTYPE_F64;
+    type->stored_size = 16;
     return TRUE;
-  case DT_RGB24:
-  case DT_RGBA32:
-    return fail (error, TESS_ERROR_UNSUPPORTED, path,
-                 _ ("holds colours (RGB), not measured values; convert it to a grey-value or label volume first"));
-  case DT_COMPLEX64:
-  case DT_COMPLEX128:
   case DT_COMPLEX256:
     return fail (error, TESS_ERROR_UNSUPPORTED, path,
-                 _ ("holds complex numbers; convert it to magnitudes (real numbers) first"));
+                 _ ("holds complex numbers of 32 bytes each; convert them to complex128 first"));
   case DT_BINARY:
     return fail (error, TESS_ERROR_UNSUPPORTED, path, _ ("holds single bits; convert it to bytes (uint8) first"));
   default:
@@ -449,11 +508,39 @@ tess_nifti_header_dtype (const TessNiftiHeader *header, const char *path, TessDT
   }
 }
 
+/* What the channels of a volume are, where they are not simply the fourth axis. */
+void
+tess_nifti_header_explain_channels (const TessNiftiHeader *header, GPtrArray *warnings)
+{
+  const nifti_2_header *h = &header->h;
+  gint64 components = numbers_a_voxel (h->datatype), volumes = h->dim[0] > 3 ? h->dim[4] : 1;
+  gint64 fifth = h->dim[0] > 4 ? h->dim[5] : 1;
+
+  if (h->datatype == DT_RGB24)
+    warn (warnings, _ ("The file holds colours; its channels are red, green and blue."));
+  else if (h->datatype == DT_RGBA32)
+    warn (warnings, _ ("The file holds colours; its channels are red, green, blue and opacity."));
+  else if (components == 2)
+    warn (warnings, _ ("The file holds complex numbers; its channels are the real and the imaginary part."));
+  if (components > 1)
+    volumes *= fifth;
+  else
+    components = fifth;
+  if (volumes > 1 && components > 1 && warnings)
+    g_ptr_array_add (warnings,
+                     g_strdup_printf (_ ("Its %" PRId64 " volumes of %" PRId64 " components each are read as %" PRId64
+                                         " channels: the first component of all volumes, then the next."),
+                                      volumes, components, volumes * components));
+}
+
+/* The standard: scaling is for both parts of complex numbers, and not for colours. */
 void
 tess_nifti_header_scaling (const TessNiftiHeader *header, double *slope, double *intercept, GPtrArray *warnings)
 {
   *slope = 1.0;
   *intercept = 0.0;
+  if (header->h.datatype == DT_RGB24 || header->h.datatype == DT_RGBA32)
+    return;
   if (!isfinite (header->h.scl_slope) || header->h.scl_slope == 0.0)
     return; /* the standard's way to say: no scaling */
   if (!isfinite (header->h.scl_inter)) {

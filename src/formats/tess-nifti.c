@@ -89,17 +89,19 @@ load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, 
 {
   const char *path = tess_stream_peek_path (stream);
   g_autoptr (TessVolume) volume = NULL;
+  g_autoptr (TessLabelTable) labels = NULL;
   g_autoptr (GBytes) source = NULL;
   gint64 dim[3], n_channels;
-  gsize stored_size;
-  TessDType dtype;
+  TessNiftiType type;
   TessAffine affine;
+  TessVoxelCoding coding;
   double slope, intercept;
 
   if (!tess_nifti_header_dims (header, path, dim, &n_channels, error) ||
-      !tess_nifti_header_dtype (header, path, &dtype, &stored_size, error) ||
-      !tess_voxels_fit (stream, offset, dim, n_channels, stored_size, error))
+      !tess_nifti_header_type (header, path, &type, error) ||
+      !tess_voxels_fit (stream, offset, dim, n_channels, type.stored_size, error))
     return NULL;
+  tess_nifti_header_explain_channels (header, warnings);
   if (!tess_nifti_header_affine (header, &affine, warnings)) {
     g_autofree char *name = g_filename_display_name (path);
 
@@ -108,7 +110,7 @@ load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, 
     return NULL;
   }
   tess_nifti_header_scaling (header, &slope, &intercept, warnings);
-  volume = tess_volume_new (dtype, dim, n_channels, &affine, error);
+  volume = tess_volume_new (type.dtype, dim, n_channels, &affine, error);
   if (!volume) {
     g_autofree char *name = g_filename_display_name (path);
 
@@ -116,16 +118,19 @@ load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, 
     return NULL;
   }
   tess_volume_set_scaling (volume, slope, intercept);
-  if (header->h.intent_code == TESS_NIFTI_INTENT_LABEL)
+  labels = tess_nifti_labels_find (header);
+  if (header->h.intent_code == TESS_NIFTI_INTENT_LABEL || labels)
     tess_volume_set_intent (volume, TESS_INTENT_LABEL);
+  tess_volume_set_labels (volume, labels);
   source = tess_nifti_header_to_bytes (header);
   tess_volume_set_source_header (volume, tess_format_nifti.id, source);
-  add_warnings (volume, header, stored_size, warnings);
-  if (!tess_voxels_read (volume, stream,
-                         &(TessVoxelCoding){.stored_size = stored_size,
-                                            .swapped = header->swapped,
-                                            .convert = stored_size == 16 ? quads_to_doubles : NULL},
-                         listener, error))
+  add_warnings (volume, header, type.stored_size, warnings);
+  coding = (TessVoxelCoding){.stored_size = type.stored_size,
+                             .swapped = header->swapped,
+                             .convert = type.stored_size == 16 ? quads_to_doubles : NULL};
+  if (!(type.n_interleaved == 1
+            ? tess_voxels_read (volume, stream, &coding, listener, error)
+            : tess_voxels_read_interleaved (volume, stream, &coding, type.n_interleaved, listener, error)))
     return NULL;
   tess_progress_set (listener->progress, 1.0);
   return g_steal_pointer (&volume);
@@ -135,7 +140,8 @@ load_voxels (const TessNiftiHeader *header, TessStream *stream, guint64 offset, 
  * nifti_load:
  *
  * NIfTI-1 and -2, .nii or .hdr + .img (either may be named), gzip or not, both byte orders. Voxels keep their type;
- * axes 4 to 7 become channels; the affine is chosen as nibabel does (tess_nifti_header_affine()).
+ * axes 4 and 5, colours and the parts of complex numbers become channels; the affine is chosen as nibabel does
+ * (tess_nifti_header_affine()).
  */
 static TessVolume *
 nifti_load (const char *path, const char *entry, TessProgress *progress, TessVolumeLive live, gpointer user_data,

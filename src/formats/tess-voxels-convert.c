@@ -225,28 +225,18 @@ store (const double *values, gsize n, TessDType dtype, guint8 *out, gsize step)
   }
 }
 
-/**
- * tess_voxels_write_as:
- * @dtype: one that holds the real values (tess_voxels_hold_as()); not a half float
- * @swapped: in the other byte order
- * @n_interleaved: numbers side by side in the file; 1 for channel after channel
- *
- * Writes all voxels, x (or the interleaved numbers) fastest.
- */
-gboolean
-tess_voxels_write_as (TessVolume *volume, TessAtomicFile *file, TessDType dtype, gboolean swapped, gint64 n_interleaved,
-                      TessProgress *progress, GError **error)
+/* @same: the stored numbers as they are. */
+static gboolean
+write_numbers (TessVolume *volume, TessAtomicFile *file, TessDType dtype, gboolean same, gboolean swapped,
+               gint64 n_interleaved, TessProgress *progress, GError **error)
 {
   gsize size = tess_dtype_size (dtype), inner = (gsize)n_interleaved, voxel = inner * size;
   gsize n_voxels = (gsize)tess_volume_n_voxels (volume), outer = (gsize)tess_volume_n_channels (volume) / inner;
   gsize total = n_voxels * outer, most = MIN (MAX (PIECE / voxel, 1), total);
-  gboolean same = is_plain (volume) && dtype == tess_volume_dtype (volume);
   const guint8 *data = tess_volume_data (volume);
   g_autofree double *values = NULL;
   g_autofree guint8 *piece = NULL;
 
-  if (same && inner == 1 && !swapped)
-    return tess_voxels_write (volume, file, progress, error);
   values = g_new (double, CHUNK);
   piece = g_malloc (most * voxel);
   for (gsize done = 0; done < total;) {
@@ -275,4 +265,31 @@ tess_voxels_write_as (TessVolume *volume, TessAtomicFile *file, TessDType dtype,
     tess_progress_set (progress, (double)done / (double)total);
   }
   return TRUE;
+}
+
+/**
+ * tess_voxels_write_as:
+ * @dtype: one that holds the real values (tess_voxels_hold_as()); not a half float
+ * @swapped: in the other byte order
+ * @n_interleaved: numbers side by side in the file; 1 for channel after channel
+ *
+ * Writes all voxels, x (or the interleaved numbers) fastest.
+ */
+gboolean
+tess_voxels_write_as (TessVolume *volume, TessAtomicFile *file, TessDType dtype, gboolean swapped, gint64 n_interleaved,
+                      TessProgress *progress, GError **error)
+{
+  gboolean same = is_plain (volume) && dtype == tess_volume_dtype (volume);
+
+  if (same && n_interleaved == 1 && !swapped)
+    return tess_voxels_write (volume, file, progress, error);
+  return write_numbers (volume, file, dtype, same, swapped, n_interleaved, progress, error);
+}
+
+/* The stored numbers, unscaled, in native byte order; not of half floats. */
+gboolean
+tess_voxels_write_interleaved (TessVolume *volume, TessAtomicFile *file, gint64 n_interleaved, TessProgress *progress,
+                               GError **error)
+{
+  return write_numbers (volume, file, tess_volume_dtype (volume), TRUE, FALSE, n_interleaved, progress, error);
 }

@@ -38,6 +38,8 @@ gboolean  tess_voxels_read_interleaved (TessVolume *volume, TessStream *stream, 
 /* Real values, in a type that holds them (tess_voxels_plain_dtype ()) and either byte order. */
 gboolean  tess_voxels_write_as         (TessVolume *volume, TessAtomicFile *file, TessDType dtype, gboolean swapped,
                                         gint64 n_interleaved, TessProgress *progress, GError **error);
+gboolean  tess_voxels_write_interleaved (TessVolume *volume, TessAtomicFile *file, gint64 n_interleaved,
+                                         TessProgress *progress, GError **error);
 TessDType tess_voxels_plain_dtype      (TessVolume *volume);
 gboolean  tess_voxels_hold_as          (TessVolume *volume, TessDType dtype); /* exact; to float: but for rounding */
 

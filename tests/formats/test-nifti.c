@@ -202,9 +202,9 @@ test_shapes (void)
     gint64 dim[8];
     gint64 expected[3], channels;
   } cases[] = {
-      {{1, 7, 0, 0, 0, 0, 0, 0}, {7, 1, 1}, 1},  {{2, 3, 4, 0, 0, 0, 0, 0}, {3, 4, 1}, 1},
-      {{4, 2, 3, 4, 1, 0, 0, 0}, {2, 3, 4}, 1},  {{5, 1, 2, 3, 1, 3, 9, 9}, {1, 2, 3}, 3},
-      {{7, 1, 2, 1, 2, 3, 1, 2}, {1, 2, 1}, 12},
+      {{1, 7, 0, 0, 0, 0, 0, 0}, {7, 1, 1}, 1}, {{2, 3, 4, 0, 0, 0, 0, 0}, {3, 4, 1}, 1},
+      {{4, 2, 3, 4, 1, 0, 0, 0}, {2, 3, 4}, 1}, {{5, 1, 2, 3, 1, 3, 9, 9}, {1, 2, 3}, 3},
+      {{7, 1, 2, 1, 2, 3, 1, 1}, {1, 2, 1}, 6},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -247,7 +247,7 @@ test_warnings (void)
   }
   EXPECT (plain, "left and right")
   EXPECT (metres, "metres")
-  EXPECT (differ, "disagree")
+  EXPECT (differ, "differ by up to")
   EXPECT (singular, "span space")
   EXPECT (tilted, "right angles")
 }
@@ -299,12 +299,12 @@ test_keeps_header (void)
       g_assert_true (tess_volume_save (volume, out, NULL, &error));
       got = contents (out, &n);
 
-      /* The same file in this machine's order, as NIfTI-1; Analyze's "regular" at byte 38 is ours. */
-      f.version = 1;
+      /* The same file in this machine's order; NIfTI-1's "regular" at byte 38 is ours. */
       f.big_endian = FALSE;
       native = nifti_fixture_header (&f);
       nifti_fixture_append (&f, native, values, 60);
-      native->data[38] = 'r';
+      if (version == 1)
+        native->data[38] = 'r';
       g_assert_cmpmem (got, n, native->data, native->len);
     }
 }

@@ -24,20 +24,21 @@ for folder, _, names in sorted(os.walk(os.path.join(root, "nifti"))):
         try:
             img = nib.load(path)
             dtype = img.get_data_dtype()
-            if dtype.names or dtype.kind == "c":
-                entry["fails"] = "unsupported"
-                out.append(entry)
-                continue
-            data = img.get_fdata(dtype=np.float64)
+            if dtype.names:  # colours: channels
+                raw = np.asarray(img.dataobj)
+                data = np.stack([raw[name].astype(np.float64) for name in dtype.names], -1)
+                dtype = np.dtype(np.uint8)
+            else:
+                data = img.get_fdata(dtype=np.float64)
         except Exception:
             entry["fails"] = "format"
             out.append(entry)
             continue
-        shape = list(img.shape) + [1, 1, 1]
+        shape = list(data.shape) + [1, 1, 1]
         finite = data[np.isfinite(data)]
         entry.update(
             dims=shape[:3],
-            channels=int(np.prod(img.shape[3:], dtype=np.int64)),
+            channels=int(np.prod(data.shape[3:], dtype=np.int64)),
             dtype=dtype.newbyteorder("=").name,
             affine=[[float(v) for v in row] for row in img.affine],
             orientation="".join(nib.aff2axcodes(img.affine)),
@@ -46,7 +47,8 @@ for folder, _, names in sorted(os.walk(os.path.join(root, "nifti"))):
             max=float(finite.max()),
             mean=float(finite.mean()),
             std=float(finite.std()),
-            label=int(img.header["intent_code"]) == 1002,
+            label=int(img.header["intent_code"]) == 1002
+            or any(b"<LabelTable>" in bytes(e.get_content()) for e in img.header.extensions if e.get_code() in (0, 30)),
         )
         out.append(entry)
 print("[\n" + ",\n".join(json.dumps(e) for e in out) + "\n]")
