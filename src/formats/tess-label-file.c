@@ -1,7 +1,7 @@
-#include "tess-label-file.h"
-#include "tess-format-registry.h"
+#include "tess-label-file-private.h"
 #include "tess-atomic-file.h"
-#include "tess-json.h"
+#include "tess-format-registry.h"
+#include "tess-stream.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -9,14 +9,13 @@
 
 #define MAX_FILE ((gsize)16 << 20)
 #define MAX_LABELS 200000
-#define MAX_MEMBERS 20000 /* of "labels" */
-#define LEVELS_UP 3       /* dataset.json: how many folders above the volume's */
+#define LEVELS_UP 3 /* dataset.json: how many folders above the volume's */
+#define USUAL_UP 1  /* a table of a usual name: the same */
 
 typedef enum {
   KIND_ITKSNAP,
   KIND_FREESURFER, /* the last column is transparency */
   KIND_SLICER,     /* ... opacity */
-  KIND_NNUNET,
 } Kind;
 
 static const guint8 clear_colour[4] = {0};
@@ -252,140 +251,10 @@ load_text (const char *path, GError **error)
   return g_steal_pointer (&table);
 }
 
-/* --- dataset.json ------------------------------------------------------------------------------------------------- */
-
-/* Label value `text` in decimal; -1 when it is none. */
-static gint64
-value_of_text (const char *text)
-{
-  char *end;
-  gint64 value = g_ascii_isdigit (*text) ? g_ascii_strtoll (text, &end, 10) : -1;
-
-  return value >= 0 && value <= G_MAXINT32 && !*end ? value : -1;
-}
-
-static gint64
-value_of_node (JsonNode *node)
-{
-  gint64 value;
-
-  if (!JSON_NODE_HOLDS_VALUE (node))
-    return -1;
-  if (json_node_get_value_type (node) == G_TYPE_STRING) /* some tools put numbers into quotes */
-    return value_of_text (json_node_get_string (node));
-  if (json_node_get_value_type (node) != G_TYPE_INT64)
-    return -1;
-  value = json_node_get_int (node);
-  return value >= 0 && value <= G_MAXINT32 ? value : -1;
-}
-
-/* Version 1 has {"1": "liver"}, version 2 {"liver": 1}: each tells by its first member. */
-static gboolean
-is_version_1 (JsonObject *labels)
-{
-  JsonObjectIter iter;
-  const char *key;
-  JsonNode *node;
-
-  json_object_iter_init_ordered (&iter, labels);
-  return json_object_iter_next_ordered (&iter, &key, &node) && value_of_text (key) >= 0 &&
-         JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_STRING && value_of_node (node) < 0;
-}
-
-/* Regions overlap, a label volume does not. nnU-Net writes region i as value regions_class_order[i]; without an order a
- * value is named after the smallest region that holds it. */
-static gboolean
-add_regions (TessLabelTable *table, JsonObject *labels, JsonArray *order)
-{
-  g_autoptr (GHashTable) smallest = g_hash_table_new (g_int64_hash, g_int64_equal);
-  g_autoptr (GPtrArray) keep = g_ptr_array_new_with_free_func (g_free);
-  JsonObjectIter iter;
-  const char *name;
-  JsonNode *node;
-  guint number = 0;
-
-  json_object_iter_init_ordered (&iter, labels);
-  while (json_object_iter_next_ordered (&iter, &name, &node)) {
-    gint64 single = value_of_node (node);
-    JsonArray *values = JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
-    guint n = values ? json_array_get_length (values) : 1;
-
-    if ((!values && single < 0) || n > MAX_MEMBERS)
-      return FALSE;
-    if (single == 0 || (values && n == 1 && value_of_node (json_array_get_element (values, 0)) == 0)) {
-      tess_label_table_add (table, 0, name, NULL);
-      continue;
-    }
-    if (order && number < json_array_get_length (order)) {
-      gint64 value = value_of_node (json_array_get_element (order, number));
-
-      number++;
-      if (value >= 0) {
-        tess_label_table_add (table, value, name, NULL);
-        continue;
-      }
-    }
-    for (guint i = 0; i < n; i++) {
-      gint64 *value = g_new (gint64, 1);
-      gpointer size;
-
-      g_ptr_array_add (keep, value);
-      *value = values ? value_of_node (json_array_get_element (values, i)) : single;
-      if (*value < 0 || keep->len > MAX_MEMBERS)
-        return FALSE;
-      size = g_hash_table_lookup (smallest, value);
-      if (size && GPOINTER_TO_UINT (size) <= n)
-        continue;
-      g_hash_table_insert (smallest, value, GUINT_TO_POINTER (n));
-      tess_label_table_add (table, *value, name, NULL);
-    }
-  }
-  return TRUE;
-}
-
-static TessLabelTable *
-load_json (const char *path, GError **error)
-{
-  g_autoptr (JsonNode) root = tess_json_load (path, error);
-  g_autoptr (TessLabelTable) table = tess_label_table_new ();
-  g_autofree char *name = g_filename_display_name (path);
-  JsonObject *object, *labels;
-  JsonArray *order = NULL;
-  JsonObjectIter iter;
-  const char *key;
-  JsonNode *node;
-  gboolean good = TRUE;
-
-  if (!root || !tess_json_root (root, name, &object, error) ||
-      !tess_json_object (object, name, "labels", &labels, error) ||
-      !tess_json_array_opt (object, name, "regions_class_order", &order, error))
-    return NULL;
-  if (json_object_get_size (labels) > MAX_MEMBERS) {
-    good = FALSE;
-  } else if (is_version_1 (labels)) {
-    json_object_iter_init_ordered (&iter, labels);
-    while (good && json_object_iter_next_ordered (&iter, &key, &node)) {
-      gint64 value = value_of_text (key);
-
-      good = value >= 0 && JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_STRING;
-      if (good)
-        tess_label_table_add (table, value, json_node_get_string (node), NULL);
-    }
-  } else {
-    good = add_regions (table, labels, order);
-  }
-  if (!good || tess_label_table_n (table) == 0) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                 _ ("%s: \"labels\" is neither {\"name\": number} nor {\"number\": \"name\"}; correct it"), name);
-    return NULL;
-  }
-  return g_steal_pointer (&table);
-}
-
 TessLabelTable *
 tess_label_file_load (const char *path, GError **error)
 {
-  return has_ending (path, ".json") ? load_json (path, error) : load_text (path, error);
+  return has_ending (path, ".json") ? tess_label_json_load (path, error) : load_text (path, error);
 }
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
@@ -428,6 +297,15 @@ itksnap_flags (const char *path)
     g_hash_table_insert (flags, key, g_strdup_printf ("%d  %d", visible, mesh));
   }
   return flags;
+}
+
+/* ITK-SNAP gives its files either ending. */
+static gboolean
+is_itksnap (const char *path)
+{
+  g_autoptr (GHashTable) flags = itksnap_flags (path);
+
+  return g_hash_table_size (flags) > 0;
 }
 
 static GString *
@@ -482,54 +360,6 @@ write_rows (TessLabelTable *labels, Kind kind)
   return text;
 }
 
-/* Another label of this name has been written already: a member's name is unique. */
-static char *
-unique_name (JsonObject *object, const TessLabel *label)
-{
-  return *label->name && !json_object_has_member (object, label->name)
-             ? g_strdup (label->name)
-             : g_strdup_printf ("%s%slabel %" PRId64, label->name, *label->name ? " " : "", label->value);
-}
-
-static gboolean
-save_json (TessLabelTable *labels, const char *path, GError **error)
-{
-  g_autoptr (JsonNode) root = NULL;
-  g_autofree char *name = g_filename_display_name (path);
-  JsonObject *object, *old = NULL, *fresh = json_object_new ();
-  gboolean version_1;
-
-  if (g_file_test (path, G_FILE_TEST_EXISTS)) {
-    root = tess_json_load (path, error);
-    if (!root || !tess_json_root (root, name, &object, error) ||
-        !tess_json_object_opt (object, name, "labels", &old, error)) {
-      json_object_unref (fresh);
-      return FALSE;
-    }
-  } else {
-    root = json_node_new (JSON_NODE_OBJECT);
-    object = json_object_new ();
-    json_node_take_object (root, object);
-  }
-  version_1 = old && is_version_1 (old);
-  for (guint i = 0; i < tess_label_table_n (labels); i++) {
-    const TessLabel *label = tess_label_table_peek (labels, i);
-
-    if (version_1) {
-      g_autofree char *value = g_strdup_printf ("%" PRId64, label->value);
-
-      json_object_set_string_member (fresh, value, label->name);
-    } else {
-      g_autofree char *key = unique_name (fresh, label);
-
-      json_object_set_int_member (fresh, key, label->value);
-    }
-  }
-  json_object_set_object_member (object, "labels", fresh);
-  json_object_remove_member (object, "regions_class_order"); /* it goes with regions; these are labels */
-  return tess_json_save (path, root, error);
-}
-
 gboolean
 tess_label_file_save (TessLabelTable *labels, const char *path, GError **error)
 {
@@ -537,12 +367,12 @@ tess_label_file_save (TessLabelTable *labels, const char *path, GError **error)
   gboolean done;
 
   if (has_ending (path, ".json"))
-    return save_json (labels, path, error);
+    return tess_label_json_save (labels, path, error);
   if (has_ending (path, ".ctbl"))
     text = write_rows (labels, KIND_SLICER);
-  else if (has_ending (path, ".txt") || has_ending (path, ".lut"))
+  else if (has_ending (path, ".lut") || (has_ending (path, ".txt") && !is_itksnap (path)))
     text = write_rows (labels, KIND_FREESURFER);
-  else if (has_ending (path, ".label"))
+  else if (has_ending (path, ".label") || has_ending (path, ".txt"))
     text = write_itksnap (labels, path);
   else {
     g_autofree char *name = g_filename_display_name (path);
@@ -572,20 +402,21 @@ tess_label_file_find (const char *volume_path)
 {
   static const char *const endings[] = {".label",   "_labels.txt", ".ctbl", "_ColorTable.ctbl",
                                         "_LUT.txt", ".lut",        ".txt",  ".json"};
-  static const char *const usual[] = {"labels.label", "labels.ctbl", "labels.txt",
-                                      "lut.txt",      "LUT.txt",     "FreeSurferColorLUT.txt"};
+  static const char *const usual[] = {"labels.label",           "labels.ctbl", "labels.txt",   "lut.txt", "LUT.txt",
+                                      "FreeSurferColorLUT.txt", "labels.json", "colormap.json"};
   g_autofree char *absolute = g_canonicalize_filename (volume_path, NULL);
   g_autofree char *folder = g_path_get_dirname (absolute), *stem = tess_volume_stem (absolute);
   TessLabelTable *table = NULL;
 
   for (guint i = 0; !table && i < G_N_ELEMENTS (endings); i++)
     table = try_file (folder, stem, endings[i]);
-  for (guint i = 0; !table && i < G_N_ELEMENTS (usual); i++)
-    table = try_file (folder, usual[i], "");
   for (int level = 0; !table && level <= LEVELS_UP; level++) {
     char *above;
 
-    table = try_file (folder, "dataset", ".json");
+    for (guint i = 0; !table && level <= USUAL_UP && i < G_N_ELEMENTS (usual); i++)
+      table = try_file (folder, usual[i], "");
+    if (!table)
+      table = try_file (folder, "dataset", ".json");
     above = g_path_get_dirname (folder);
     g_free (folder);
     folder = above;

@@ -6,7 +6,8 @@
 
 struct _TessLabelTable {
   atomic_int refs;
-  GPtrArray *labels; /* TessLabel, ascending values */
+  GPtrArray *labels;  /* TessLabel, ascending values */
+  GPtrArray *regions; /* TessLabelRegion, in the order in which they were added */
 };
 
 static void
@@ -18,6 +19,16 @@ label_free (gpointer data)
   g_free (label);
 }
 
+static void
+region_free (gpointer data)
+{
+  TessLabelRegion *region = data;
+
+  g_free (region->name);
+  g_free (region->values);
+  g_free (region);
+}
+
 TessLabelTable *
 tess_label_table_new (void)
 {
@@ -25,6 +36,7 @@ tess_label_table_new (void)
 
   atomic_init (&table->refs, 1);
   table->labels = g_ptr_array_new_with_free_func (label_free);
+  table->regions = g_ptr_array_new_with_free_func (region_free);
   return table;
 }
 
@@ -41,6 +53,7 @@ tess_label_table_unref (TessLabelTable *table)
   if (!table || atomic_fetch_sub_explicit (&table->refs, 1, memory_order_acq_rel) != 1)
     return;
   g_ptr_array_unref (table->labels);
+  g_ptr_array_unref (table->regions);
   g_free (table);
 }
 
@@ -132,4 +145,45 @@ tess_label_table_find (TessLabelTable *table, gint64 value)
     return NULL;
   label = g_ptr_array_index (table->labels, at);
   return label->value == value ? label : NULL;
+}
+
+/* A region of that name that is there already gets the new values. Labels need not be in the table. */
+void
+tess_label_table_add_region (TessLabelTable *table, const char *name, const gint64 *values, guint n_values)
+{
+  TessLabelRegion *region = (TessLabelRegion *)tess_label_table_find_region (table, name);
+
+  if (!region) {
+    region = g_new0 (TessLabelRegion, 1);
+    region->name = g_strdup (name);
+    g_ptr_array_add (table->regions, region);
+  }
+  g_free (region->values);
+  region->values = g_memdup2 (values, n_values * sizeof *values);
+  region->n_values = n_values;
+}
+
+guint
+tess_label_table_n_regions (TessLabelTable *table)
+{
+  return table->regions->len;
+}
+
+const TessLabelRegion *
+tess_label_table_peek_region (TessLabelTable *table, guint index)
+{
+  g_return_val_if_fail (index < table->regions->len, NULL);
+  return g_ptr_array_index (table->regions, index);
+}
+
+const TessLabelRegion *
+tess_label_table_find_region (TessLabelTable *table, const char *name)
+{
+  for (guint i = 0; i < table->regions->len; i++) {
+    const TessLabelRegion *region = g_ptr_array_index (table->regions, i);
+
+    if (strcmp (region->name, name) == 0)
+      return region;
+  }
+  return NULL;
 }

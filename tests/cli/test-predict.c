@@ -127,6 +127,59 @@ check_output (Cli *cli, const char *output, const char *input_a, const char *inp
                    tess_volume_n_bytes (expected));
 }
 
+static guint8 *
+decode (JsonObject *o, const char *name, gsize *n)
+{
+  return g_base64_decode (json_object_get_string_member (o, name), n);
+}
+
+static gboolean
+contains (const guint8 *data, gsize n, const char *text)
+{
+  return memmem (data, n, text, strlen (text)) != NULL;
+}
+
+/* The result has the scan's own header as nibabel writes it for a label map (tests/reference/nifti_extra.py): codes and
+ * both positions bit for bit, units, description, other extensions; no scaling; and the names of the labels. */
+static void
+test_header (void)
+{
+  static const gsize fixed[2] = {348, 540};
+  g_autoptr (JsonNode) root = NULL;
+  JsonArray *results;
+  GError *error = NULL;
+  Cli cli;
+
+  root = tess_json_load (g_test_get_filename (G_TEST_DIST, "reference", "nifti_extra.json", NULL), &error);
+  g_assert_no_error (error);
+  results = json_object_get_array_member (json_node_get_object (root), "results");
+  cli_init (&cli);
+  model (&cli, 1);
+  for (guint i = 0; i < json_array_get_length (results); i++) {
+    JsonObject *o = json_array_get_object_element (results, i);
+    g_autofree char *in = g_build_filename (cli.folder, "h_0000.nii", NULL);
+    g_autofree char *out = g_build_filename (cli.folder, "h.nii", NULL), *written = NULL;
+    g_autofree guint8 *scan_bytes = NULL, *expected = NULL;
+    gsize n_scan, n_expected, n, voxels = 4 * 3 * 2;
+
+    scan_bytes = decode (o, "scan", &n_scan);
+    expected = decode (o, "label", &n_expected);
+    g_assert_true (g_file_set_contents (in, (const char *)scan_bytes, (gssize)n_scan, NULL));
+    run (&cli, "predict --quiet --model m.safetensors --input h_0000.nii --output h.nii --backend cpu --precision f32 "
+               "--threads 1");
+    expect (&cli, 0, "h: h.nii", "");
+    g_assert_true (g_file_get_contents (out, &written, &n, NULL));
+    if (i == 0)
+      expected[38] = (guint8)written[38];                                      /* Analyze's "regular" */
+    memcpy (expected + (i ? 168 : 108), written + (i ? 168 : 108), i ? 8 : 4); /* the names come before the voxels */
+    g_assert_cmpmem (written, fixed[i], expected, fixed[i]);
+    g_assert_cmpuint (n, >, fixed[i] + 4 + voxels);
+    g_assert_true (contains ((const guint8 *)written, n, "<![CDATA[organ 1]]></Label>"));
+    g_assert_true (contains ((const guint8 *)written, n, "a comment"));
+  }
+  cli_clear (&cli);
+}
+
 static void
 test_one_scan (void)
 {
@@ -374,6 +427,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/cli/predict/one-scan", test_one_scan);
+  g_test_add_func ("/cli/predict/header", test_header);
   g_test_add_func ("/cli/predict/two-channels", test_two_channels);
   g_test_add_func ("/cli/predict/folder", test_folder);
   g_test_add_func ("/cli/predict/folder-channels", test_folder_channels);

@@ -59,6 +59,15 @@ is_label (TessLabelTable *table, gint64 value, const char *name, int r, int g, i
     g_assert_true (label->rgba[0] == r && label->rgba[1] == g && label->rgba[2] == b && label->rgba[3] == a);
 }
 
+static void
+is_region (TessLabelTable *table, const char *name, const gint64 *values, guint n)
+{
+  const TessLabelRegion *region = tess_label_table_find_region (table, name);
+
+  g_assert_nonnull (region);
+  g_assert_cmpmem (region->values, region->n_values * sizeof (gint64), values, n * sizeof (gint64));
+}
+
 /* As ITK-SNAP 4 writes it. */
 static const char itksnap[] = "################################################\n"
                               "# ITK-SnAP Label Description File\n"
@@ -95,6 +104,14 @@ test_itksnap (void)
   g_assert_nonnull (strstr (text, "    7     1    2    3        1  0  1    \"seven\"\n"));
   g_assert_nonnull (strstr (text, "    8     4    5    6        1  1  1    \"eight\"\n"));
   g_assert_nonnull (strstr (text, "\"Clear Label\""));
+  {
+    g_autofree char *other = in_folder ("snap.txt"), *kept = NULL;
+
+    put ("snap.txt", itksnap);
+    g_assert_true (tess_label_file_save (renamed, other, NULL));
+    g_assert_true (g_file_get_contents (other, &kept, NULL, NULL));
+    g_assert_cmpstr (kept, ==, text);
+  }
 }
 
 static void
@@ -148,37 +165,41 @@ test_nnunet (void)
   for (int i = 0; i < 2; i++) {
     TessLabelTable *t = i ? unordered : regions;
 
-    g_assert_cmpuint (tess_label_table_n (t), ==, 4);
-    is_label (t, 1, i ? "whole" : "whole tumor", -1, 0, 0, 0);
-    is_label (t, 2, i ? "core" : "tumor core", -1, 0, 0, 0);
+    g_assert_cmpuint (tess_label_table_n (t), ==, 2); /* a region is no label */
+    is_label (t, 0, "background", 0, 0, 0, 0);
     is_label (t, 3, i ? "enhancing" : "enhancing tumor", -1, 0, 0, 0);
-  }
-  {
-    g_autoptr (TessLabelTable) turned = load ("c.json", "{\"labels\": {\"background\": 0, \"a\": [1, 2], \"b\": [2]}, "
-                                                        "\"regions_class_order\": [2, 1]}");
-
-    g_autoptr (TessLabelTable) growing =
-        load ("d.json", "{\"labels\": {\"background\": 0, \"small\": [2], \"big\": [1, 2]}}");
-
-    is_label (turned, 2, "a", -1, 0, 0, 0);
-    is_label (turned, 1, "b", -1, 0, 0, 0);
-    is_label (growing, 2, "small", -1, 0, 0, 0);
-    is_label (growing, 1, "big", -1, 0, 0, 0);
+    g_assert_cmpuint (tess_label_table_n_regions (t), ==, 2);
+    is_region (t, i ? "whole" : "whole tumor", (gint64[]){1, 2, 3}, 3);
+    is_region (t, i ? "core" : "tumor core", (gint64[]){2, 3}, 2);
   }
   refuse ("e.json", "{\"labels\": {\"a\": \"b\"}}");
   refuse ("e.json", "{\"labels\": {\"a\": 1.5}}");
   refuse ("e.json", "{\"labels\": {\"a\": [1, -2]}}");
   refuse ("e.json", "{\"labels\": {\"1\": \"a\", \"2\": 3}}");
+  refuse ("e.json", "{\"labels\": {\"a\": []}}");
+  refuse ("e.json", "{\"labels\": {\"a\": [1, [2]]}}");
   refuse ("e.json", "{\"labels\": {}}");
   refuse ("e.json", "{\"labels\": 3}");
   refuse ("e.json", "[1]");
   refuse ("e.json", "{\"labels\": {\"a\"");
 }
 
-/* Real ones, of nnU-Net models. */
+/* Real ones, of nnU-Net models, atlases and Brainchop. The numbers are those of Python's json. */
 static void
 test_real_datasets (void)
 {
+  static const struct {
+    const char *file;
+    guint n;
+    gint64 value;
+    const char *name;
+    int rgba[4];
+  } maps[] = {
+      {"nifti/atlas/CIT168.json", 33, 5, "L Nucleus Accumbens", {252, 107, 38, 255}},
+      {"nifti/atlas/Julich.json", 208, 200, "Area 6v2 (PreCG)", {149, 94, 94, 64}},
+      {"models/model20chan3cls/colormap.json", 3, 2, "Grey Matter", {205, 62, 78, 255}},
+      {"models/model5_gw_ae/colormap.json", 2, 1, "brain", {255, 0, 0, 255}},
+  };
   const char *root = g_getenv ("TESSERA_SHARED_DATA");
   g_autofree char *path = g_build_filename (root ? root : "", "nnunet", "flare23", "dataset.json", NULL);
   g_autoptr (GError) error = NULL;
@@ -188,11 +209,99 @@ test_real_datasets (void)
     g_test_skip ("the folder of real test files (TESSERA_SHARED_DATA) is not here");
     return;
   }
+  for (guint i = 0; i < G_N_ELEMENTS (maps); i++) {
+    g_autofree char *map = g_build_filename (root, maps[i].file, NULL);
+    g_autoptr (TessLabelTable) t = tess_label_file_load (map, &error);
+
+    g_assert_no_error (error);
+    g_assert_cmpuint (tess_label_table_n (t), ==, maps[i].n);
+    is_label (t, maps[i].value, maps[i].name, maps[i].rgba[0], maps[i].rgba[1], maps[i].rgba[2], maps[i].rgba[3]);
+  }
   table = tess_label_file_load (path, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (tess_label_table_n (table), ==, 15);
   is_label (table, 14, "Tumor", -1, 0, 0, 0);
   is_label (table, 6, "Inferior vena cava", -1, 0, 0, 0);
+}
+
+/* Of regions that were read the order that nnU-Net counts by stays, unless a member comes or goes. */
+static void
+test_regions_kept (void)
+{
+  static const char text[] = "{\"name\": \"x\", \"labels\": {\"background\": 0, \"whole\": [1, 2, 3], "
+                             "\"enhancing\": 3, \"core\": [2, 3]}, \"regions_class_order\": [1, 3, 2]}";
+  g_autoptr (TessLabelTable) table = load ("regions-kept.json", text), again = NULL;
+  g_autofree char *path = in_folder ("regions-kept.json"), *same = NULL, *changed = NULL;
+  g_autoptr (GError) error = NULL;
+  const char *whole, *enhancing, *core;
+
+  tess_label_table_add (table, 3, "active", NULL);
+  g_assert_true (tess_label_file_save (table, path, &error));
+  g_assert_true (g_file_get_contents (path, &same, NULL, NULL));
+  whole = strstr (same, "\"whole\"");
+  enhancing = strstr (same, "\"active\"");
+  core = strstr (same, "\"core\"");
+  g_assert_true (whole && enhancing && core && whole < enhancing && enhancing < core);
+  g_assert_nonnull (strstr (same, "regions_class_order"));
+  again = tess_label_file_load (path, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (tess_label_table_n (again), ==, 2);
+  is_label (again, 3, "active", -1, 0, 0, 0);
+  is_region (again, "whole", (gint64[]){1, 2, 3}, 3);
+  is_region (again, "core", (gint64[]){2, 3}, 2);
+
+  tess_label_table_add (again, 2, "core", NULL); /* the name of a region */
+  g_assert_true (tess_label_file_save (again, path, &error));
+  g_assert_true (g_file_get_contents (path, &changed, NULL, NULL));
+  g_assert_null (strstr (changed, "regions_class_order"));
+  g_assert_nonnull (strstr (changed, "\"name\""));
+  g_clear_pointer (&again, tess_label_table_unref);
+  again = tess_label_file_load (path, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (tess_label_table_n (again), ==, 3);
+  g_assert_cmpuint (tess_label_table_n_regions (again), ==, 2);
+}
+
+/* MRIcroGL's and NiiVue's lists. */
+static void
+test_colour_maps (void)
+{
+  g_autoptr (TessLabelTable) plain =
+      load ("m.json", "{\"R\": [9, 255, 205], \"G\": [0, 254, 62], \"B\": [0, 253, 78], "
+                      "\"labels\": [\"background\", \"White Matter\", \"Grey Matter\"]}");
+  g_autoptr (TessLabelTable) full =
+      load ("n.json", "{\"R\": [1, 4, 7], \"G\": [2, 5, 8], \"B\": [3, 6, 9], \"A\": [0, 128, 64], "
+                      "\"I\": [0, 300, 17], \"labels\": [\"\", \"far\", \"near\"], \"min\": 3}");
+  g_autoptr (TessLabelTable) names = load ("o.json", "{\"labels\": [\"none\", \"one\"]}");
+  g_autoptr (TessLabelTable) again = NULL;
+  g_autofree char *path = in_folder ("n.json"), *text = NULL;
+
+  g_assert_cmpuint (tess_label_table_n (plain), ==, 3);
+  is_label (plain, 0, "background", 0, 0, 0, 0);
+  is_label (plain, 1, "White Matter", 255, 254, 253, 255);
+  is_label (plain, 2, "Grey Matter", 205, 62, 78, 255);
+  is_label (full, 300, "far", 4, 5, 6, 128);
+  is_label (full, 17, "near", 7, 8, 9, 64);
+  is_label (names, 1, "one", -1, 0, 0, 0);
+
+  /* Written over such a file, it stays one. */
+  tess_label_table_add (full, 18, "new", (guint8[]){10, 20, 30, 255});
+  g_assert_true (tess_label_file_save (full, path, NULL));
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  g_assert_nonnull (strstr (text, "\"min\": 3"));
+  again = tess_label_file_load (path, NULL);
+  g_assert_nonnull (again);
+  g_assert_cmpuint (tess_label_table_n (again), ==, 4);
+  is_label (again, 18, "new", 10, 20, 30, 255);
+  is_label (again, 300, "far", 4, 5, 6, 128);
+
+  refuse ("p.json", "{\"R\": [1], \"G\": [1], \"labels\": [\"a\"]}");
+  refuse ("p.json", "{\"R\": [1], \"G\": [1], \"B\": [1], \"labels\": [\"a\", \"b\"]}");
+  refuse ("p.json", "{\"R\": [256], \"G\": [1], \"B\": [1], \"labels\": [\"a\"]}");
+  refuse ("p.json", "{\"R\": [1], \"G\": [1], \"B\": [1], \"I\": [-1], \"labels\": [\"a\"]}");
+  refuse ("p.json", "{\"R\": [1], \"G\": [1], \"B\": [1], \"labels\": [7]}");
+  refuse ("p.json", "{\"R\": [0, 255], \"G\": [0, 255], \"B\": [0, 255], \"I\": [0, 255]}"); /* colours only */
+  refuse ("p.json", "{\"labels\": []}");
 }
 
 static void
@@ -283,12 +392,17 @@ test_find (void)
   found ("find/d1/d2/d3/d4/case.nii.gz", "three up");
   put ("find/d1/d2/d3/dataset.json", "{\"labels\": {\"background\": 0, \"one up\": 1}}");
   found ("find/d1/d2/d3/d4/case.nii.gz", "one up");
+  put ("find/d1/d2/labels.txt", "1 elsewhere 1 2 3 0\n"); /* two up: only a dataset.json is looked for */
+  put ("find/d1/d2/d3/colormap.json", "{\"labels\": [\"none\", \"map one up\"]}");
+  found ("find/d1/d2/d3/d4/case.nii.gz", "map one up");
   put ("find/d1/d2/d3/d4/dataset.json", "{\"labels\": {\"background\": 0, \"beside\": 1}}");
   found ("find/d1/d2/d3/d4/case.nii.gz", "beside");
   put ("find/d1/d2/d3/d4/labels.txt", "1 usual 1 2 3 0\n");
   found ("find/d1/d2/d3/d4/case.nii.gz", "usual");
   put ("find/d1/d2/d3/d4/case.txt", "A note on this case: 1 2 3\n"); /* no table: passed over */
   found ("find/d1/d2/d3/d4/case.nii.gz", "usual");
+  put ("find/d1/d2/d3/d4/case.json", "{\"labels\": [\"none\", \"own map\"]}");
+  found ("find/d1/d2/d3/d4/case.nii.gz", "own map");
   put ("find/d1/d2/d3/d4/case.ctbl", "1 own 1 2 3 255\n");
   found ("find/d1/d2/d3/d4/case.nii.gz", "own");
   put ("find/d1/d2/d3/d4/case.label", "1 1 2 3 1 1 1 \"own description\"\n");
@@ -342,6 +456,8 @@ main (int argc, char **argv)
   g_test_add_func ("/formats/label-file/itksnap", test_itksnap);
   g_test_add_func ("/formats/label-file/colour-tables", test_colour_tables);
   g_test_add_func ("/formats/label-file/nnunet", test_nnunet);
+  g_test_add_func ("/formats/label-file/colour-maps", test_colour_maps);
+  g_test_add_func ("/formats/label-file/regions-kept", test_regions_kept);
   g_test_add_func ("/formats/label-file/real-datasets", test_real_datasets);
   g_test_add_func ("/formats/label-file/round-trip", test_round_trip);
   g_test_add_func ("/formats/label-file/json-kept", test_json_kept);

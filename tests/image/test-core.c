@@ -393,6 +393,17 @@ test_label_table (void)
   g_assert_cmpint (tess_label_table_find (table, 0)->rgba[3], ==, 0);
   g_assert_cmpint (memcmp (tess_label_table_find (table, 5)->rgba, tess_label_table_find (table, 2)->rgba, 4), !=, 0);
   g_assert_null (tess_label_table_find (table, 3));
+
+  g_assert_cmpuint (tess_label_table_n_regions (table), ==, 0);
+  tess_label_table_add_region (table, "whole", (gint64[]){2, 5}, 2);
+  tess_label_table_add_region (table, "two", (gint64[]){2, 7}, 2); /* named as a label is */
+  tess_label_table_add_region (table, "whole", (gint64[]){2, 5, 6}, 3);
+  g_assert_cmpuint (tess_label_table_n_regions (table), ==, 2);
+  g_assert_cmpuint (tess_label_table_n (table), ==, 4);
+  g_assert_cmpstr (tess_label_table_peek_region (table, 0)->name, ==, "whole");
+  g_assert_cmpuint (tess_label_table_peek_region (table, 0)->n_values, ==, 3);
+  g_assert_cmpint (tess_label_table_find_region (table, "whole")->values[2], ==, 6);
+  g_assert_null (tess_label_table_find_region (table, "five"));
 }
 
 /* Sanitizers map terabytes and end the program where malloc would return NULL. */
