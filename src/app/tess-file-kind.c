@@ -84,8 +84,11 @@ TessFileKind
 tess_file_kind_probe (const char *path, char **folder)
 {
   *folder = NULL;
-  if (!g_file_test (path, G_FILE_TEST_EXISTS))
-    return TESS_FILE_MISSING;
+  if (!g_file_test (path, G_FILE_TEST_EXISTS)) {
+    g_autofree char *file = tess_volume_location_file (path); /* of PATH::ENTRY */
+
+    return strcmp (file, path) != 0 && g_file_test (file, G_FILE_TEST_EXISTS) ? TESS_FILE_SCAN : TESS_FILE_MISSING;
+  }
   if (g_file_test (path, G_FILE_TEST_IS_DIR))
     return probe_folder (path, folder);
   if (g_str_has_suffix (path, ".safetensors"))

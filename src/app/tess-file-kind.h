@@ -12,7 +12,7 @@ typedef enum {
   TESS_FILE_RUN,     /* a folder with plan.json and a log, progress or model */
   TESS_FILE_MODEL,   /* .safetensors */
   TESS_FILE_FINDINGS, /* .csv: a table of places in a scan */
-  TESS_FILE_FOLDER,  /* a folder that is neither */
+  TESS_FILE_FOLDER,  /* a folder that is neither: perhaps of scans */
 } TessFileKind;
 
 /* Looks at names only, opens nothing. *folder: of a data set or run, the folder itself, also when a folder or file

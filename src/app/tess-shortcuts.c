@@ -20,6 +20,7 @@ typedef struct {
 
 static const Shortcut general[] = {
     {N_ ("Open a scan"), "win.open", "<Control>o"},
+    {N_ ("Open a folder of scans"), "win.open-folder", "<Control><Shift>o"},
     {N_ ("Open labels over the scan"), "win.open-labels", "<Control>l"},
     {N_ ("Open a dataset folder"), "win.open-dataset", "<Control>d"},
     {N_ ("Open a run folder"), "win.open-run", "<Control>r"},

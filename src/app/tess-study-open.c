@@ -1,4 +1,5 @@
 #include "tess-study-private.h"
+#include "tess-file-kind.h"
 #include "tess-findings-csv.h"
 #include "tess-format-registry.h"
 #include "tess-label-file.h"
@@ -14,11 +15,10 @@
 #define LIVE_EVERY 150000 /* us */
 
 typedef struct {
-  GTask *outer; /* whose data this is */
-  char *path;
-  gboolean as_label; /* lies over the scan, waits for it */
-  gboolean is_table; /* of findings; as labels, but no layer */
-  TessFindings *findings;
+  GTask *outer;                 /* whose data this is */
+  char *location, *path, *name; /* path: the file of the location; name: of the layer */
+  TessOpenAs as;
+  TessFindings *findings; /* of a table */
   guint64 generation;
   TessJob *job;
   TessProgress *progress;
@@ -38,7 +38,9 @@ opening_free (gpointer data)
 {
   Opening *o = data;
 
+  g_free (o->location);
   g_free (o->path);
+  g_free (o->name);
   g_clear_object (&o->job);
   tess_progress_unref (o->progress);
   tess_layer_free (o->layer);
@@ -211,14 +213,12 @@ read_cb (TessVolume *volume, gpointer data)
   Opening *o = data;
   gint64 now = g_get_monotonic_time ();
 
-  if (o->as_label || tess_volume_intent (volume) == TESS_INTENT_LABEL || now - o->started < LIVE_AFTER ||
+  if (o->as != TESS_OPEN_SCAN || tess_volume_intent (volume) == TESS_INTENT_LABEL || now - o->started < LIVE_AFTER ||
       now - o->told < LIVE_EVERY)
     return;
   o->told = now;
   if (!atomic_load (&o->is_coming)) {
-    g_autofree char *name = tess_volume_stem (o->path);
-
-    o->coming = tess_layer_new (volume, name);
+    o->coming = tess_layer_new (volume, o->name);
     atomic_store (&o->is_coming, TRUE);
   }
   if (!atomic_exchange (&o->is_pending, TRUE))
@@ -267,15 +267,14 @@ open_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *can
 {
   Opening *o = task_data;
   g_autoptr (TessVolume) volume = NULL;
-  g_autofree char *name = tess_volume_stem (o->path);
   GError *error = NULL;
 
-  volume = tess_volume_load_live (o->path, o->progress, read_cb, o, &error);
+  volume = tess_volume_load_live (o->location, o->progress, read_cb, o, &error);
   if (volume) {
-    if (o->as_label)
+    if (o->as == TESS_OPEN_LABELS || (o->as == TESS_OPEN_OVER && tess_volume_looks_like_labels (volume)))
       tess_volume_set_intent (volume, TESS_INTENT_LABEL);
-    tess_label_file_attach (volume, o->path);
-    o->layer = tess_layer_new (volume, name);
+    tess_label_file_attach (volume, o->location);
+    o->layer = tess_layer_new (volume, o->name);
     o->survey = tess_survey_new (o->layer, o->progress, &error);
     if (!o->survey && !g_error_matches (error, TESS_ERROR, TESS_ERROR_CANCELLED)) {
       g_autofree char *file = g_path_get_basename (o->path);
@@ -315,7 +314,7 @@ take_scan (TessStudy *self, Opening *o)
 }
 
 static gboolean
-take_labels (TessStudy *self, Opening *o, GError **error)
+take_over (TessStudy *self, Opening *o, GError **error)
 {
   TessLayer *layer = o->layer;
 
@@ -328,7 +327,10 @@ take_labels (TessStudy *self, Opening *o, GError **error)
                  TESS_MAX_LAYERS);
     return FALSE;
   }
-  tess_layer_set_labels (layer, o->survey->labels);
+  if (layer->lut == TESS_LUT_LABELS)
+    tess_layer_set_labels (layer, o->survey->labels);
+  else
+    layer->opacity = 0.5; /* what lies under it is seen too */
   g_hash_table_insert (self->surveys, layer, g_steal_pointer (&o->survey));
   o->layer = NULL;
   tess_study_take_layer (self, layer, self->scene->layers->len);
@@ -375,9 +377,9 @@ conclude (TessStudy *self, GTask *outer)
     return_void (outer);
     return;
   }
-  if (!o->as_label)
+  if (o->as == TESS_OPEN_SCAN)
     take_scan (self, o);
-  else if (!(o->is_table ? take_findings (self, o, &error) : take_labels (self, o, &error))) {
+  else if (!(o->as == TESS_OPEN_FINDINGS ? take_findings (self, o, &error) : take_over (self, o, &error))) {
     g_task_return_error (outer, error);
     return;
   }
@@ -410,7 +412,7 @@ opened_cb (GObject *source, GAsyncResult *result, gpointer user_data)
     if (g_task_had_error (G_TASK (result)) || tess_progress_is_cancelled (o->progress))
       take_back (self);
   }
-  if (o->as_label && self->opening && o->generation == self->generation &&
+  if (o->as != TESS_OPEN_SCAN && self->opening && o->generation == self->generation &&
       !g_task_had_error (G_TASK (result))) { /* its scan is still being read */
     g_ptr_array_add (self->waiting, g_steal_pointer (&outer));
     return;
@@ -426,9 +428,9 @@ opened_cb (GObject *source, GAsyncResult *result, gpointer user_data)
     flush_waiting (self);
 }
 
-static void
-start (TessStudy *self, const char *path, gboolean as_label, gboolean is_table, TessJob *job,
-       GAsyncReadyCallback callback, gpointer user_data)
+void
+tess_study_open_async (TessStudy *self, const char *location, const char *name, TessOpenAs as, TessJob *job,
+                       GAsyncReadyCallback callback, gpointer user_data)
 {
   GTask *outer = g_task_new (self, NULL, callback, user_data);
   g_autoptr (GTask) inner = NULL;
@@ -438,12 +440,13 @@ start (TessStudy *self, const char *path, gboolean as_label, gboolean is_table, 
   g_task_set_task_data (outer, o, opening_free);
   o->outer = outer;
   o->started = g_get_monotonic_time ();
-  o->path = g_strdup (path);
-  o->as_label = as_label;
-  o->is_table = is_table;
+  o->location = g_strdup (location);
+  o->path = tess_volume_location_file (location);
+  o->name = name && *name ? g_strdup (name) : tess_volume_stem (o->path);
+  o->as = as;
   o->job = job ? g_object_ref (job) : NULL;
   o->progress = job ? tess_progress_ref (tess_job_get_progress (job)) : tess_progress_new ();
-  if (!as_label) {
+  if (as == TESS_OPEN_SCAN) {
     self->generation++;
     take_back (self);
     if (self->opening)
@@ -455,21 +458,7 @@ start (TessStudy *self, const char *path, gboolean as_label, gboolean is_table, 
   o->generation = self->generation;
   inner = g_task_new (self, NULL, opened_cb, outer);
   g_task_set_task_data (inner, o, NULL); /* the outer task's, which lives longer */
-  g_task_run_in_thread (inner, is_table ? table_thread : open_thread);
-}
-
-void
-tess_study_open_async (TessStudy *self, const char *path, gboolean as_label, TessJob *job, GAsyncReadyCallback callback,
-                       gpointer user_data)
-{
-  start (self, path, as_label, FALSE, job, callback, user_data);
-}
-
-void
-tess_study_open_findings_async (TessStudy *self, const char *path, TessJob *job, GAsyncReadyCallback callback,
-                                gpointer user_data)
-{
-  start (self, path, TRUE, TRUE, job, callback, user_data);
+  g_task_run_in_thread (inner, as == TESS_OPEN_FINDINGS ? table_thread : open_thread);
 }
 
 gboolean

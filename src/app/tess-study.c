@@ -123,6 +123,24 @@ tess_study_get_path (TessStudy *self)
   return tess_study_get_has_image (self) ? self->path : NULL;
 }
 
+char **
+tess_study_dup_notes (TessStudy *self)
+{
+  g_autoptr (GStrvBuilder) notes = g_strv_builder_new ();
+  guint n = tess_study_is_reading (self) ? 0 : self->scene->layers->len; /* the reader may have more to say */
+
+  for (guint i = 0; i < n; i++) {
+    TessLayer *layer = g_ptr_array_index (self->scene->layers, i);
+
+    for (const char *const *note = tess_volume_warnings (layer->volume); *note; note++) {
+      g_autofree char *named = n > 1 ? g_strdup_printf ("%s: %s", layer->name, *note) : g_strdup (*note);
+
+      g_strv_builder_add (notes, named);
+    }
+  }
+  return g_strv_builder_end (notes);
+}
+
 /* Is the scan on the canvas still being read? Then nothing may be computed from it yet. */
 gboolean
 tess_study_is_reading (TessStudy *self)

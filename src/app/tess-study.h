@@ -21,20 +21,27 @@ TessScene *tess_study_get_scene (TessStudy *self); /* (transfer none) */
 const char *tess_study_get_title (TessStudy *self);
 const char *tess_study_get_subtitle (TessStudy *self);
 gboolean tess_study_get_has_image (TessStudy *self);
-const char *tess_study_get_path (TessStudy *self); /* of the main image, NULL when none */
+const char *tess_study_get_path (TessStudy *self); /* file or folder of the main image, NULL when none */
+/* What the readers had to say of the layers' files, a sentence each, with the layer's name before it where there are
+ * several layers. (transfer full), NULL-terminated, never NULL */
+char **tess_study_dup_notes (TessStudy *self);
 gboolean tess_study_is_reading (TessStudy *self); /* what is shown is not whole yet: nothing may be computed from it */
 guint64 tess_study_get_serial (TessStudy *self);       /* another one whenever all layers went at once */
 
-/* Reads on a worker. as_label: labels over the open scan (which must exist); else the file replaces what is open. The
- * job is the caller's to show, and finished here. A later open of a scan voids everything before it; labels asked for
- * while their scan is still being read wait for it. A scan that takes long is shown while it comes in; should it fail in
- * the end, what was open before is back. */
-void tess_study_open_async (TessStudy *self, const char *path, gboolean as_label, TessJob *job,
+typedef enum {
+  TESS_OPEN_SCAN,   /* in the place of what is open */
+  TESS_OPEN_LABELS, /* over the open scan, which must exist */
+  TESS_OPEN_OVER,   /* the same; as labels where the volume is or looks like labels, else as a half clear picture */
+  TESS_OPEN_FINDINGS, /* a table of findings, over the open scan */
+} TessOpenAs;
+
+/* Reads a location (PATH or PATH::ENTRY) on a worker. name: what the layer is called; NULL: after the file. The job is the
+ * caller's to show, and finished here. A later open of a scan voids everything before it; what is asked for over a scan
+ * that is still being read waits for it. A scan that takes long is shown while it comes in; should it fail in the end,
+ * what was open before is back. */
+void tess_study_open_async (TessStudy *self, const char *location, const char *name, TessOpenAs as, TessJob *job,
                             GAsyncReadyCallback callback, gpointer user_data);
 gboolean tess_study_open_finish (TessStudy *self, GAsyncResult *result, GError **error);
-/* The same for a table of findings: those of the scan take the place of any there are. Fails when none is of it. */
-void tess_study_open_findings_async (TessStudy *self, const char *path, TessJob *job, GAsyncReadyCallback callback,
-                                     gpointer user_data);
 void tess_study_close (TessStudy *self);
 
 TessLayer *tess_study_add_layer (TessStudy *self, TessVolume *volume, const char *name); /* NULL when full */

@@ -67,6 +67,25 @@ draw (TessVolume *volume)
   return surface;
 }
 
+GdkTexture *
+tess_thumbnail_draw (TessVolume *volume)
+{
+  cairo_surface_t *surface = draw (volume);
+  g_autoptr (GBytes) bytes = NULL;
+  GdkTexture *texture;
+  gsize stride;
+
+  if (!surface)
+    return NULL;
+  stride = (gsize)cairo_image_surface_get_stride (surface);
+  for (gsize i = 3; i < stride * TESS_THUMBNAIL_SIZE; i += 4) /* cairo leaves the fourth byte open */
+    cairo_image_surface_get_data (surface)[G_BYTE_ORDER == G_LITTLE_ENDIAN ? i : i - 3] = 0xff;
+  bytes = g_bytes_new (cairo_image_surface_get_data (surface), stride * TESS_THUMBNAIL_SIZE);
+  texture = gdk_memory_texture_new (TESS_THUMBNAIL_SIZE, TESS_THUMBNAIL_SIZE, GDK_MEMORY_DEFAULT, bytes, stride);
+  cairo_surface_destroy (surface);
+  return texture;
+}
+
 static cairo_status_t
 append_cb (void *closure, const unsigned char *data, unsigned int n)
 {

@@ -117,6 +117,13 @@ open_cb (GtkWidget *widget, const char *action, GVariant *parameter)
 }
 
 static void
+open_folder_cb (GtkWidget *widget, const char *action, GVariant *parameter)
+{
+  ask (TESS_WINDOW (widget), _ ("Open a Folder of Scans"), GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER, _ ("_Open"),
+       open_chosen);
+}
+
+static void
 open_labels_cb (GtkWidget *widget, const char *action, GVariant *parameter)
 {
   ask_for_scan (TESS_WINDOW (widget), _ ("Open Labels"), FALSE, tess_window_open_labels);
@@ -259,6 +266,7 @@ tess_window_install_actions (TessWindowClass *klass)
   GtkWidgetClass *widget_class = GTK_WIDGET_CLASS (klass);
 
   gtk_widget_class_install_action (widget_class, "win.open", NULL, open_cb);
+  gtk_widget_class_install_action (widget_class, "win.open-folder", NULL, open_folder_cb);
   gtk_widget_class_install_action (widget_class, "win.open-labels", NULL, open_labels_cb);
   gtk_widget_class_install_action (widget_class, "win.open-dataset", NULL, open_dataset_cb);
   gtk_widget_class_install_action (widget_class, "win.open-run", NULL, open_run_cb);

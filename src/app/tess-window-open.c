@@ -15,7 +15,7 @@ typedef struct {
   TessWindow *window;
   TessJob *job;
   char *path;
-  gboolean as_label, is_table;
+  TessOpenAs as;
   gboolean offer_scan; /* we guessed that it is labels: say so, and how to have it otherwise */
 } Opening;
 
@@ -35,19 +35,50 @@ is_closed (TessWindow *self)
   return self->study == NULL;
 }
 
+static gboolean
+is_cancelled (const GError *error)
+{
+  return g_error_matches (error, TESS_ERROR, TESS_ERROR_CANCELLED) ||
+         g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+}
+
+static void
+toast_open (TessWindow *self, const char *text, const char *button, const char *path)
+{
+  g_autofree char *escaped = g_markup_escape_text (text, -1);
+  AdwToast *toast = adw_toast_new (escaped);
+
+  adw_toast_set_button_label (toast, button);
+  adw_toast_set_detailed_action_name (toast, "win.open-path");
+  adw_toast_set_action_target (toast, "s", path);
+  adw_toast_set_timeout (toast, 8);
+  adw_toast_overlay_add_toast (self->toasts, toast);
+}
+
 static void
 offer_scan (TessWindow *self, const char *path)
 {
   g_autofree char *name = g_filename_display_basename (path);
   g_autofree char *text = g_strdup_printf (_ ("%s was opened as labels"), name);
-  g_autofree char *escaped = g_markup_escape_text (text, -1);
-  AdwToast *toast = adw_toast_new (escaped);
 
-  adw_toast_set_button_label (toast, _ ("Open as _Scan"));
-  adw_toast_set_detailed_action_name (toast, "win.open-path");
-  adw_toast_set_action_target (toast, "s", path);
-  adw_toast_set_timeout (toast, 8);
-  adw_toast_overlay_add_toast (self->toasts, toast);
+  toast_open (self, text, _ ("Open as _Scan"), path);
+}
+
+/* A scanner writes a file a slice; who opens one of them wants the others too. */
+static void
+offer_folder (TessWindow *self, const char *path, const TessLayer *layer)
+{
+  const TessFormat *format = tess_format_for_path (path, NULL);
+  g_autofree char *folder = g_path_get_dirname (path), *name = g_filename_display_basename (path);
+  g_autofree char *text = g_strdup_printf (_ ("%s is one slice of a folder"), name);
+  g_autoptr (GDir) dir = NULL;
+
+  if (!format || strcmp (format->id, "dicom") != 0 || tess_volume_dim (layer->volume)[2] > 1 ||
+      g_file_test (path, G_FILE_TEST_IS_DIR))
+    return;
+  dir = g_dir_open (folder, 0, NULL);
+  if (dir && g_dir_read_name (dir) && g_dir_read_name (dir))
+    toast_open (self, text, _ ("Open the _Folder"), folder);
 }
 
 static void
@@ -56,17 +87,17 @@ opened (TessWindow *self, Opening *o)
   TessLayer *layer;
 
   tess_window_clear_error (self);
-  if (o->is_table)
-    return; /* the side bar lists them */
-  if (o->as_label) {
+  if (o->as != TESS_OPEN_SCAN) {
     if (o->offer_scan)
       offer_scan (self, o->path);
     return;
   }
   tess_recent_add (o->path);
   layer = tess_scene_main (tess_study_get_scene (self->study));
-  if (layer)
+  if (layer) {
     tess_thumbnail_keep (o->path, layer->volume);
+    offer_folder (self, o->path, layer);
+  }
   gtk_widget_grab_focus (self->canvas);
 }
 
@@ -83,11 +114,10 @@ opened_cb (GObject *source, GAsyncResult *result, gpointer data)
   if (!is_closed (self)) {
     if (ok) {
       opened (self, o);
-    } else if (!g_error_matches (error, TESS_ERROR, TESS_ERROR_CANCELLED) &&
-               !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+    } else if (!is_cancelled (error)) {
       self->open_failed = TRUE;
       tess_window_show_error (self, error->message, _ ("Open Another…"),
-                              o->as_label && !o->is_table ? "win.open-labels" : "win.open");
+                              o->as == TESS_OPEN_LABELS ? "win.open-labels" : "win.open");
     }
     tess_window_update (self);
     tess_window_check_started (self);
@@ -95,41 +125,24 @@ opened_cb (GObject *source, GAsyncResult *result, gpointer data)
   opening_free (o);
 }
 
-static Opening *
-new_opening (TessWindow *self, const char *path)
+/* @location: PATH or PATH::ENTRY; @name: NULL for the file's. @guessed: that it is labels is our guess. */
+void
+tess_window_start_opening (TessWindow *self, const char *location, const char *name, TessOpenAs as, gboolean guessed)
 {
-  g_autofree char *name = g_filename_display_basename (path);
-  g_autofree char *what = g_strdup_printf (_ ("Opening %s"), name);
+  g_autofree char *path = tess_volume_location_file (location), *base = g_filename_display_basename (path);
+  g_autofree char *what = g_strdup_printf (_ ("Opening %s"), name ? name : base);
   Opening *o = g_new0 (Opening, 1);
 
   o->window = g_object_ref (self);
   o->job = tess_job_new (what);
-  o->path = g_strdup (path);
+  o->path = g_steal_pointer (&path);
+  o->as = as;
+  o->offer_scan = guessed;
   self->n_opening++;
   if (strcmp (self->mode, "train") == 0)
     tess_window_set_mode (self, "view");
   tess_window_add_job (self, o->job);
-  return o;
-}
-
-static void
-start_opening (TessWindow *self, const char *path, gboolean as_label, gboolean offer)
-{
-  Opening *o = new_opening (self, path);
-
-  o->as_label = as_label;
-  o->offer_scan = offer;
-  tess_study_open_async (self->study, path, as_label, o->job, opened_cb, o);
-}
-
-/* Over the scan that is open or being opened. */
-static void
-open_findings (TessWindow *self, const char *path)
-{
-  Opening *o = new_opening (self, path);
-
-  o->as_label = o->is_table = TRUE;
-  tess_study_open_findings_async (self->study, path, o->job, opened_cb, o);
+  tess_study_open_async (self->study, location, name, as, o->job, opened_cb, o);
 }
 
 void
@@ -137,8 +150,12 @@ tess_window_open_labels (TessWindow *self, const char *path)
 {
   g_autofree char *name = NULL, *text = NULL;
 
+  if (self->looking || (self->contents && !self->contents_over)) { /* its scan is not even chosen */
+    g_ptr_array_add (self->waiting_labels, g_strdup (path));
+    return;
+  }
   if (tess_study_get_has_image (self->study) || self->n_opening > 0) {
-    start_opening (self, path, TRUE, FALSE);
+    tess_window_open_file (self, path, NULL, TESS_HOW_LABELS);
     return;
   }
   name = g_filename_display_basename (path);
@@ -147,16 +164,37 @@ tess_window_open_labels (TessWindow *self, const char *path)
   tess_window_show_error (self, text, _ ("Open a Scan…"), "win.open");
 }
 
+/* What is to be opened once nothing is lost by it: the first as the scan, the others over it. */
 typedef struct {
-  char *path, *label;
+  GPtrArray *locations, *names; /* names may hold NULL */
+  char *label;
 } Wish;
+
+static Wish *
+wish_new (const char *label)
+{
+  Wish *wish = g_new0 (Wish, 1);
+
+  wish->locations = g_ptr_array_new_with_free_func (g_free);
+  wish->names = g_ptr_array_new_with_free_func (g_free);
+  wish->label = g_strdup (label);
+  return wish;
+}
+
+static void
+wish_add (Wish *wish, const char *location, const char *name)
+{
+  g_ptr_array_add (wish->locations, g_strdup (location));
+  g_ptr_array_add (wish->names, g_strdup (name));
+}
 
 static void
 wish_free (gpointer data)
 {
   Wish *wish = data;
 
-  g_free (wish->path);
+  g_ptr_array_unref (wish->locations);
+  g_ptr_array_unref (wish->names);
   g_free (wish->label);
   g_free (wish);
 }
@@ -165,23 +203,170 @@ static void
 open_wished (TessWindow *self, gpointer data)
 {
   const Wish *wish = data;
+  g_autoptr (GPtrArray) waiting = NULL;
 
   if (is_closed (self))
     return;
-  start_opening (self, wish->path, FALSE, FALSE);
+  waiting = g_steal_pointer (&self->waiting_labels);
+  self->waiting_labels = g_ptr_array_new_with_free_func (g_free);
+  tess_window_close_contents (self);
+  for (guint i = 0; i < wish->locations->len; i++)
+    tess_window_start_opening (self, g_ptr_array_index (wish->locations, i), g_ptr_array_index (wish->names, i),
+                               i == 0 ? TESS_OPEN_SCAN : TESS_OPEN_OVER, FALSE);
   if (wish->label)
     tess_window_open_labels (self, wish->label);
+  for (guint i = 0; i < waiting->len; i++)
+    tess_window_open_labels (self, g_ptr_array_index (waiting, i));
 }
 
-/* In the place of the scan that is open; asks first when labels made over that one are not saved. */
-void
-tess_window_open_scan (TessWindow *self, const char *path, const char *label)
-{
-  Wish *wish = g_new0 (Wish, 1);
+/* --- what a path holds ------------------------------------------------------------------------------------------- */
 
-  wish->path = g_strdup (path);
-  wish->label = g_strdup (label);
-  tess_segment_ask_unsaved (self, open_wished, wish, wish_free);
+/* In the place of the scan that is open; asks first when labels made over that one are not saved. */
+static void
+open_one (TessWindow *self, const char *location, const char *label, TessOpenHow how)
+{
+  Wish *wish;
+
+  if (how == TESS_HOW_LABELS || how == TESS_HOW_GUESSED_LABELS) {
+    tess_window_start_opening (self, location, NULL, TESS_OPEN_LABELS, how == TESS_HOW_GUESSED_LABELS);
+  } else if (how == TESS_HOW_ASK && !g_file_test (location, G_FILE_TEST_IS_DIR)) {
+    tess_window_ask_what_it_is (self, location);
+  } else {
+    wish = wish_new (label);
+    wish_add (wish, location, NULL);
+    tess_segment_ask_unsaved (self, open_wished, wish, wish_free);
+  }
+}
+
+void
+tess_window_close_contents (TessWindow *self)
+{
+  if (!self->contents)
+    return;
+  g_clear_object (&self->contents);
+  g_clear_pointer (&self->contents_label, g_free);
+  g_ptr_array_set_size (self->waiting_labels, 0);
+  tess_contents_page_show (self->contents_page, NULL, FALSE, FALSE);
+  tess_window_update (self);
+  if (tess_study_get_has_image (self->study))
+    gtk_widget_grab_focus (self->canvas);
+}
+
+void
+tess_window_contents_chosen (TessWindow *self, GPtrArray *items, gboolean over)
+{
+  gboolean labels = self->contents_over;
+  Wish *wish = wish_new (self->contents_label);
+
+  for (guint i = 0; i < items->len; i++) {
+    TessContentsItem *item = g_ptr_array_index (items, i);
+
+    wish_add (wish, item->location, item->name);
+  }
+  if (!over) {
+    tess_segment_ask_unsaved (self, open_wished, wish, wish_free);
+    return;
+  }
+  tess_window_close_contents (self);
+  for (guint i = 0; i < wish->locations->len; i++)
+    tess_window_start_opening (self, g_ptr_array_index (wish->locations, i), g_ptr_array_index (wish->names, i),
+                               labels ? TESS_OPEN_LABELS : TESS_OPEN_OVER, FALSE);
+  wish_free (wish);
+}
+
+typedef struct {
+  TessWindow *window;
+  TessJob *job;
+  char *path, *label;
+  TessOpenHow how;
+} Look;
+
+static void
+look_free (Look *look)
+{
+  g_object_unref (look->window);
+  g_object_unref (look->job);
+  g_free (look->path);
+  g_free (look->label);
+  g_free (look);
+}
+
+static void
+show_contents (TessWindow *self, TessContents *contents, const Look *look)
+{
+  gboolean over = look->how == TESS_HOW_LABELS || look->how == TESS_HOW_GUESSED_LABELS;
+
+  tess_window_clear_error (self);
+  g_set_object (&self->contents, contents);
+  self->contents_over = over;
+  g_free (self->contents_label);
+  self->contents_label = g_strdup (look->label);
+  tess_contents_page_show (self->contents_page, contents, over, tess_study_get_has_image (self->study));
+  tess_window_set_mode (self, "view");
+  tess_window_update (self);
+  tess_contents_page_focus (self->contents_page);
+}
+
+static void
+looked_cb (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Look *look = data;
+  TessWindow *self = look->window;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TessContents) contents = tess_contents_look_finish (result, &error);
+  gboolean newest = self->looking == look->job;
+
+  tess_job_finish (look->job);
+  self->n_opening--;
+  if (newest)
+    self->looking = NULL;
+  if (!is_closed (self) && newest) {
+    if (contents && tess_contents_n (contents) > 1) {
+      show_contents (self, contents, look);
+    } else if (contents) {
+      open_one (self, tess_contents_nth (contents, 0)->location, look->label, look->how);
+    } else if (is_cancelled (error)) {
+      g_ptr_array_set_size (self->waiting_labels, 0);
+    } else {
+      gboolean folder = g_error_matches (error, TESS_ERROR, TESS_ERROR_USAGE);
+
+      self->open_failed = TRUE;
+      g_ptr_array_set_size (self->waiting_labels, 0);
+      tess_window_show_error (self, error->message, folder ? _ ("Open a Dataset Folder…") : _ ("Open Another…"),
+                              folder ? "win.open-dataset" : "win.open");
+    }
+    tess_window_update (self);
+  }
+  if (!is_closed (self))
+    tess_window_check_started (self);
+  look_free (look);
+}
+
+/* A file, or a folder of scans. Where it may hold several volumes, a worker looks first and the user chooses. */
+void
+tess_window_open_file (TessWindow *self, const char *path, const char *label, TessOpenHow how)
+{
+  g_autofree char *name = NULL, *what = NULL;
+  Look *look;
+
+  if (self->looking) /* this one takes its place */
+    tess_job_cancel (self->looking);
+  self->looking = NULL;
+  if (!tess_contents_needed (path)) {
+    open_one (self, path, label, how);
+    return;
+  }
+  name = g_filename_display_basename (path);
+  what = g_strdup_printf (_ ("Looking through %s"), name);
+  look = g_new0 (Look, 1);
+  look->window = g_object_ref (self);
+  look->job = self->looking = tess_job_new (what);
+  look->path = g_strdup (path);
+  look->label = g_strdup (label);
+  look->how = how;
+  self->n_opening++;
+  tess_window_add_job (self, look->job);
+  tess_contents_look_async (path, tess_job_get_progress (look->job), looked_cb, look);
 }
 
 /* --- folders and models ----------------------------------------------------------------------------------------- */
@@ -223,19 +408,6 @@ tess_window_open_model (TessWindow *self, const char *path)
 }
 
 static void
-say_wrong_folder (TessWindow *self, const char *path)
-{
-  g_autofree char *name = g_filename_display_name (path);
-  g_autofree char *text =
-      g_strdup_printf (_ ("%s: this folder is neither a dataset (with imagesTr and labelsTr in it) nor a run (with "
-                          "plan.json and log.csv); choose another"),
-                       name);
-
-  self->open_failed = TRUE;
-  tess_window_show_error (self, text, _ ("Open a Dataset Folder…"), "win.open-dataset");
-}
-
-static void
 say_missing (TessWindow *self, const char *path)
 {
   g_autofree char *name = g_filename_display_name (path);
@@ -257,7 +429,8 @@ tess_window_open (TessWindow *self, const char *path, const char *label)
     say_missing (self, path);
     break;
   case TESS_FILE_SCAN:
-    tess_window_open_scan (self, path, label);
+  case TESS_FILE_FOLDER:
+    tess_window_open_file (self, path, label, TESS_HOW_SCAN);
     break;
   case TESS_FILE_DATASET:
     tess_window_open_dataset (self, folder);
@@ -269,204 +442,7 @@ tess_window_open (TessWindow *self, const char *path, const char *label)
     tess_window_open_model (self, path);
     break;
   case TESS_FILE_FINDINGS:
-    open_findings (self, path);
-    break;
-  case TESS_FILE_FOLDER:
-  default:
-    say_wrong_folder (self, path);
+    tess_window_start_opening (self, path, NULL, TESS_OPEN_FINDINGS, FALSE);
     break;
   }
-}
-
-/* --- dropped files ---------------------------------------------------------------------------------------------- */
-
-typedef struct {
-  TessWindow *window;
-  char *path;
-} Dropped;
-
-static void
-dropped_free (Dropped *d)
-{
-  g_object_unref (d->window);
-  g_free (d->path);
-  g_free (d);
-}
-
-static void
-dropped_closure_free (gpointer data, GClosure *closure)
-{
-  dropped_free (data);
-}
-
-static void
-ask_response_cb (AdwMessageDialog *dialog, const char *response, Dropped *d)
-{
-  if (is_closed (d->window))
-    return;
-  if (strcmp (response, "labels") == 0)
-    start_opening (d->window, d->path, TRUE, FALSE);
-  else if (strcmp (response, "scan") == 0)
-    tess_window_open_scan (d->window, d->path, NULL);
-}
-
-static void
-ask_what_it_is (Dropped *d)
-{
-  g_autofree char *name = g_filename_display_basename (d->path);
-  g_autofree char *heading = g_strdup_printf (_ ("Is %s a scan or labels?"), name);
-  GtkWidget *dialog = adw_message_dialog_new (GTK_WINDOW (d->window), heading, NULL);
-
-  adw_message_dialog_set_body (ADW_MESSAGE_DIALOG (dialog),
-                               _ ("It holds a few whole numbers, as labels do. Labels are shown over the scan that is "
-                                  "open; a scan takes its place."));
-  adw_message_dialog_add_responses (ADW_MESSAGE_DIALOG (dialog), "cancel", _ ("_Cancel"), "scan", _ ("Open as _Scan"),
-                                    "labels", _ ("Open as _Labels"), NULL);
-  adw_message_dialog_set_response_appearance (ADW_MESSAGE_DIALOG (dialog), "labels", ADW_RESPONSE_SUGGESTED);
-  adw_message_dialog_set_default_response (ADW_MESSAGE_DIALOG (dialog), "labels");
-  adw_message_dialog_set_close_response (ADW_MESSAGE_DIALOG (dialog), "cancel");
-  g_signal_connect_data (dialog, "response", G_CALLBACK (ask_response_cb), d, dropped_closure_free, 0);
-  gtk_window_present (GTK_WINDOW (dialog));
-}
-
-static void
-look_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
-{
-  g_autoptr (TessVolume) volume = tess_volume_load (data, NULL, NULL);
-
-  /* What cannot be read is opened as a scan: that says why. */
-  g_task_return_boolean (task, volume && tess_volume_looks_like_labels (volume));
-}
-
-static void
-looked_cb (GObject *source, GAsyncResult *result, gpointer data)
-{
-  Dropped *d = data;
-  gboolean labels = g_task_propagate_boolean (G_TASK (result), NULL);
-
-  if (is_closed (d->window)) {
-    dropped_free (d);
-  } else if (labels) {
-    ask_what_it_is (d);
-  } else {
-    tess_window_open_scan (d->window, d->path, NULL);
-    dropped_free (d);
-  }
-}
-
-/* A file over an open scan may be its labels: the name says so, or the voxels look so. */
-static void
-drop_over_scan (TessWindow *self, const char *path)
-{
-  g_autoptr (GTask) task = NULL;
-  Dropped *d;
-
-  if (tess_file_name_says_labels (path)) {
-    start_opening (self, path, TRUE, TRUE);
-    return;
-  }
-  d = g_new0 (Dropped, 1);
-  d->window = g_object_ref (self);
-  d->path = g_strdup (path);
-  task = g_task_new (NULL, NULL, looked_cb, d);
-  g_task_set_source_tag (task, drop_over_scan);
-  g_task_set_task_data (task, g_strdup (path), g_free);
-  g_task_run_in_thread (task, look_thread);
-}
-
-static void
-drop_path (TessWindow *self, const char *path, gboolean over_scan)
-{
-  g_autofree char *folder = NULL;
-
-  if (over_scan && tess_file_kind_probe (path, &folder) == TESS_FILE_SCAN)
-    drop_over_scan (self, path);
-  else
-    tess_window_open (self, path, NULL);
-}
-
-/* Several at once: one scan, what is called labels over it, a table of findings, and folders and models each in their
- * place. */
-static void
-drop_several (TessWindow *self, GSList *paths)
-{
-  g_autoptr (GPtrArray) labels = g_ptr_array_new ();
-  const char *scan = NULL, *table = NULL;
-  gboolean more = FALSE;
-
-  for (GSList *l = paths; l; l = l->next) {
-    g_autofree char *folder = NULL;
-    TessFileKind kind = tess_file_kind_probe (l->data, &folder);
-
-    if (kind == TESS_FILE_FINDINGS)
-      table = l->data;
-    else if (kind != TESS_FILE_SCAN)
-      tess_window_open (self, l->data, NULL);
-    else if (tess_file_name_says_labels (l->data))
-      g_ptr_array_add (labels, l->data);
-    else if (!scan)
-      scan = l->data;
-    else
-      more = TRUE;
-  }
-  if (scan)
-    tess_window_open_scan (self, scan, labels->len ? g_ptr_array_index (labels, 0) : NULL);
-  for (guint i = scan ? 1 : 0; i < labels->len; i++)
-    tess_window_open_labels (self, g_ptr_array_index (labels, i));
-  if (table)
-    open_findings (self, table);
-  if (more) {
-    g_autofree char *name = g_filename_display_basename (scan);
-    g_autofree char *text = g_strdup_printf (_ ("One scan is open at a time: %s"), name);
-
-    tess_window_toast (self, text);
-  }
-}
-
-static gboolean
-drop_cb (GtkDropTarget *target, const GValue *value, double x, double y, TessWindow *self)
-{
-  gboolean over_scan = tess_study_get_has_image (self->study);
-  GSList *files = g_value_get_boxed (value), *paths = NULL;
-
-  gtk_widget_remove_css_class (GTK_WIDGET (self->toasts), "drop-here");
-  for (GSList *l = files; l; l = l->next) {
-    char *path = g_file_get_path (l->data);
-
-    if (path)
-      paths = g_slist_append (paths, path);
-    else
-      tess_window_show_error (self, _ ("This place has no path on this computer; copy the file here first."), NULL,
-                              NULL);
-  }
-  if (paths && !paths->next)
-    drop_path (self, paths->data, over_scan);
-  else
-    drop_several (self, paths);
-  g_slist_free_full (paths, g_free);
-  return files != NULL;
-}
-
-static GdkDragAction
-enter_cb (GtkDropTarget *target, double x, double y, TessWindow *self)
-{
-  gtk_widget_add_css_class (GTK_WIDGET (self->toasts), "drop-here");
-  return GDK_ACTION_COPY;
-}
-
-static void
-leave_cb (GtkDropTarget *target, TessWindow *self)
-{
-  gtk_widget_remove_css_class (GTK_WIDGET (self->toasts), "drop-here");
-}
-
-void
-tess_window_init_drop (TessWindow *self)
-{
-  GtkDropTarget *target = gtk_drop_target_new (GDK_TYPE_FILE_LIST, GDK_ACTION_COPY);
-
-  g_signal_connect (target, "drop", G_CALLBACK (drop_cb), self);
-  g_signal_connect (target, "enter", G_CALLBACK (enter_cb), self);
-  g_signal_connect (target, "leave", G_CALLBACK (leave_cb), self);
-  gtk_widget_add_controller (GTK_WIDGET (self), GTK_EVENT_CONTROLLER (target));
 }

@@ -1,12 +1,22 @@
 #pragma once
 
+#include "tess-contents-page.h"
 #include "tess-job-strip.h"
+#include "tess-notes-bar.h"
 #include "tess-welcome.h"
 #include "tess-window.h"
 
 G_BEGIN_DECLS
 
-/* What the three files of the window share. */
+/* How a path is to be opened. */
+typedef enum {
+  TESS_HOW_SCAN,
+  TESS_HOW_LABELS,
+  TESS_HOW_GUESSED_LABELS, /* its name says labels: a toast offers to have it as the scan */
+  TESS_HOW_ASK,            /* the voxels decide whether the user is asked */
+} TessOpenHow;
+
+/* What the files of the window share. */
 struct _TessWindow {
   AdwApplicationWindow parent_instance;
 
@@ -22,12 +32,14 @@ struct _TessWindow {
   GtkInfoBar *message_bar;
   GtkLabel *message_label;
   GtkButton *message_button;
-  GtkStack *pages;                 /* "welcome", "pictures" (View and Results with a scan), "train" */
+  GtkStack *pages;                 /* "welcome", "contents", "pictures" (View and Results with a scan), "train" */
   GtkStack *sidebars, *inspectors; /* one page a picture mode */
   GtkStack *centre;                /* "empty", "canvas" */
   AdwFlap *sidebar_flap, *inspector_flap;
   GtkLabel *status;
   TessWelcome *welcome;
+  TessContentsPage *contents_page;
+  TessNotesBar *notes;
   GMenu *recent_menu, *model_menu;
 
   GtkWidget *canvas, *train_page;
@@ -44,7 +56,11 @@ struct _TessWindow {
   guint waiting_timer;     /* waits for a training to end */
   GtkWindow *close_dialog; /* weak */
 
-  guint open_generation;   /* tells the newest opening from earlier ones */
+  TessJob *looking;          /* through what is to be opened; its owner is the task. NULL when nothing is looked through */
+  TessContents *contents;    /* to choose from; NULL when there is nothing to choose */
+  gboolean contents_over;    /* as labels over the open scan */
+  char *contents_label;      /* labels to open over what is chosen; may be NULL */
+  GPtrArray *waiting_labels; /* paths: their scan is looked for or chosen */
   guint n_opening;
   gboolean open_failed;
   void (*started) (TessWindow *self, gboolean ok, gpointer data);
@@ -69,10 +85,17 @@ void tess_window_init_actions (TessWindow *self);
 void tess_window_update_actions (TessWindow *self);
 
 /* tess-window-open.c */
-void tess_window_open_scan (TessWindow *self, const char *path, const char *label);
+void tess_window_open_file (TessWindow *self, const char *path, const char *label, TessOpenHow how);
+void tess_window_start_opening (TessWindow *self, const char *location, const char *name, TessOpenAs as,
+                                gboolean guessed);
+void tess_window_contents_chosen (TessWindow *self, GPtrArray *items, gboolean over);
+void tess_window_close_contents (TessWindow *self);
 void tess_window_open_labels (TessWindow *self, const char *path);
 void tess_window_open_model (TessWindow *self, const char *path);
 void tess_window_open_dataset (TessWindow *self, const char *folder);
+
+/* tess-window-drop.c */
 void tess_window_init_drop (TessWindow *self);
+void tess_window_ask_what_it_is (TessWindow *self, const char *path); /* then opens it so */
 
 G_END_DECLS

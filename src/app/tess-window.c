@@ -26,15 +26,25 @@ is_picture_mode (TessWindow *self)
   return strcmp (self->mode, "train") != 0;
 }
 
+/* In View: what a study holds takes the canvas's place until something of it is chosen. */
+static gboolean
+is_choosing (TessWindow *self)
+{
+  return self->contents && strcmp (self->mode, "view") == 0;
+}
+
 /* What one looks at: the scan, or in Train the run or dataset. */
 static void
 update_title (TessWindow *self)
 {
-  gboolean pictures = is_picture_mode (self), open = pictures && tess_study_get_has_image (self->study);
-  const char *subtitle = open ? tess_study_get_subtitle (self->study) : NULL;
+  gboolean pictures = is_picture_mode (self), choosing = is_choosing (self);
+  gboolean open = pictures && !choosing && tess_study_get_has_image (self->study);
+  const char *subtitle = open ? tess_study_get_subtitle (self->study) : choosing ? _ ("Choose what to open") : NULL;
   g_autofree char *title = NULL, *whole = NULL;
 
-  if (open)
+  if (choosing)
+    title = g_filename_display_basename (tess_contents_get_path (self->contents));
+  else if (open)
     title = g_strdup (tess_study_get_title (self->study));
   else if (!pictures)
     g_object_get (self->train_page, "title", &title, NULL);
@@ -67,6 +77,10 @@ show_page (TessWindow *self)
     gtk_stack_set_visible_child_name (self->pages, "train");
     return;
   }
+  if (is_choosing (self)) {
+    gtk_stack_set_visible_child_name (self->pages, "contents");
+    return;
+  }
   gtk_stack_set_visible_child_name (self->sidebars, self->mode);
   gtk_stack_set_visible_child_name (self->inspectors, self->mode);
   gtk_stack_set_visible_child_name (self->centre, open ? "canvas" : "empty");
@@ -74,9 +88,18 @@ show_page (TessWindow *self)
   gtk_stack_set_visible_child_name (self->pages, open || results ? "pictures" : "welcome");
 }
 
+static void
+update_notes (TessWindow *self)
+{
+  g_auto (GStrv) notes = tess_study_dup_notes (self->study);
+
+  tess_notes_bar_set_notes (self->notes, (const char *const *)notes);
+}
+
 void
 tess_window_update (TessWindow *self)
 {
+  update_notes (self);
   update_title (self);
   show_page (self);
   tess_window_update_actions (self);
@@ -350,6 +373,10 @@ tess_window_dispose (GObject *object)
   TessWindow *self = TESS_WINDOW (object);
 
   self->canvas = NULL; /* what the template's signals look at */
+  if (self->looking)
+    tess_job_cancel (self->looking);
+  self->looking = NULL;
+  g_clear_object (&self->contents);
   g_clear_handle_id (&self->waiting_timer, g_source_remove);
   g_clear_weak_pointer (&self->close_dialog);
   g_clear_pointer (&self->palette, gtk_widget_unparent);
@@ -366,6 +393,8 @@ tess_window_finalize (GObject *object)
   g_free (self->mode);
   g_free (self->model);
   g_free (self->message_action);
+  g_free (self->contents_label);
+  g_clear_pointer (&self->waiting_labels, g_ptr_array_unref);
   G_OBJECT_CLASS (tess_window_parent_class)->finalize (object);
 }
 
@@ -395,6 +424,8 @@ bind_template (GtkWidgetClass *klass)
   gtk_widget_class_bind_template_child (klass, TessWindow, inspector_flap);
   gtk_widget_class_bind_template_child (klass, TessWindow, status);
   gtk_widget_class_bind_template_child (klass, TessWindow, welcome);
+  gtk_widget_class_bind_template_child (klass, TessWindow, contents_page);
+  gtk_widget_class_bind_template_child (klass, TessWindow, notes);
   gtk_widget_class_bind_template_child (klass, TessWindow, recent_menu);
   gtk_widget_class_bind_template_child (klass, TessWindow, model_menu);
   gtk_widget_class_bind_template_callback (klass, tess_window_clear_error);
@@ -423,6 +454,8 @@ tess_window_class_init (TessWindowClass *klass)
   g_object_class_install_properties (G_OBJECT_CLASS (klass), N_PROPS, properties);
 
   g_type_ensure (TESS_TYPE_JOB_STRIP);
+  g_type_ensure (TESS_TYPE_CONTENTS_PAGE);
+  g_type_ensure (TESS_TYPE_NOTES_BAR);
   g_type_ensure (TESS_TYPE_WELCOME);
   bind_template (widget_class);
   tess_window_install_actions (klass);
@@ -522,6 +555,7 @@ tess_window_init (TessWindow *self)
 
   self->mode = g_strdup ("view");
   self->study = tess_study_new ();
+  self->waiting_labels = g_ptr_array_new_with_free_func (g_free);
   gtk_widget_init_template (GTK_WIDGET (self));
   g_object_get (settings, "window-width", &width, "window-height", &height, "window-maximized", &maximized, NULL);
   gtk_window_set_default_size (GTK_WINDOW (self), width, height);
@@ -529,6 +563,10 @@ tess_window_init (TessWindow *self)
     gtk_window_maximize (GTK_WINDOW (self));
 
   add_pages (self);
+  g_signal_connect_object (self->contents_page, "chosen", G_CALLBACK (tess_window_contents_chosen), self,
+                           G_CONNECT_SWAPPED);
+  g_signal_connect_object (self->contents_page, "cancelled", G_CALLBACK (tess_window_close_contents), self,
+                           G_CONNECT_SWAPPED);
   tess_window_init_actions (self);
   tess_window_init_drop (self);
   g_signal_connect_object (self->study, "notify", G_CALLBACK (tess_window_update), self, G_CONNECT_SWAPPED);

@@ -17,23 +17,31 @@ make_entries (GPtrArray *all)
     entry->dtype = series->dtype;
     memcpy (entry->dim, series->dim, sizeof entry->dim);
     entry->n_channels = series->n_channels;
+    entry->preview =
+        g_strdup (((TessDicomFrame *)g_ptr_array_index (series->frames, series->frames->len / 2))->file->path);
     g_ptr_array_add (entries, entry);
   }
   return entries;
 }
 
 /**
- * dicom_entries:
+ * dicom_scan:
  *
  * The series under a path; ids are SeriesInstanceUIDs, with /1, /2, ... where one holds several volumes.
  */
 static GPtrArray *
-dicom_entries (const char *path, GError **error)
+dicom_scan (const char *path, TessProgress *progress, GError **error)
 {
-  g_autoptr (TessDicomStudy) study = tess_dicom_study_new (path, NULL, error);
+  g_autoptr (TessDicomStudy) study = tess_dicom_study_new (path, progress, error);
   g_autoptr (GPtrArray) all = study ? tess_dicom_series_find (study) : NULL;
 
   return all ? make_entries (all) : NULL;
+}
+
+static GPtrArray *
+dicom_entries (const char *path, GError **error)
+{
+  return dicom_scan (path, NULL, error);
 }
 
 /* Where nobody says which: the only scan, when all else are labels (segmentations, contours); NULL when there is none
@@ -126,6 +134,7 @@ const TessFormat tess_format_dicom = {
     .name = "DICOM",
     .endings = ".dcm .dicom .ima",
     .entries = dicom_entries,
+    .scan = dicom_scan,
     .load = dicom_load,
     .claims = tess_dicom_claims,
 };

@@ -108,6 +108,7 @@ tess_volume_entry_free (TessVolumeEntry *entry)
 {
   g_free (entry->id);
   g_free (entry->description);
+  g_free (entry->preview);
   g_free (entry);
 }
 
@@ -157,13 +158,34 @@ tess_volume_entry_find (GPtrArray *entries, const char *path, const char *entry,
   return NULL;
 }
 
+char *
+tess_volume_location_file (const char *location)
+{
+  const char *entry;
+
+  return split_location (location, &entry);
+}
+
 GPtrArray *
 tess_volume_entries (const char *path, GError **error)
+{
+  return tess_volume_scan (path, NULL, error);
+}
+
+/**
+ * tess_volume_scan:
+ *
+ * Errors: as tess_volume_load(), of what has to be read to know what there is.
+ */
+GPtrArray *
+tess_volume_scan (const char *path, TessProgress *progress, GError **error)
 {
   const TessFormat *format = tess_format_for_path (path, error);
 
   if (!format)
     return NULL;
+  if (format->scan)
+    return format->scan (path, progress, error);
   return format->entries ? format->entries (path, error)
                          : g_ptr_array_new_with_free_func ((GDestroyNotify)tess_volume_entry_free);
 }

@@ -11,6 +11,7 @@ typedef void (*TessVolumeLive) (TessVolume *volume, gpointer user_data);
 typedef struct {
   char *id;          /* names it in a location */
   char *description; /* for people, beside its id; may be NULL */
+  char *preview;     /* location of a part from its middle that is quick to load; NULL: the volume itself */
   TessDType dtype;
   gint64 dim[3], n_channels;
 } TessVolumeEntry;
@@ -22,6 +23,8 @@ typedef struct {
   const char *endings; /* in any case, first the usual one: ".nii .nii.gz" */
   /* What the file holds, of TessVolumeEntry; NULL where it is always one volume. */
   GPtrArray *(*entries) (const char *path, GError **error);
+  /* The same, where looking takes long; NULL: entries is quick. */
+  GPtrArray *(*scan)    (const char *path, TessProgress *progress, GError **error);
   /* entry: an id of these; NULL for the only one, and always for formats without entries. */
   TessVolume *(*load)  (const char *path, const char *entry, TessProgress *progress, TessVolumeLive live, gpointer user_data,
                         GError **error);
@@ -46,6 +49,8 @@ TessVolume *tess_volume_load_live (const char *path, TessProgress *progress, Tes
 gboolean    tess_volume_save (TessVolume *volume, const char *path, TessProgress *progress, GError **error);
 /* What a file holds when it may hold several volumes (TessVolumeEntry); an empty array for formats that hold one. */
 GPtrArray  *tess_volume_entries (const char *path, GError **error);
+GPtrArray  *tess_volume_scan    (const char *path, TessProgress *progress, GError **error); /* the same; can be cancelled */
+char       *tess_volume_location_file (const char *location); /* of PATH::ENTRY the path, else the location itself */
 char       *tess_volume_stem (const char *path); /* of any path: known endings removed */
 /* A volume may be two files: the one that stands for both (the .hdr of an .img), else path itself. Who lists a folder
  * passes over the other. */

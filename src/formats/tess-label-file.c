@@ -9,6 +9,7 @@
 
 #define MAX_FILE ((gsize)16 << 20)
 #define MAX_LABELS 200000
+#define N_OWN_ENDINGS 6u /* of a volume's name, that nothing but a table of labels has */
 #define LEVELS_UP 3 /* dataset.json: how many folders above the volume's */
 #define USUAL_UP 1  /* a table of a usual name: the same */
 
@@ -390,15 +391,16 @@ tess_label_file_save (TessLabelTable *labels, const char *path, GError **error)
 /* --- finding ------------------------------------------------------------------------------------------------------ */
 
 static TessLabelTable *
-try_file (const char *folder, const char *stem, const char *ending)
+try_file (const char *folder, const char *stem, const char *ending, GError **error)
 {
   g_autofree char *name = g_strconcat (stem, ending, NULL), *path = g_build_filename (folder, name, NULL);
 
-  return g_file_test (path, G_FILE_TEST_IS_REGULAR) ? tess_label_file_load (path, NULL) : NULL;
+  return g_file_test (path, G_FILE_TEST_IS_REGULAR) ? tess_label_file_load (path, error) : NULL;
 }
 
-TessLabelTable *
-tess_label_file_find (const char *volume_path)
+/* *problem: what is wrong with the first file that by its name can only be this volume's table, but cannot be used. */
+static TessLabelTable *
+find (const char *volume_path, GError **problem)
 {
   static const char *const endings[] = {".label",   "_labels.txt", ".ctbl", "_ColorTable.ctbl",
                                         "_LUT.txt", ".lut",        ".txt",  ".json"};
@@ -409,19 +411,27 @@ tess_label_file_find (const char *volume_path)
   TessLabelTable *table = NULL;
 
   for (guint i = 0; !table && i < G_N_ELEMENTS (endings); i++)
-    table = try_file (folder, stem, endings[i]);
+    table = try_file (folder, stem, endings[i], i < N_OWN_ENDINGS && !*problem ? problem : NULL);
   for (int level = 0; !table && level <= LEVELS_UP; level++) {
     char *above;
 
     for (guint i = 0; !table && level <= USUAL_UP && i < G_N_ELEMENTS (usual); i++)
-      table = try_file (folder, usual[i], "");
+      table = try_file (folder, usual[i], "", NULL);
     if (!table)
-      table = try_file (folder, "dataset", ".json");
+      table = try_file (folder, "dataset", ".json", NULL);
     above = g_path_get_dirname (folder);
     g_free (folder);
     folder = above;
   }
   return table;
+}
+
+TessLabelTable *
+tess_label_file_find (const char *volume_path)
+{
+  g_autoptr (GError) problem = NULL;
+
+  return find (volume_path, &problem);
 }
 
 void
@@ -430,10 +440,16 @@ tess_label_file_attach (TessVolume *volume, const char *volume_path)
   const char *cut = g_file_test (volume_path, G_FILE_TEST_EXISTS) ? NULL : strstr (volume_path, "::");
   g_autofree char *path = cut ? g_strndup (volume_path, (gsize)(cut - volume_path)) : g_strdup (volume_path);
   g_autoptr (TessLabelTable) table = NULL;
+  g_autoptr (GError) problem = NULL;
 
   if (tess_volume_intent (volume) != TESS_INTENT_LABEL || tess_volume_peek_labels (volume))
     return;
-  table = tess_label_file_find (path);
+  table = find (path, &problem);
   if (table)
     tess_volume_set_labels (volume, table);
+  if (problem) {
+    g_autofree char *text = g_strdup_printf (_ ("The names of its labels cannot be used: %s"), problem->message);
+
+    tess_volume_add_warning (volume, text);
+  }
 }

@@ -15,7 +15,8 @@ gboolean        tess_label_file_save (TessLabelTable *labels, const char *path, 
 /* The table that belongs to a label volume: a file of its name beside it, or one of a usual name or a dataset.json there
  * or in a folder above. NULL when there is none. */
 TessLabelTable *tess_label_file_find (const char *volume_path);
-/* Gives a label volume that has no table the one found; path may be a location PATH::ENTRY. */
+/* Gives a label volume that has no table the one found; path may be a location PATH::ENTRY. A table of its name that cannot
+ * be used becomes a warning of the volume. */
 void            tess_label_file_attach (TessVolume *volume, const char *volume_path);
 
 G_END_DECLS

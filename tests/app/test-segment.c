@@ -155,7 +155,7 @@ test_channel_files (void)
   GError *error = NULL;
 
   g_assert_true (tess_volume_save (scan, first, NULL, &error));
-  tess_study_open_async (study, first, FALSE, NULL, opened_cb, &opened);
+  tess_study_open_async (study, first, NULL, TESS_OPEN_SCAN, NULL, opened_cb, &opened);
   fixture_wait (is_true, &opened);
   g_assert_false (tess_segment_look (two, study, &name, &more, &error));
   g_assert_error (error, TESS_ERROR, TESS_ERROR_MISMATCH);

@@ -108,7 +108,7 @@ watch_start (Watch *watch, TessStudy *study, const char *path, TessJob *job)
 {
   *watch = (Watch){.study = study};
   g_signal_connect_swapped (study, "changed", G_CALLBACK (changed_cb), watch);
-  tess_study_open_async (study, path, FALSE, job, opened_cb, watch);
+  tess_study_open_async (study, path, NULL, TESS_OPEN_SCAN, job, opened_cb, watch);
 }
 
 static void
@@ -280,7 +280,7 @@ test_label_names (const Files *f)
   g_assert_no_error (error);
   g_assert_true (g_file_set_contents (table, "2 left_lung 10 20 30 255\n", -1, NULL));
   open_small (study, f);
-  tess_study_open_async (study, path, TRUE, NULL, opened_cb, &watch);
+  tess_study_open_async (study, path, NULL, TESS_OPEN_LABELS, NULL, opened_cb, &watch);
   fixture_wait (is_done, &watch);
   g_assert_no_error (watch.error);
   label = tess_label_table_find (((TessLayer *)g_ptr_array_index (tess_study_get_scene (study)->layers, 1))->labels, 2);

@@ -102,8 +102,10 @@ def says_what_cannot_be_opened(f):
         told(f, name, words, button)
     f.window.send(os.path.join(HOME, "nowhere.nii"))
     told(f, "nowhere.nii", "no such file", "Open Another…")
-    f.window.send(HOME)
-    told(f, HOME, "neither a dataset", "Open a Dataset Folder…")
+    bare = os.path.join(HOME, "bare")
+    os.makedirs(bare)
+    f.window.send(bare)
+    told(f, bare, "neither a dataset", "Open a Dataset Folder…")
     f.window.send("--label", f.scan)
     told(f, os.path.basename(f.scan), "none is open", "Open a Scan…")
 

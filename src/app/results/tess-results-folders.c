@@ -276,7 +276,7 @@ labels_loaded_cb (GObject *source, GAsyncResult *result, gpointer user_data)
   gboolean ok = g_task_propagate_boolean (G_TASK (result), &error);
 
   if (ok && image && o->generation == self->opening_generation) {
-    tess_study_open_async (self->study, image, FALSE, o->job, scan_opened_cb, g_object_ref (result));
+    tess_study_open_async (self->study, image, NULL, TESS_OPEN_SCAN, o->job, scan_opened_cb, g_object_ref (result));
     return;
   }
   tess_job_finish (o->job);

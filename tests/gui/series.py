@@ -1,0 +1,238 @@
+"""A DICOM study, as a test (TAP): dropped on the window it shows its series; some of them are opened, by keys and by
+hand; what was noticed stands in a bar; what goes wrong leaves what was open.
+
+Run by run.sh. The study is written here, a file a slice."""
+import os
+import re
+import struct
+import sys
+import traceback
+
+import screen
+import xdnd
+from window import Failed, Window, hands, settled, wait_for
+
+HOME = os.environ["TESSERA_HOME"]
+MIDDLE = 600, 400
+STEPS = []
+
+
+def step(function):
+    STEPS.append(function)
+    return function
+
+
+def check(truth, words):
+    if not truth:
+        raise Failed(words)
+
+
+# --- files (DICOM PS3.5 and PS3.10, explicit little endian) ---
+
+
+def element(group, number, kind, value):
+    if isinstance(value, str):
+        value = value.encode("ascii")
+    value += b"" if len(value) % 2 == 0 else b"\0" if kind == "UI" else b" "
+    if kind in ("OB", "OW"):
+        return struct.pack("<HH2sHI", group, number, kind.encode(), 0, len(value)) + value
+    return struct.pack("<HH2sH", group, number, kind.encode(), len(value)) + value
+
+
+def short(value):
+    return struct.pack("<H", value)
+
+
+def write_slice(path, series, modality, words, number, z, size=24):
+    """A CT slice, brighter with each."""
+    instance = f"{series}.{number}"
+    ct = "1.2.840.10008.5.1.4.1.1.2"
+    meta = element(2, 1, "OB", b"\0\1") + element(2, 2, "UI", ct) + element(2, 3, "UI", instance) + \
+        element(2, 0x10, "UI", "1.2.840.10008.1.2.1") + element(2, 0x12, "UI", "1.2.3.4")
+    rows = b"".join(struct.pack("<h", 20 * number + 10 * ((x // 6 + y // 6) % 2)) for y in range(size)
+                    for x in range(size))
+    body = element(8, 0x16, "UI", ct) + element(8, 0x18, "UI", instance) + element(8, 0x60, "CS", modality) + \
+        element(8, 0x103e, "LO", words) + element(0x18, 0x50, "DS", "2") + element(0x20, 0xd, "UI", "1.2.3") + \
+        element(0x20, 0xe, "UI", series) + element(0x20, 0x11, "IS", series[-1]) + \
+        element(0x20, 0x13, "IS", str(number)) + element(0x20, 0x32, "DS", f"0\\0\\{z}") + \
+        element(0x20, 0x37, "DS", "1\\0\\0\\0\\1\\0") + element(0x20, 0x52, "UI", "1.2.9") + \
+        element(0x28, 2, "US", short(1)) + element(0x28, 4, "CS", "MONOCHROME2") + \
+        element(0x28, 0x10, "US", short(size)) + element(0x28, 0x11, "US", short(size)) + \
+        element(0x28, 0x30, "DS", "1\\1") + element(0x28, 0x100, "US", short(16)) + \
+        element(0x28, 0x101, "US", short(16)) + element(0x28, 0x102, "US", short(15)) + \
+        element(0x28, 0x103, "US", short(1)) + element(0x28, 0x1052, "DS", "0") + element(0x28, 0x1053, "DS", "1") + \
+        element(0x7fe0, 0x10, "OW", rows)
+    with open(path, "wb") as file:
+        file.write(b"\0" * 128 + b"DICM" + element(2, 0, "UL", struct.pack("<I", len(meta))) + meta + body)
+
+
+def write_study(folder):
+    """Three series; of the second a slice is missing."""
+    os.makedirs(folder)
+    for k, (modality, words, places) in enumerate((("CT", "Thorax soft", range(8)), ("CT", "Thorax lung", (0, 1, 2, 4, 5)),
+                                                   ("MR", "Spine", range(4)))):
+        for number, z in enumerate(places, 1):
+            write_slice(f"{folder}/IM{k}{number:03}", f"1.2.826.{k + 1}", modality, words, number, 2 * z)
+
+
+# --- steps ---
+
+
+class Series:
+    """What the steps share."""
+
+    def __init__(self):
+        self.study = os.path.join(HOME, "study")
+        write_study(self.study)
+        self.log = open(os.path.join(HOME, "stderr"), "w+b")  # pylint: disable=consider-using-with
+        self.window = Window(stderr=self.log, environment={"G_DEBUG": "fatal-criticals"})
+
+    def shown(self, role, name, seconds=30.0):
+        def look():
+            return next((n for n in self.window.all(role, name) if n.box()[2] > 0), None)
+        return wait_for(look, f"{role} \"{name if isinstance(name, str) else '...'}\" to be seen", seconds)
+
+    def rows(self):
+        return self.window.all("list item", under=self.window.find("list", "Volumes to choose from"))
+
+    def layers(self):
+        return [n.name for n in self.window.all("list item", under=self.window.find("list", "Layers"))]
+
+    def gone(self):
+        """The choice: its page, hidden, keeps its title but no rows."""
+        wait_for(lambda: not self.rows(), "the choice to go")
+
+
+@step
+def a_dropped_study_shows_its_series(s):
+    s.shown("label", "Open a scan or drop one here")
+    check(xdnd.drop([s.study], *MIDDLE), "the window does not take a dropped folder")
+    s.shown("label", "study holds 3 volumes")
+    rows = wait_for(lambda: len(s.rows()) == 3 and s.rows(), "three rows")
+    check([r.name for r in rows] == ["Thorax soft, CT, 24 x 24 x 8 · int16", "Thorax lung, CT, 24 x 24 x 5 · int16",
+                                     "Spine, MR, 24 x 24 x 4 · int16"], f"the rows say {rows}")
+    x, y, _, height = rows[2].box()
+    wait_for(lambda: screen.grab((x + 15, y + 15, 50, height - 30)).share(lambda r, g, b: r == g == b and r > 200) > 0.3,
+             "a picture of the last series")
+
+
+@step
+def escape_leaves_things_as_they_were(s):
+    hands("key", "Escape")
+    s.gone()
+    s.shown("label", "Open a scan or drop one here")
+
+
+@step
+def keys_open_one(s):
+    s.window.send(s.study)
+    s.shown("label", "study holds 3 volumes")
+    settled()
+    hands("key", "Down", "Return")  # the first has the keyboard
+    s.shown("image", "Canvas")
+    wait_for(lambda: s.layers() == ["Thorax lung"], lambda: f"one layer, Thorax lung; there are {s.layers()}")
+
+
+@step
+def a_missing_slice_stands_above_the_canvas(s):
+    note = s.shown("label", lambda text: "slice is missing" in text)
+    canvas = s.window.find("image", "Canvas").box()
+    check(note.box()[1] < canvas[1], "the note is not above the canvas")
+    s.shown("push button", "Put these notes away").press()
+    wait_for(lambda: s.window.find("image", "Canvas").box()[1] < canvas[1], "the canvas to have its place again")
+
+
+@step
+def several_are_opened_over_each_other(s):
+    check(xdnd.drop([s.study], *MIDDLE), "the window does not take a dropped folder")
+    s.shown("label", "study holds 3 volumes")
+    settled()
+    s.window.click(s.rows()[0])
+    hands("keydown", "ctrl")
+    s.window.click(s.rows()[2])
+    hands("keyup", "ctrl")
+    s.shown("push button", "Open 2").press()
+    wait_for(lambda: s.layers() == ["Spine", "Thorax soft"], lambda: f"two layers; there are {s.layers()}")
+
+
+@step
+def one_is_added_to_what_is_open(s):
+    s.window.send(s.study)
+    s.shown("label", "study holds 3 volumes")
+    settled()
+    s.window.click(s.rows()[1])
+    s.shown("push button", "Add to the Open Scan").press()
+    wait_for(lambda: s.layers() == ["Thorax lung", "Spine", "Thorax soft"], lambda: f"three layers; {s.layers()}")
+    s.shown("label", lambda text: re.match(r"Thorax lung: .*slice is missing", text))
+
+
+@step
+def one_slice_offers_its_folder(s):
+    s.window.send(f"{s.study}/IM0004")
+    wait_for(lambda: s.layers() == ["IM0004"], lambda: f"the slice; there are {s.layers()}")
+    s.shown("push button", "Open the Folder").press()
+    s.shown("label", "study holds 3 volumes")
+    hands("key", "Escape")
+    wait_for(lambda: s.layers() == ["IM0004"], lambda: f"what was open; there are {s.layers()}")
+
+
+@step
+def damage_is_said_and_nothing_lost(s):
+    bad = os.path.join(HOME, "bad")
+    os.makedirs(bad)
+    with open(f"{s.study}/IM0001", "rb") as file:
+        whole = file.read()
+    with open(f"{bad}/IM1", "wb") as file:
+        file.write(whole[:200])
+    s.window.send(bad)
+    s.shown("label", lambda text: "bad" in text and text.count(": ") >= 1)
+    s.shown("push button", "Open Another…")
+    check(s.layers() == ["IM0004"], f"layers: {s.layers()}")
+    s.shown("push button", "Close this message").press()
+
+
+@step
+def complained_about_nothing(s):
+    hands("key", "ctrl+q")
+    wait_for(lambda: s.window.process.poll() is not None, "the program to end")
+    check(s.window.process.returncode == 0, f"the program ended with status {s.window.process.returncode}")
+    s.log.seek(0)
+    words = s.log.read().decode(errors="replace")
+    complaints = [line for line in words.splitlines() if re.search(r"-(CRITICAL|WARNING) \*\*", line)]
+    check(not complaints, "it wrote: " + "; ".join(complaints[:5]))
+
+
+def main():
+    number, series = 0, None
+    if not os.access(os.environ["TESSERA_CODEC"], os.X_OK):
+        print("ok 1 series # SKIP built without tessera-codec, which reads DICOM\n1..1")
+        return 0
+    try:
+        series = Series()
+        for number, act in enumerate(STEPS, 1):
+            act(series)
+            print(f"ok {number} - {act.__name__.replace('_', ' ')}", flush=True)
+        print(f"1..{len(STEPS)}")
+        return 0
+    except Exception as error:  # pylint: disable=broad-except
+        print(f"not ok {max(number, 1)} - {STEPS[max(number - 1, 0)].__name__.replace('_', ' ')}")
+        for line in (traceback.format_exc() if not isinstance(error, Failed) else str(error)).splitlines():
+            print(f"# {line[:2000]}")
+        if series:
+            series.log.seek(0)
+            for line in series.log.read().decode(errors="replace").splitlines()[-20:]:
+                print(f"# the program wrote: {line}")
+        picture = os.path.join(os.environ.get("G_TEST_BUILDDIR", "/tmp"), "series-failed.png")
+        try:
+            screen.grab().save(picture)
+            print(f"# how it looked then: {picture}")
+        except OSError:
+            pass
+        print(f"1..{max(number, 1)}")
+        return 1
+    finally:
+        if series and series.window:
+            series.window.close()
+
+
+sys.exit(main())
