@@ -94,15 +94,35 @@ Palette::look_up (int c, long long index) const
   return colours[c][index < 0 ? 0 : index >= (long long)n ? n - 1 : (size_t)index];
 }
 
+// GDCM breaks off at palettes that do not begin at 0. It gets indices to unpack, and the colours are looked up here.
+class PictureReader : public gdcm::PixmapReader {
+public:
+  bool is_palette = false, has_colours = false;
+  Palette palette;
+
+protected:
+  bool ReadImage (gdcm::MediaStorage const &storage) override
+  {
+    static const char grey[] = "MONOCHROME2 ";
+    gdcm::DataSet &ds = GetFile ().GetDataSet ();
+    gdcm::DataElement photometric (gdcm::Tag (0x0028, 0x0004), 0, gdcm::VR::CS);
+
+    is_palette = tess_dicom_text (ds, 0x0028, 0x0004) == "PALETTE COLOR";
+    if (is_palette) {
+      has_colours = palette.read (ds);
+      photometric.SetByteValue (grey, gdcm::VL (sizeof grey - 1));
+      ds.Replace (photometric);
+    }
+    return gdcm::PixmapReader::ReadImage (storage);
+  }
+};
+
 static std::string
-decode_palette (const gdcm::DataSet &ds, const std::vector<char> &indices, const gdcm::PixelFormat &format,
+decode_palette (const Palette &palette, const std::vector<char> &indices, const gdcm::PixelFormat &format,
                 unsigned char *out, size_t n)
 {
-  Palette palette;
   size_t size = format.GetPixelSize (), voxels = size ? indices.size () / size : 0;
 
-  if (!palette.read (ds))
-    return tess_codec_failure (TESS_CODEC_UNSUPPORTED, "palette");
   if (size > 2 || n != voxels * 3 * (palette.bits == 16 ? 2 : 1))
     return tess_codec_failure (TESS_CODEC_DAMAGED, "");
   for (size_t i = 0; i < voxels; i++) {
@@ -159,7 +179,7 @@ tess_codec_dicom_decode (const TessCodecFile &file, unsigned char *out, size_t n
 {
   TessCodecBytes buffer (file.bytes, file.n);
   std::istream stream (&buffer);
-  gdcm::PixmapReader reader;
+  PictureReader reader;
 
   reader.SetStream (stream);
   if (!reader.Read ()) {
@@ -174,14 +194,13 @@ tess_codec_dicom_decode (const TessCodecFile &file, unsigned char *out, size_t n
 
   take_all_bits (reader.GetPixmap ());
 
-  const gdcm::DataSet &ds = reader.GetFile ().GetDataSet ();
   const gdcm::Pixmap &pixmap = reader.GetPixmap ();
   const gdcm::PixelFormat format = pixmap.GetPixelFormat ();
   gdcm::PhotometricInterpretation photometric = pixmap.GetPhotometricInterpretation ();
   const size_t length = pixmap.GetBufferLength ();
   const size_t plane = (size_t)pixmap.GetDimension (0) * pixmap.GetDimension (1);
   const size_t frames = pixmap.GetNumberOfDimensions () > 2 ? pixmap.GetDimension (2) : 1;
-  bool palette = photometric == gdcm::PhotometricInterpretation::PALETTE_COLOR;
+  const bool palette = reader.is_palette;
 
   if (length == 0 || length > ((size_t)1 << 40))
     return tess_codec_failure (TESS_CODEC_DAMAGED, "");
@@ -195,7 +214,8 @@ tess_codec_dicom_decode (const TessCodecFile &file, unsigned char *out, size_t n
                                                            ? pixmap.GetTransferSyntax ().GetString ()
                                                            : "");
   if (palette)
-    return decode_palette (ds, stored, format, out, n);
+    return reader.has_colours ? decode_palette (reader.palette, stored, format, out, n)
+                              : tess_codec_failure (TESS_CODEC_UNSUPPORTED, "palette");
   if (!stored.empty ()) {
     const size_t size = format.GetPixelSize () / 3;
 

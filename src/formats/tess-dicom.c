@@ -17,8 +17,9 @@ make_entries (GPtrArray *all)
     entry->dtype = series->dtype;
     memcpy (entry->dim, series->dim, sizeof entry->dim);
     entry->n_channels = series->n_channels;
-    entry->preview =
-        g_strdup (((TessDicomFrame *)g_ptr_array_index (series->frames, series->frames->len / 2))->file->path);
+    if (series->frames->len > 0 && !series->is_structure_set)
+      entry->preview =
+          g_strdup (((TessDicomFrame *)g_ptr_array_index (series->frames, series->frames->len / 2))->file->path);
     g_ptr_array_add (entries, entry);
   }
   return entries;
