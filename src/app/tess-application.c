@@ -153,8 +153,6 @@ tess_application_command_line (GApplication *application, GApplicationCommandLin
   g_variant_dict_lookup (dict, G_OPTION_REMAINING, "^aay", &files);
   g_application_activate (application);
   window = the_window (TESS_APPLICATION (application));
-  if (model)
-    tess_window_open_model (window, model);
   /* The scan is what is shown in the end, with the run one click away. */
   if (run)
     tess_window_open_run (window, run);
@@ -166,6 +164,9 @@ tess_application_command_line (GApplication *application, GApplicationCommandLin
   }
   if (label && !files)
     tess_window_open_labels (window, label);
+  /* Last: opening a scan puts away what was said before. */
+  if (model)
+    tess_window_open_model (window, model);
   if (g_variant_dict_contains (dict, "exit-after-startup"))
     tess_window_when_started (window, started_cb, application);
   return 0;

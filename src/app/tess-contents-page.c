@@ -89,7 +89,6 @@ row_new (TessContentsItem *item)
   }
   gtk_list_box_row_set_child (GTK_LIST_BOX_ROW (row), box);
   gtk_widget_add_css_class (row, "contents-row");
-  gtk_widget_set_tooltip_text (row, item->name);
   gtk_accessible_update_property (GTK_ACCESSIBLE (row), GTK_ACCESSIBLE_PROPERTY_LABEL, spoken, -1);
   return row;
 }

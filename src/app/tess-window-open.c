@@ -86,7 +86,6 @@ opened (TessWindow *self, Opening *o)
 {
   TessLayer *layer;
 
-  tess_window_clear_error (self);
   if (o->as != TESS_OPEN_SCAN) {
     if (o->offer_scan)
       offer_scan (self, o->path);
@@ -139,6 +138,7 @@ tess_window_start_opening (TessWindow *self, const char *location, const char *n
   o->as = as;
   o->offer_scan = guessed;
   self->n_opening++;
+  tess_window_clear_error (self); /* not when it is open: what else was said meanwhile stays */
   if (strcmp (self->mode, "train") == 0)
     tess_window_set_mode (self, "view");
   tess_window_add_job (self, o->job);
@@ -261,7 +261,8 @@ tess_window_contents_chosen (TessWindow *self, GPtrArray *items, gboolean over)
   for (guint i = 0; i < items->len; i++) {
     TessContentsItem *item = g_ptr_array_index (items, i);
 
-    wish_add (wish, item->location, item->name);
+    /* A file is called as it always is; one of several volumes by what the list calls it. */
+    wish_add (wish, item->location, g_file_test (item->location, G_FILE_TEST_EXISTS) ? NULL : item->name);
   }
   if (!over) {
     tess_segment_ask_unsaved (self, open_wished, wish, wish_free);
@@ -296,7 +297,6 @@ show_contents (TessWindow *self, TessContents *contents, const Look *look)
 {
   gboolean over = look->how == TESS_HOW_LABELS || look->how == TESS_HOW_GUESSED_LABELS;
 
-  tess_window_clear_error (self);
   g_set_object (&self->contents, contents);
   self->contents_over = over;
   g_free (self->contents_label);
@@ -352,6 +352,7 @@ tess_window_open_file (TessWindow *self, const char *path, const char *label, Te
   if (self->looking) /* this one takes its place */
     tess_job_cancel (self->looking);
   self->looking = NULL;
+  tess_window_clear_error (self);
   if (!tess_contents_needed (path)) {
     open_one (self, path, label, how);
     return;

@@ -273,6 +273,22 @@ def starts_as_it_was_left(f):
 
 
 @step
+def what_is_wrong_with_a_model_stays_beside_a_scan(f):
+    f.start(f.scan, "--model", os.path.join(HOME, "junk.safetensors"))
+    f.seen("image", "Canvas")
+    f.seen("label", os.path.basename(f.scan)[:-len(".nii.gz")])
+    settled()  # the scan is open; its opening must not put the sentence away
+    f.seen("label", lambda text: "junk.safetensors: " in text)
+    close = f.seen("push button", "Close this message")
+    canvas = f.window.find("image", "Canvas")
+    below = canvas.box()[1]
+    close.press()
+    wait_for(lambda: canvas.box()[1] < below, "the bar to go, which was there")
+    hands("key", "ctrl+q")
+    f.ended()
+
+
+@step
 def complained_about_nothing(f):
     f.log.seek(0)
     words = f.log.read().decode(errors="replace")

@@ -223,6 +223,33 @@ def view_mr(s):
     s.take("view-mr")
 
 
+@state("contents", "notes")
+def contents(s):
+    folder = f"{MATERIAL}/visit"
+    case = f"{MATERIAL}/large/%s/phantom_001%s.nii.gz"
+    if not os.path.isdir(folder):
+        os.makedirs(folder)
+        shutil.copy(case % ("imagesTr", "_0000"), f"{folder}/thorax.nii.gz")
+        shutil.copy(case % ("labelsTr", ""), f"{folder}/thorax_labels.nii.gz")
+        for k, path in enumerate(sorted(glob.glob(f"{MATERIAL}/small/imagesTr/*.nii.gz"))[:4], 1):
+            shutil.copy(path, f"{folder}/follow-up {k}.nii.gz")
+        with open(f"{folder}/thorax_labels.ctbl", "w", encoding="ascii") as table:
+            table.write("one red\n")
+    s.start(folder)
+    rows = driver.wait_for(lambda: s.window.all("list item", lambda name: "thorax" in name), "the contents", 60.0)
+    time.sleep(3.0)
+    driver.hands("key", "End")
+    s.window.click(rows[0])
+    driver.hands("keydown", "ctrl")
+    s.window.click(rows[1])
+    driver.hands("keyup", "ctrl")
+    s.take("contents")
+    driver.hands("key", "Return")
+    s.canvas()
+    driver.wait_for(lambda: s.window.all("label", lambda name: ".ctbl" in name), "the note", 60.0)
+    s.take("notes")
+
+
 @state("welcome-recent")
 def recent(s):
     (scan, labels), (other, _) = scans(s.options)

@@ -156,6 +156,18 @@ def several_are_opened_over_each_other(s):
 
 
 @step
+def what_lies_over_can_be_made_clear(s):
+    row = s.window.find("list item", "Spine", under=s.window.find("list", "Layers"))
+    s.window.click(row)
+    slider = s.shown("slider", "Opacity")
+    check(slider.value == 50, f"an opacity of {slider.value}")
+    canvas = s.window.find("image", "Canvas").box()
+    before = settled(canvas)
+    slider.set_value(0)
+    wait_for(lambda: screen.grab(canvas) != before, "the canvas to look different")
+
+
+@step
 def one_is_added_to_what_is_open(s):
     s.window.send(s.study)
     s.shown("label", "study holds 3 volumes")

@@ -279,6 +279,8 @@ ended_cb (TessTrainPage *self, const GError *error)
   tess_run_model_get_status (self->model, &status);
   if (status.total_iterations == 0)
     words = g_strdup (_ ("Stopped before training began"));
+  else if (status.state == TESS_TRAIN_STOPPED && tess_run_model_n_rows (self->model) == 0)
+    words = g_strdup (_ ("Stopped before the first epoch was over: resume the training to get a model"));
   else if (status.state == TESS_TRAIN_STOPPED)
     words = g_strdup_printf (_ ("Stopped in epoch %d; a checkpoint is kept"), (int)status.epoch);
   else

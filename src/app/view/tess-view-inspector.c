@@ -18,6 +18,9 @@ struct _TessViewInspector {
   AdwPreferencesGroup *window_group, *label_group, *grid_group;
   GtkSpinButton *width, *level;
   AdwComboRow *preset, *colours;
+  GtkSpinButton *channel; /* of a scan with several volumes or colours, from 1 */
+  GtkRange *clear;        /* opacity of a scan that lies over another */
+  GtkWidget *channel_row, *clear_row;
   GtkRange *opacity;
   GtkSwitch *fill;
   GtkSpinButton *patch[3], *stride[3];
@@ -88,6 +91,26 @@ colours_cb (TessViewInspector *self)
   if (!self->updating)
     gtk_widget_activate_action (GTK_WIDGET (self), "view.lut", "s",
                                 adw_combo_row_get_selected (self->colours) == 1 ? "hot" : "grey");
+}
+
+static void
+channel_cb (TessViewInspector *self)
+{
+  TessLayer *layer = image_layer (self);
+
+  if (!self->updating && layer)
+    tess_study_set_channel (self->study, layer, gtk_spin_button_get_value_as_int (self->channel) - 1);
+}
+
+static void
+clear_cb (TessViewInspector *self)
+{
+  TessLayer *layer = image_layer (self);
+
+  if (self->updating || !layer)
+    return;
+  layer->opacity = gtk_range_get_value (self->clear) / 100.0;
+  tess_study_emit_changed (self->study);
 }
 
 static void
@@ -175,6 +198,28 @@ set_precision (TessViewInspector *self, double range)
   }
 }
 
+/* Rows that only some scans have. */
+static void
+show_layer (TessViewInspector *self)
+{
+  TessLayer *layer = image_layer (self);
+  gint64 n = layer ? tess_volume_n_channels (layer->volume) : 1;
+  gboolean over = layer && layer != tess_scene_main (tess_study_get_scene (self->study));
+
+  gtk_widget_set_visible (self->channel_row, n > 1);
+  gtk_widget_set_visible (self->clear_row, over);
+  if (n > 1) {
+    g_autofree char *text = g_strdup_printf (_ ("Of %d; Alt + wheel on a picture"), (int)n);
+
+    gtk_spin_button_set_range (self->channel, 1.0, (double)n);
+    set_spin (self->channel, (double)layer->channel + 1.0);
+    if (g_strcmp0 (adw_action_row_get_subtitle (ADW_ACTION_ROW (self->channel_row)), text) != 0)
+      adw_action_row_set_subtitle (ADW_ACTION_ROW (self->channel_row), text);
+  }
+  if (over && gtk_range_get_value (self->clear) != 100.0 * layer->opacity)
+    gtk_range_set_value (self->clear, 100.0 * layer->opacity);
+}
+
 static void
 show_window (TessViewInspector *self)
 {
@@ -240,6 +285,7 @@ update (TessViewInspector *self)
   TessLayer *labels = label_layer (self);
 
   self->updating = TRUE;
+  show_layer (self);
   show_window (self);
   gtk_widget_set_visible (GTK_WIDGET (self->label_group), labels != NULL);
   if (labels) {
@@ -314,6 +360,16 @@ add_combo (AdwPreferencesGroup *group, const char *title, GListModel *model)
   return ADW_COMBO_ROW (row);
 }
 
+static GtkRange *
+new_scale (TessViewInspector *self, GCallback changed)
+{
+  GtkWidget *scale = gtk_scale_new_with_range (GTK_ORIENTATION_HORIZONTAL, 0.0, 100.0, 5.0);
+
+  gtk_widget_set_size_request (scale, 130, -1);
+  g_signal_connect_object (scale, "value-changed", changed, self, G_CONNECT_SWAPPED);
+  return GTK_RANGE (scale);
+}
+
 static void
 add_window_group (TessViewInspector *self, AdwPreferencesPage *page)
 {
@@ -326,6 +382,10 @@ add_window_group (TessViewInspector *self, AdwPreferencesPage *page)
   gtk_widget_set_tooltip_text (automatic, _ ("From the scan's own values (0)"));
   gtk_widget_add_css_class (automatic, "flat");
   adw_preferences_group_set_header_suffix (self->window_group, automatic);
+  self->channel = GTK_SPIN_BUTTON (new_spin (self, 1.0, 2.0, G_CALLBACK (channel_cb)));
+  self->channel_row = add_row (self->window_group, _ ("Volume"), NULL, GTK_WIDGET (self->channel));
+  self->clear = new_scale (self, G_CALLBACK (clear_cb));
+  self->clear_row = add_row (self->window_group, _ ("Opacity"), _ ("Over the scan below"), GTK_WIDGET (self->clear));
   self->width = GTK_SPIN_BUTTON (new_spin (self, 1e-6, 1e9, G_CALLBACK (window_cb)));
   add_row (self->window_group, _ ("Width"), NULL, GTK_WIDGET (self->width));
   self->level = GTK_SPIN_BUTTON (new_spin (self, -1e9, 1e9, G_CALLBACK (window_cb)));
@@ -340,13 +400,9 @@ add_window_group (TessViewInspector *self, AdwPreferencesPage *page)
 static void
 add_label_group (TessViewInspector *self, AdwPreferencesPage *page)
 {
-  GtkWidget *scale = gtk_scale_new_with_range (GTK_ORIENTATION_HORIZONTAL, 0.0, 100.0, 5.0);
-
   self->label_group = add_group (page, _ ("Labels"));
-  gtk_widget_set_size_request (scale, 130, -1);
-  self->opacity = GTK_RANGE (scale);
-  g_signal_connect_object (scale, "value-changed", G_CALLBACK (opacity_cb), self, G_CONNECT_SWAPPED);
-  add_row (self->label_group, _ ("Opacity"), NULL, scale);
+  self->opacity = new_scale (self, G_CALLBACK (opacity_cb));
+  add_row (self->label_group, _ ("Opacity"), NULL, GTK_WIDGET (self->opacity));
   self->fill = GTK_SWITCH (new_switch (NULL));
   g_signal_connect_object (self->fill, "notify::active", G_CALLBACK (fill_cb), self, G_CONNECT_SWAPPED);
   add_row (self->label_group, _ ("Fill"), NULL, GTK_WIDGET (self->fill));
