@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 
+import dicom
 import screen
 import xdnd
 from window import Failed, Window, hands
@@ -70,15 +71,21 @@ def material(rng):
     os.remove(os.path.join(broken, "labelsTr", "phantom_003.nii.gz"))
     empty = os.path.join(HOME, "empty")
     os.mkdir(empty)
+    study, torn = os.path.join(HOME, "study"), os.path.join(HOME, "torn-study")
+    for folder in (study, torn):
+        dicom.write_study(folder)
+    for k, name in enumerate(sorted(os.listdir(torn))):
+        os.truncate(os.path.join(torn, name), 200 + 90 * k)
     good = [scan, scan, labels, os.path.join(dataset, "imagesTs", "phantom_004_0000.nii.gz"),
             os.path.join(dataset, "labelsTs", "phantom_004.nii.gz"), dataset,
+            study, study, os.path.join(study, "IM0003"), os.path.join(HOME, "files"),
             write("raw.nii", raw), write("a name with blanks & <signs> %s.nii.gz", packed)]
     bad = [write("cut.nii.gz", packed[:len(packed) // 2]), write("cut.nii", raw[:1000]), write("short.nii", raw[:100]),
            write("nothing.nii", b""), write("nothing.nii.gz", b""), write("text.nii", b"This is no scan.\n" * 40),
            write("flipped.nii", bytes(flipped)), write("huge.nii", bytes(huge)), write("flat.nii", bytes(flat)),
            write("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(100)), write("model.safetensors", b"\xff" * 64),
            write("empty.safetensors", struct.pack("<Q", 2) + b"{}"), os.path.join(HOME, "files", "not there.nii.gz"),
-           broken, empty, os.path.join(dataset, "dataset.json"), "/dev/null"]
+           broken, empty, torn, os.path.join(dataset, "dataset.json"), "/dev/null"]
     return good, bad
 
 
