@@ -1,5 +1,6 @@
 #include "tess-format-registry.h"
 #include "tess-dicom.h"
+#include "tess-hdf5.h"
 #include "tess-metaimage.h"
 #include "tess-mgh.h"
 #include "tess-nifti.h"
@@ -17,6 +18,7 @@ static const TessFormat *const formats[] = {
     &tess_format_nrrd,
     &tess_format_npy,
     &tess_format_npz,
+    &tess_format_hdf5,
 };
 
 guint
