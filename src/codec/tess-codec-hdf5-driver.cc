@@ -59,8 +59,9 @@ driver_alloc (H5FD_t *file, H5FD_mem_t type, hid_t, hsize_t size)
 {
   Driver *driver = (Driver *)file;
   TessHdf5Storage *s = driver->storage;
-  uint64_t *next = type == H5FD_MEM_DRAW ? &s->next_data : type == H5FD_MEM_SUPER ? &s->n_head : &s->end;
-  uint64_t limit = type == H5FD_MEM_DRAW    ? s->data_end
+  bool voxels = s->chunks && type == H5FD_MEM_DRAW;
+  uint64_t *next = voxels ? &s->next_data : type == H5FD_MEM_SUPER ? &s->n_head : &s->end;
+  uint64_t limit = voxels                   ? s->data_end
                    : type == H5FD_MEM_SUPER ? s->head
                                             : s->data_end + (s->n_memory - s->head);
   haddr_t at = *next;
@@ -138,11 +139,9 @@ herr_t
 driver_write (H5FD_t *file, H5FD_mem_t type, hid_t, haddr_t at, size_t n, const void *bytes)
 {
   TessHdf5Storage *s = ((Driver *)file)->storage;
-  unsigned char *to = s->memory && type != H5FD_MEM_DRAW ? place (s, at, n) : nullptr;
+  unsigned char *to = s->memory ? place (s, at, n) : nullptr;
 
-  if (!s->memory)
-    return -1;
-  if (type == H5FD_MEM_DRAW) // the program has written it
+  if (s->memory && s->chunks && type == H5FD_MEM_DRAW) // the program has written it
     return 0;
   if (!to)
     return -1;

@@ -16,6 +16,7 @@ struct TessHdf5Storage {
 
   unsigned char *memory = nullptr; // writing: the file's head, and behind that its end, from data_end on
   size_t n_memory = 0;
+  bool chunks = false;             // raw data are chunks now, not large attributes
   uint64_t head = 0, n_head = 0;    // bytes for the superblock; given away
   uint64_t next_data = 0, data_end = 0, end = 0;
 };

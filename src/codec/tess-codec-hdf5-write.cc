@@ -82,10 +82,11 @@ element_type (const TessCodecHdf5Plan &plan)
 }
 
 bool
-add_chunks (hid_t dataset, const Plan &plan)
+add_chunks (hid_t dataset, const Plan &plan, TessHdf5Storage &storage)
 {
   hsize_t at[4] = {};
 
+  storage.chunks = true;
   for (uint64_t i = 0; i < plan.head.n_chunks; i++) {
     if (H5Dwrite_chunk (dataset, H5P_DEFAULT, 0, at, size_of (plan, i), plan.sizes) < 0) // the driver drops the bytes
       return false;
@@ -96,11 +97,12 @@ add_chunks (hid_t dataset, const Plan &plan)
       at[k] = 0;
     }
   }
+  storage.chunks = false;
   return true;
 }
 
 bool
-add_dataset (hid_t file, const Plan &plan)
+add_dataset (hid_t file, const Plan &plan, TessHdf5Storage &storage)
 {
   const TessCodecHdf5Plan &head = plan.head;
   const hsize_t matrix[2] = {4, 4}, three = 3;
@@ -127,7 +129,7 @@ add_dataset (hid_t file, const Plan &plan)
          add_numbers (dataset, "slope", &head.slope, nullptr, 0) &&
          add_numbers (dataset, "intercept", &head.intercept, nullptr, 0) &&
          (head.n_axes < 4 || add_numbers (dataset, "channel_axis", &first, nullptr, 0)) &&
-         (plan.labels.empty () || add_text (dataset, "labels", plan.labels)) && add_chunks (dataset, plan);
+         (plan.labels.empty () || add_text (dataset, "labels", plan.labels)) && add_chunks (dataset, plan, storage);
 }
 
 } // namespace
@@ -152,7 +154,7 @@ tess_codec_hdf5_frame (const unsigned char *bytes, size_t n_bytes, unsigned char
 
   TessHdf5Id file (tess_hdf5_create (storage), H5Fclose);
 
-  done = file >= 0 && add_dataset (file, plan);
+  done = file >= 0 && add_dataset (file, plan, storage);
   if (file.close () < 0 || !done)
     return tess_codec_failure (TESS_CODEC_NO_MEMORY, "");
   json.open (nullptr, '{');

@@ -30,10 +30,12 @@ on_link (hid_t file, const char *name, const H5L_info_t *info, void *user_data)
   Walk *walk = (Walk *)user_data;
   H5O_info_t object;
 
-  if (info->type != H5L_TYPE_EXTERNAL &&
-      (info->type != H5L_TYPE_HARD || H5Oget_info_by_name (file, name, &object, H5P_DEFAULT) < 0 ||
-       object.type != H5O_TYPE_DATASET))
+  if (info->type == H5L_TYPE_HARD) {
+    if (H5Oget_info_by_name (file, name, &object, H5P_DEFAULT) >= 0 && object.type != H5O_TYPE_DATASET)
+      return 0; // what is damaged is told when it is wanted
+  } else if (info->type != H5L_TYPE_EXTERNAL) {
     return 0;
+  }
   if (walk->links.size () >= MOST_DATASETS) {
     walk->more = true;
     return 1;

@@ -55,6 +55,7 @@ parse_type (TessHdf5Dataset *dataset, JsonObject *o, const char *origin, GError 
     return FALSE;
   g_strlcpy (header->descr, type, sizeof header->descr);
   dataset->is_link = strcmp (type, "external link") == 0;
+  dataset->is_damaged = strcmp (type, "damaged") == 0;
   if (strcmp (type, "integer") != 0 && strcmp (type, "float") != 0)
     return TRUE;
   if (!tess_json_int (o, origin, "size", 1, 8, &size, error) ||

@@ -35,6 +35,7 @@ typedef enum {
 typedef struct {
   char *name;           /* full: "/group/name" */
   gboolean is_link;     /* into another file: the rest is unknown */
+  gboolean is_damaged;  /* so is it here */
   TessNpyHeader header; /* type and shape */
   guint64 object;       /* the helper's number for it */
   TessHdf5Layout layout;

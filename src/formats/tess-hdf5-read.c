@@ -423,7 +423,7 @@ first_error (GError **errors, gsize n, GError **error)
 static gboolean
 read_all (Read *read, const TessNumpyLayout *layout, const TessVoxelListener *listener, GError **error)
 {
-  gsize per_round = MAX (ROUND / read->chunk_bytes, tess_parallel_get_threads ());
+  gsize per_round = MAX (ROUND / MAX (read->chunk_bytes, 1), tess_parallel_get_threads ()); /* 0: nothing was written */
 
   if (listener->live)
     tess_volume_set_watermark (read->volume, 0);

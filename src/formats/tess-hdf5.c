@@ -46,8 +46,8 @@ list_entries (TessHdf5File *file)
     TessNumpyLayout layout;
     TessVolumeEntry *entry;
 
-    if (dataset->is_link || tess_hdf5_says_of_others (dataset) || !layout_of (file, dataset, "", &layout, NULL) ||
-        layout.dim[0] < 2 || layout.dim[1] < 2)
+    if (tess_hdf5_says_of_others (dataset) || !layout_of (file, dataset, "", &layout, NULL) || layout.dim[0] < 2 ||
+        layout.dim[1] < 2)
       continue;
     entry = g_new0 (TessVolumeEntry, 1);
     entry->id = g_strdup (dataset->name);
@@ -130,6 +130,12 @@ check_readable (TessHdf5Dataset *dataset, const char *origin, GError **error)
 {
   if (dataset->is_link)
     return refuse (origin, _ ("%s: this is a link into another file, which is not followed; give that file"), error);
+  if (dataset->is_damaged)
+    return refuse (
+        origin,
+        _ ("%s: this dataset is damaged, or of a version of HDF5 that is not known here; copy the file again, or "
+           "convert it by h5repack"),
+        error);
   if (dataset->layout == TESS_HDF5_EXTERNAL)
     return refuse (origin,
                    _ ("%s: its voxels are kept in other files (external storage), which are not read; copy it into one "
@@ -168,7 +174,7 @@ hdf5_load (const char *path, const char *entry, TessProgress *progress, TessVolu
   TessNumpyGeometry geometry;
   TessNumpyLayout layout;
 
-  if (!dataset || (dataset->is_link && !check_readable (dataset, origin, error)) ||
+  if (!dataset || ((dataset->is_link || dataset->is_damaged) && !check_readable (dataset, origin, error)) ||
       !layout_of (file, dataset, origin, &layout, error) || !check_readable (dataset, origin, error) ||
       !tess_hdf5_check_size (file, dataset, &layout, error))
     return NULL;
