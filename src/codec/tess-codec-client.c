@@ -382,10 +382,12 @@ tess_codec_ask (TessCodec *codec, const char *what, const TessCodecJob *job, Tes
 {
   Asked asked = {0};
 
-  if (!run_jobs (codec, what, job, 1, keep_answer, &asked, progress, error)) {
-    g_clear_error (&asked.problem);
+  if (!run_jobs (codec, what, job, 1, keep_answer, &asked, progress, &asked.problem)) {
+    g_autofree char *name = g_filename_display_name (job->path);
+
     g_clear_pointer (&asked.answer, json_object_unref);
-    return NULL;
+    if (!g_error_matches (asked.problem, TESS_ERROR, TESS_ERROR_CANCELLED))
+      g_prefix_error (&asked.problem, "%s: ", name);
   }
   if (asked.problem)
     g_propagate_error (error, asked.problem);

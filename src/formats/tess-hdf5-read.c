@@ -188,7 +188,13 @@ ask (Read *read, TessProgress *progress, GError **error)
   /* As many chunks as there are elements at most, and those fit into memory. */
   job.n = dataset->layout == TESS_HDF5_COMPACT ? total : (chunked ? read->grid.n : 1) * sizeof (TessCodecHdf5Chunk);
   memory = tess_codec_memory (read->file->codec, job.n, error);
-  answer = memory ? tess_codec_ask (read->file->codec, "hdf5-chunks", &job, progress, error) : NULL;
+  if (!memory) {
+    g_autofree char *name = g_filename_display_name (read->file->path);
+
+    g_prefix_error (error, "%s: ", name);
+    return FALSE;
+  }
+  answer = tess_codec_ask (read->file->codec, "hdf5-chunks", &job, progress, error);
   if (!answer)
     return FALSE;
   if (dataset->layout == TESS_HDF5_COMPACT) {

@@ -208,11 +208,13 @@ write_frame (const Write *write, const char *path, TessAtomicFile *file, TessPro
   const guint8 *memory = tess_codec_memory (codec, job.n, error);
   gint64 n;
 
-  if (!memory)
+  job.fd = memory ? plan_file (write, labels, error) : -1;
+  if (job.fd < 0) {
+    g_autofree char *name = g_filename_display_name (path);
+
+    g_prefix_error (error, "%s: ", name);
     return FALSE;
-  job.fd = plan_file (write, labels, error);
-  if (job.fd < 0)
-    return FALSE;
+  }
   answer = tess_codec_ask (codec, "hdf5-frame", &job, progress, error);
   close (job.fd);
   if (!answer || !tess_json_int (answer, path, "n", TESS_CODEC_HDF5_HEAD, (gint64)job.n, &n, error))

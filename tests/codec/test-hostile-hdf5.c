@@ -2,6 +2,8 @@
  * and the chunks unpacked here. TESSERA_MUTATIONS says how many (200 unless told). */
 #include "hdf5-fixture.h"
 
+#include "tess-codec-client.h"
+
 #include <glib/gstdio.h>
 #include <string.h>
 
@@ -110,12 +112,49 @@ test_mutations (void)
   g_rmdir (folder);
 }
 
+/* libhdf5 works within the sandbox and little memory; with too little it is a sentence. Nothing of a file that a link
+ * or a dataset names is seen: the helper cannot open it. */
+static void
+test_limits (void)
+{
+  g_autoptr (JsonNode) root = hdf5_fixture_reference ();
+  JsonArray *files = json_object_get_array_member (json_node_get_object (root), "files");
+  g_autofree char *folder = g_dir_make_tmp ("tess-hostile-XXXXXX", NULL), *path = NULL;
+  g_autoptr (TessCodec) codec = tess_codec_new (&(TessCodecLimits){.seconds = 20, .memory = (guint64)256 << 20});
+  g_autoptr (TessCodec) small = tess_codec_new (&(TessCodecLimits){.seconds = 20, .memory = 1 << 20});
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) answer = NULL, none = NULL;
+  JsonArray *datasets;
+  guint n_outside = 0;
+
+  path = hdf5_fixture_put (folder, json_array_get_object_element (files, 3)); /* groups.h5 */
+  answer = tess_codec_ask (codec, "hdf5-scan", &(TessCodecJob){.path = path}, NULL, &error);
+  g_assert_no_error (error);
+  datasets = json_object_get_array_member (answer, "datasets");
+  for (guint i = 0; i < json_array_get_length (datasets); i++) {
+    JsonObject *o = json_array_get_object_element (datasets, i);
+    const char *name = json_object_get_string_member (o, "name");
+    gboolean outside = g_str_equal (name, "/elsewhere") || g_str_equal (name, "/outside");
+
+    n_outside += outside;
+    g_assert_false (outside && json_object_has_member (o, "values"));
+  }
+  g_assert_cmpuint (n_outside, ==, 2);
+  none = tess_codec_ask (small, "hdf5-scan", &(TessCodecJob){.path = path}, NULL, &error);
+  g_assert_null (none);
+  g_assert_nonnull (error);
+  check_sentence (error, path, 0);
+  g_remove (path);
+  g_rmdir (folder);
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   if (!hdf5_fixture_have_codec ())
     return 0;
+  g_test_add_func ("/codec/hdf5-limits", test_limits);
   g_test_add_func ("/codec/hdf5-mutations", test_mutations);
   return g_test_run ();
 }
