@@ -169,7 +169,7 @@ set_failure (GError **error, const char *path, const char *kind, const char *fai
         error, TESS_ERROR_UNSUPPORTED, path,
         _ ("this Tessera was built without %s; install its library and build Tessera again, or convert the "
            "file elsewhere"),
-        kind);
+        strcmp (kind, "DICOM") == 0 ? "GDCM" : kind);
   } else {
     set_kind_problem (error, TESS_ERROR_FORMAT, path, _ ("the %s file is damaged; copy it again from its source"),
                       kind);
