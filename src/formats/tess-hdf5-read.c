@@ -10,11 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PIECE ((gsize)4 << 20)     /* of a dataset that lies in one piece */
-#define ROUND ((gsize)64 << 20)    /* bytes between two looks at progress and cancel */
-#define LARGE ((gsize)256 << 20)   /* chunks unpacked one at a time */
-#define SPARSE ((guint64)64 << 20) /* a volume of chunks that were never written may be this large */
-#define RATIO 1032                 /* deflate packs no better */
+#define PIECE ((gsize)4 << 20)        /* of a dataset that lies in one piece */
+#define ROUND ((gsize)64 << 20)       /* bytes between two looks at progress and cancel */
+#define LARGE ((gsize)256 << 20)      /* chunks unpacked one at a time */
+#define SPARSE ((guint64)64 << 20)    /* a volume of chunks that were never written may be this large */
+#define MOST_EMPTY ((guint64)1 << 20) /* places for chunks in a file that need not have them all */
+#define LEAST_PER_CHUNK 64            /* bytes of the file, with its entry in the index */
+#define RATIO 1032                    /* deflate packs no better */
 #define MOST_CHUNK ((guint64)G_MAXUINT32 - TESS_HDF5_SLACK)
 
 typedef struct {
@@ -181,11 +183,11 @@ ask (Read *read, TessProgress *progress, GError **error)
     return fail_damaged (read->file, error);
   if (chunked) {
     if (!tess_hdf5_grid_init (&read->grid, dataset->header.n_axes, dataset->header.shape, dataset->chunk) ||
-        !array_bytes (dataset, dataset->chunk, &chunk) || chunk > MOST_CHUNK)
+        !array_bytes (dataset, dataset->chunk, &chunk) || chunk > MOST_CHUNK ||
+        read->grid.n > MAX (MOST_EMPTY, read->file->size / LEAST_PER_CHUNK))
       return fail_damaged (read->file, error);
     read->chunk_bytes = (gsize)chunk;
   }
-  /* As many chunks as there are elements at most, and those fit into memory. */
   job.n = dataset->layout == TESS_HDF5_COMPACT ? total : (chunked ? read->grid.n : 1) * sizeof (TessCodecHdf5Chunk);
   memory = tess_codec_memory (read->file->codec, job.n, error);
   if (!memory) {

@@ -75,24 +75,24 @@ check_datasets (const char *path, JsonObject *file, GPtrArray *entries)
   JsonObject *datasets = json_object_get_object_member (file, "datasets");
   JsonArray *unlisted = json_object_get_array_member (file, "unlisted");
   g_autoptr (GList) names = json_object_get_members (datasets);
-  guint n_unlisted = 0;
+  g_autofree char *relative = NULL;
+  g_autoptr (TessVolume) volume0 = NULL;
 
   for (GList *l = names; l; l = l->next) {
     const char *name = l->data;
     g_autofree char *location = g_strconcat (path, "::", name, NULL);
-    g_autofree char *relative = g_strconcat (path, "::", name + 1, NULL);
     g_autoptr (TessVolume) volume = load_checked (location, json_object_get_object_member (datasets, name));
-    g_autoptr (TessVolume) again = load_checked (relative, json_object_get_object_member (datasets, name));
     gboolean hidden = FALSE;
 
     for (guint i = 0; i < json_array_get_length (unlisted); i++)
       hidden |= strcmp (json_array_get_string_element (unlisted, i), name) == 0;
     if (listed (entries, name, volume) == hidden)
       g_error ("%s is %s", location, hidden ? "listed" : "not listed");
-    n_unlisted += hidden;
     g_assert_cmpint (tess_volume_intent (volume), ==,
                      strcmp (name, "/labels") == 0 ? TESS_INTENT_LABEL : TESS_INTENT_IMAGE);
   }
+  relative = g_strconcat (path, "::", (char *)names->data + 1, NULL); /* without the first "/" */
+  volume0 = load_checked (relative, json_object_get_object_member (datasets, names->data));
   for (guint i = 0; i < json_array_get_length (unlisted); i++)
     g_assert_false (listed (entries, json_array_get_string_element (unlisted, i), NULL));
   if (json_object_has_member (file, "only")) {
