@@ -106,8 +106,9 @@ ensure_process (TessCodec *codec, GError **error)
       return TRUE;
     tess_codec_process_stop (&codec->process);
   }
-  g_set_error_literal (error, TESS_ERROR, TESS_ERROR_IO,
-                       _ ("the program tessera-codec, which reads DICOM, does not start; install Tessera again"));
+  g_set_error_literal (
+      error, TESS_ERROR, TESS_ERROR_IO,
+      _ ("the program tessera-codec, which reads DICOM and HDF5, does not start; install Tessera again"));
   return FALSE;
 }
 
@@ -119,61 +120,89 @@ set_problem (GError **error, TessError code, const char *path, const char *what)
   g_set_error (error, TESS_ERROR, code, "%s: %s", name, what);
 }
 
-/* The helper's own words for a failure, as a sentence. */
+/* @format has one %s: the kind of file. */
 static void
-set_failure (GError **error, const char *path, const char *kind, const char *detail)
+set_kind_problem (GError **error, TessError code, const char *path, const char *format, const char *kind)
 {
-  if (strcmp (kind, TESS_CODEC_NOT_DICOM) == 0) {
-    set_problem (error, TESS_ERROR_FORMAT, path, _ ("this is not a DICOM file; give it the ending of what it is"));
-  } else if (strcmp (kind, TESS_CODEC_NO_PIXELS) == 0) {
-    g_autofree char *what =
-        detail && g_ascii_isalnum (*detail)
-            ? g_strdup_printf (_ ("this DICOM file (%s) holds no picture; give the files of the scan "
-                                  "itself"),
-                               detail)
-            : g_strdup (_ ("this DICOM file holds no picture; give the files of the scan itself"));
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  g_autofree char *what = g_strdup_printf (format, kind);
+#pragma GCC diagnostic pop
 
-    set_problem (error, TESS_ERROR_UNSUPPORTED, path, what);
-  } else if (strcmp (kind, TESS_CODEC_UNSUPPORTED) == 0) {
+  set_problem (error, code, path, what);
+}
+
+static void
+set_no_pixels (GError **error, const char *path, const char *detail)
+{
+  g_autofree char *what = detail && g_ascii_isalnum (*detail)
+                              ? g_strdup_printf (_ ("this DICOM file (%s) holds no picture; give the files of the scan "
+                                                    "itself"),
+                                                 detail)
+                              : g_strdup (_ ("this DICOM file holds no picture; give the files of the scan itself"));
+
+  set_problem (error, TESS_ERROR_UNSUPPORTED, path, what);
+}
+
+/* The helper's own words for a failure, as a sentence. kind: "DICOM" or "HDF5". */
+static void
+set_failure (GError **error, const char *path, const char *kind, const char *failure, const char *detail)
+{
+  if (strcmp (failure, TESS_CODEC_OTHER_KIND) == 0) {
+    set_kind_problem (error, TESS_ERROR_FORMAT, path, _ ("this is not a %s file; give it the ending of what it is"),
+                      kind);
+  } else if (strcmp (failure, TESS_CODEC_NO_PIXELS) == 0) {
+    set_no_pixels (error, path, detail);
+  } else if (strcmp (failure, TESS_CODEC_UNSUPPORTED) == 0) {
     g_autofree char *what = g_strdup_printf (_ ("its voxels cannot be unpacked (%s): the file is damaged, or packed in "
                                                 "a way that is not known here; export it again uncompressed"),
                                              detail ? detail : "");
 
     set_problem (error, TESS_ERROR_UNSUPPORTED, path, what);
-  } else if (strcmp (kind, TESS_CODEC_CUT) == 0) {
+  } else if (strcmp (failure, TESS_CODEC_CUT) == 0) {
     set_problem (error, TESS_ERROR_FORMAT, path, _ ("the file ends too early; it is incomplete, copy it again"));
-  } else if (strcmp (kind, TESS_CODEC_NO_MEMORY) == 0) {
+  } else if (strcmp (failure, TESS_CODEC_NO_MEMORY) == 0) {
     set_problem (error, TESS_ERROR_NO_MEMORY, path,
                  _ ("reading it needs more memory than a file of its size should; it may be damaged, copy it again"));
+  } else if (strcmp (failure, TESS_CODEC_NOT_BUILT) == 0) {
+    set_kind_problem (
+        error, TESS_ERROR_UNSUPPORTED, path,
+        _ ("this Tessera was built without %s; install its library and build Tessera again, or convert the "
+           "file elsewhere"),
+        strcmp (kind, "DICOM") == 0 ? "GDCM" : kind);
   } else {
-    set_problem (error, TESS_ERROR_FORMAT, path, _ ("the DICOM file is damaged; copy it again from its source"));
+    set_kind_problem (error, TESS_ERROR_FORMAT, path, _ ("the %s file is damaged; copy it again from its source"),
+                      kind);
   }
 }
 
 /* How the helper ended while it read `path`. */
 static void
-set_end (GError **error, const char *path, TessCodecOutcome outcome, int status, double seconds)
+set_end (GError **error, const char *path, const char *kind, TessCodecOutcome outcome, int status, double seconds)
 {
   if (outcome == TESS_CODEC_TOO_LONG) {
-    g_autofree char *what = g_strdup_printf (_ ("reading it took longer than %.0f seconds and was given up; the DICOM "
+    g_autofree char *what = g_strdup_printf (_ ("reading it took longer than %.0f seconds and was given up; the %s "
                                                 "file is probably damaged, copy it again from its source"),
-                                             seconds);
+                                             seconds, kind);
 
     set_problem (error, TESS_ERROR_FORMAT, path, what);
   } else if (WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL) {
     set_problem (error, TESS_ERROR_NO_MEMORY, path,
                  _ ("the system stopped reading it, for want of memory as a rule; close other programs"));
   } else {
-    set_problem (error, TESS_ERROR_FORMAT, path,
-                 _ ("the DICOM file is damaged: the library that reads it broke off; copy it again from its source"));
+    set_kind_problem (error, TESS_ERROR_FORMAT, path,
+                      _ ("the %s file is damaged: the library that reads it broke off; copy it again from its source"),
+                      kind);
   }
 }
 
 /* Descriptor of a plain file, for reading; *size its bytes. -1 with an error. */
 static int
-open_file (const char *path, guint64 *size, GError **error)
+open_file (const TessCodecJob *job, guint64 *size, GError **error)
 {
-  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  const char *path = job->path;
+  int fd =
+      job->fd > 0 ? fcntl (job->fd, F_DUPFD_CLOEXEC, 3) : open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   struct stat st;
 
   if (fd < 0 || fstat (fd, &st) != 0) {
@@ -193,7 +222,7 @@ open_file (const char *path, guint64 *size, GError **error)
 
 typedef struct {
   TessCodec *codec;
-  const char *what;
+  const char *what, *kind; /* of request; of file: "DICOM" */
   const TessCodecJob *jobs;
   guint n, sent, received; /* jobs[received..sent) are under way */
   TessCodecAnswer func;
@@ -212,7 +241,7 @@ ask (Run *run, GError **error)
     g_autofree char *request = NULL;
     guint slot = run->sent % WINDOW;
     guint64 size = 0;
-    int fd = open_file (job->path, &size, &run->problem[slot]);
+    int fd = open_file (job, &size, &run->problem[slot]);
 
     run->seconds[slot] = run->codec->limits.seconds + ((double)size + (double)job->n) / BYTES_PER_SECOND;
     if (fd < 0)
@@ -237,17 +266,17 @@ ask (Run *run, GError **error)
 static gboolean
 hand_over (Run *run, GByteArray *answer)
 {
-  const char *path = run->jobs[run->received].path, *kind, *detail = NULL;
+  const char *path = run->jobs[run->received].path, *failure, *detail = NULL;
   g_autoptr (JsonNode) root = tess_json_parse ((const char *)answer->data, answer->len, path, NULL);
   g_autoptr (GError) problem = NULL;
   JsonObject *object = NULL;
 
   if (!root || !tess_json_root (root, path, &object, NULL)) {
-    set_failure (&problem, path, TESS_CODEC_DAMAGED, NULL);
+    set_failure (&problem, path, run->kind, TESS_CODEC_DAMAGED, NULL);
     object = NULL;
-  } else if (tess_json_string (object, path, "error", &kind, NULL)) {
+  } else if (tess_json_string (object, path, "error", &failure, NULL)) {
     tess_json_string_opt (object, path, "detail", &detail, NULL);
-    set_failure (&problem, path, kind, detail);
+    set_failure (&problem, path, run->kind, failure, detail);
   }
   return run->func (run->received, object, problem, run->user_data);
 }
@@ -277,7 +306,7 @@ take (Run *run, GByteArray *answer, GError **error)
     tess_progress_check (run->progress, error);
     return FALSE;
   }
-  set_end (&problem, run->jobs[run->received].path, outcome, status, run->seconds[slot]);
+  set_end (&problem, run->jobs[run->received].path, run->kind, outcome, status, run->seconds[slot]);
   on = run->func (run->received, NULL, problem, run->user_data);
   run->received++;
   for (guint i = run->received; i < run->sent; i++)
@@ -290,8 +319,14 @@ static gboolean
 run_jobs (TessCodec *codec, const char *what, const TessCodecJob *jobs, guint n, TessCodecAnswer func,
           gpointer user_data, TessProgress *progress, GError **error)
 {
-  Run run = {
-      .codec = codec, .what = what, .jobs = jobs, .n = n, .func = func, .user_data = user_data, .progress = progress};
+  Run run = {.codec = codec,
+             .what = what,
+             .kind = g_str_has_prefix (what, "hdf5") ? "HDF5" : "DICOM",
+             .jobs = jobs,
+             .n = n,
+             .func = func,
+             .user_data = user_data,
+             .progress = progress};
   g_autoptr (GByteArray) answer = g_byte_array_new ();
   gboolean done = TRUE;
 
@@ -317,4 +352,44 @@ tess_codec_decode (TessCodec *codec, const TessCodecJob *jobs, guint n, TessCode
                    TessProgress *progress, GError **error)
 {
   return run_jobs (codec, "dicom-decode", jobs, n, func, user_data, progress, error);
+}
+
+typedef struct {
+  JsonObject *answer;
+  GError *problem;
+} Asked;
+
+static gboolean
+keep_answer (guint i, JsonObject *answer, const GError *problem, gpointer user_data)
+{
+  Asked *asked = user_data;
+
+  if (problem)
+    asked->problem = g_error_copy (problem);
+  else
+    asked->answer = json_object_ref (answer);
+  return TRUE;
+}
+
+/**
+ * tess_codec_ask:
+ * @what: "hdf5-scan", "hdf5-chunks" or "hdf5-frame"
+ *
+ * Returns: (transfer full): the helper's answer. Errors: those of the file, no helper, CANCELLED.
+ */
+JsonObject *
+tess_codec_ask (TessCodec *codec, const char *what, const TessCodecJob *job, TessProgress *progress, GError **error)
+{
+  Asked asked = {0};
+
+  if (!run_jobs (codec, what, job, 1, keep_answer, &asked, progress, &asked.problem)) {
+    g_autofree char *name = g_filename_display_name (job->path);
+
+    g_clear_pointer (&asked.answer, json_object_unref);
+    if (!g_error_matches (asked.problem, TESS_ERROR, TESS_ERROR_CANCELLED))
+      g_prefix_error (&asked.problem, "%s: ", name);
+  }
+  if (asked.problem)
+    g_propagate_error (error, asked.problem);
+  return asked.answer;
 }

@@ -19,7 +19,8 @@ typedef struct {
 /* Asked in order, answered in order. */
 typedef struct {
   const char *path;
-  guint64 at, n; /* decoding: where in the shared memory, bytes */
+  guint64 at, n; /* decoding: where in the shared memory, bytes; HDF5: tess-codec-wire.h */
+  int fd;        /* where it is open already and path only names it; else 0 */
 } TessCodecJob;
 
 /* On the calling thread, for every job: what the helper says; problem: why it is no use (answer may be NULL then, or the
@@ -35,6 +36,10 @@ gboolean   tess_codec_scan   (TessCodec *codec, const TessCodecJob *jobs, guint 
                               TessProgress *progress, GError **error);
 gboolean   tess_codec_decode (TessCodec *codec, const TessCodecJob *jobs, guint n, TessCodecAnswer func, gpointer user_data,
                               TessProgress *progress, GError **error);
+
+/* One request about one file; NULL with an error. */
+JsonObject *tess_codec_ask (TessCodec *codec, const char *what, const TessCodecJob *job, TessProgress *progress,
+                            GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessCodec, tess_codec_free)
 

@@ -14,18 +14,6 @@
 #include <cmath>
 #include <cstring>
 
-std::string
-tess_codec_failure (const char *kind, const std::string &detail)
-{
-  TessCodecJson json;
-
-  json.open (nullptr, '{');
-  json.text ("error", kind);
-  json.text ("detail", detail);
-  json.close ('}');
-  return json.out;
-}
-
 static void
 put_text (TessCodecJson &json, const char *name, const gdcm::DataSet &ds, uint16_t group, uint16_t element)
 {
@@ -258,7 +246,7 @@ tess_codec_dicom_scan (const TessCodecFile &file)
   TessCodecJson json;
 
   if (!parsed.parse (file))
-    return tess_codec_failure (!parsed.is_dicom                   ? TESS_CODEC_NOT_DICOM
+    return tess_codec_failure (!parsed.is_dicom                   ? TESS_CODEC_OTHER_KIND
                                : is_unread_syntax (parsed.syntax) ? TESS_CODEC_UNSUPPORTED
                                                                   : TESS_CODEC_DAMAGED,
                                parsed.syntax);

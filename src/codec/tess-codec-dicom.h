@@ -11,4 +11,3 @@ struct TessCodecFile {
 // Both answer with a JSON object as text; GDCM may throw and abort on what it is given.
 std::string tess_codec_dicom_scan (const TessCodecFile &file);
 std::string tess_codec_dicom_decode (const TessCodecFile &file, unsigned char *out, size_t n);
-std::string tess_codec_failure (const char *kind, const std::string &detail);

@@ -80,3 +80,15 @@ TessCodecJson::flag (const char *name, bool value)
   key (name);
   out += value ? "true" : "false";
 }
+
+std::string
+tess_codec_failure (const char *kind, const std::string &detail)
+{
+  TessCodecJson json;
+
+  json.open (nullptr, '{');
+  json.text ("error", kind);
+  json.text ("detail", detail);
+  json.close ('}');
+  return json.out;
+}

@@ -19,3 +19,6 @@ private:
   void quoted (const std::string &bytes);
   bool first = true;
 };
+
+// {"error": KIND, "detail": "..."}, with the kinds of tess-codec-wire.h.
+std::string tess_codec_failure (const char *kind, const std::string &detail);

@@ -2,6 +2,8 @@
 // started by the program, which hands it files that are open already; tess-codec-wire.h has the words they exchange.
 
 #include "tess-codec-dicom.h"
+#include "tess-codec-hdf5.h"
+#include "tess-codec-json.h"
 #include "tess-codec-sandbox.h"
 #include "tess-codec-wire.h"
 
@@ -123,26 +125,62 @@ number_in (const std::string &request, const char *name)
                                  : (size_t)std::strtoull (request.c_str () + at + std::strlen (name) + 3, nullptr, 10);
 }
 
-std::string
-answer (const std::string &request, int fd, Mapping &memory)
+bool
+is_about (const std::string &request, const char *what)
 {
-  bool scan = request.find ("\"dicom-scan\"") != std::string::npos;
+  return request.compare (0, std::strlen (what) + 8, "{\"do\":\"" + std::string (what) + "\"") == 0;
+}
+
+#if TESS_CODEC_GDCM
+std::string
+answer_dicom (const std::string &request, int fd, Mapping &memory)
+{
+  size_t at = number_in (request, "at"), n = number_in (request, "n");
   Mapping file;
 
-  if (request.find ("\"memory\"") != std::string::npos)
-    return memory.map (fd, true) ? "{}" : tess_codec_failure (TESS_CODEC_NO_MEMORY, "");
-  if (!scan && request.find ("\"dicom-decode\"") == std::string::npos)
-    return tess_codec_failure (TESS_CODEC_MISUSE, "");
   if (!file.map (fd, false))
     return tess_codec_failure (TESS_CODEC_NO_MEMORY, "");
-  if (scan)
+  if (is_about (request, "dicom-scan"))
     return tess_codec_dicom_scan ({file.bytes, file.n});
-
-  size_t at = number_in (request, "at"), n = number_in (request, "n");
-
   if (at > memory.n || n > memory.n - at)
     return tess_codec_failure (TESS_CODEC_MISUSE, "");
   return tess_codec_dicom_decode ({file.bytes, file.n}, memory.bytes + at, n);
+}
+#endif
+
+#if TESS_CODEC_HDF5
+std::string
+answer_hdf5 (const std::string &request, int fd, Mapping &memory)
+{
+  size_t n = number_in (request, "n");
+  struct stat st;
+  Mapping plan;
+
+  if (fstat (fd, &st) != 0 || st.st_size < 0 || n > memory.n)
+    return tess_codec_failure (TESS_CODEC_MISUSE, "");
+  if (is_about (request, "hdf5-scan"))
+    return tess_codec_hdf5_scan (fd, (uint64_t)st.st_size);
+  if (is_about (request, "hdf5-chunks"))
+    return tess_codec_hdf5_chunks (fd, (uint64_t)st.st_size, number_in (request, "at"), memory.bytes, n);
+  return plan.map (fd, false) ? tess_codec_hdf5_frame (plan.bytes, plan.n, memory.bytes, n)
+                              : tess_codec_failure (TESS_CODEC_NO_MEMORY, "");
+}
+#endif
+
+std::string
+answer (const std::string &request, int fd, Mapping &memory)
+{
+  if (is_about (request, "memory"))
+    return memory.map (fd, true) ? "{}" : tess_codec_failure (TESS_CODEC_NO_MEMORY, "");
+#if TESS_CODEC_GDCM
+  if (is_about (request, "dicom-scan") || is_about (request, "dicom-decode"))
+    return answer_dicom (request, fd, memory);
+#endif
+#if TESS_CODEC_HDF5
+  if (is_about (request, "hdf5-scan") || is_about (request, "hdf5-chunks") || is_about (request, "hdf5-frame"))
+    return answer_hdf5 (request, fd, memory);
+#endif
+  return tess_codec_failure (TESS_CODEC_NOT_BUILT, "");
 }
 
 std::string
@@ -170,7 +208,7 @@ main (int argc, char **argv)
   Mapping memory;
 
   if (argc != 2 || fstat (TESS_CODEC_SOCKET, &st) != 0 || !S_ISSOCK (st.st_mode)) {
-    std::fprintf (stderr, "tessera-codec is started by tessera and tessera-cli, to read DICOM files for them.\n");
+    std::fprintf (stderr, "tessera-codec is started by tessera and tessera-cli, to read DICOM and HDF5 files for them.\n");
     return 2;
   }
   tess_codec_sandbox_limits ((unsigned)std::strtoul (argv[1], nullptr, 10));

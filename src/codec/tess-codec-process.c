@@ -90,11 +90,13 @@ tess_codec_process_start (TessCodecProcess *process, guint64 memory, guint cpu_s
   pid_t pid;
 
   if (!helper) {
-    g_set_error_literal (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                         TESS_HAVE_CODEC
-                             ? _ ("the program tessera-codec, which reads DICOM, is missing; install Tessera again")
-                             : _ ("this Tessera was built without GDCM and reads no DICOM; install GDCM and build it "
-                                  "again, or convert the scan to NIfTI elsewhere"));
+    g_set_error_literal (
+        error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+        TESS_HAVE_GDCM || TESS_HAVE_HDF5
+            ? _ ("the program tessera-codec, which reads DICOM and HDF5, is missing; install Tessera "
+                 "again")
+            : _ ("this Tessera was built without GDCM and HDF5 and reads neither DICOM nor HDF5; "
+                 "install these libraries and build it again, or convert the scan to NIfTI elsewhere"));
     return FALSE;
   }
   if (!make_sockets (ends)) {

@@ -1,6 +1,7 @@
 #include "tess-format-registry.h"
 #include "tess-dicom.h"
 #include "tess-format.h"
+#include "tess-hdf5.h"
 #include "tess-metaimage.h"
 #include "tess-mgh.h"
 #include "tess-nifti.h"
@@ -11,8 +12,14 @@
 #include <string.h>
 
 static const TessFormat *const formats[] = {
-    &tess_format_nifti, &tess_format_dicom, &tess_format_metaimage, &tess_format_mgh,
-    &tess_format_nrrd,  &tess_format_npy,   &tess_format_npz,
+    &tess_format_nifti,
+    &tess_format_dicom,
+    &tess_format_metaimage,
+    &tess_format_mgh,
+    &tess_format_nrrd,
+    &tess_format_npy,
+    &tess_format_npz,
+    &tess_format_hdf5,
 };
 
 guint
