@@ -6,33 +6,16 @@ import glob
 import json
 import os
 import re
-import subprocess
 import sys
-import traceback
 
 import screen
 import xdnd
-from window import Failed, Window, hands, settled, wait_for
+from steps import check, cli, run, step
+from window import Window, hands, settled, wait_for
 
 HOME = os.environ["TESSERA_HOME"]
 MIDDLE = 600, 400
 NOWHERE = 640, 785
-STEPS = []
-
-
-def step(function):
-    STEPS.append(function)
-    return function
-
-
-def check(truth, words):
-    if not truth:
-        raise Failed(words)
-
-
-def cli(*args):
-    return subprocess.run([os.environ["TESSERA_CLI"], *args], check=True, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, timeout=120).stdout.decode()
 
 
 class Hall:
@@ -151,31 +134,4 @@ def complained_about_nothing(h):
     check(not lines, f"it complained: {lines[:3]}")
 
 
-def main():
-    number, hall = 0, None
-    try:
-        hall = Hall()
-        for number, act in enumerate(STEPS, 1):
-            act(hall)
-            print(f"ok {number} - {act.__name__.replace('_', ' ')}", flush=True)
-        print(f"1..{len(STEPS)}")
-        return 0
-    except Exception as error:  # pylint: disable=broad-except
-        print(f"not ok {max(number, 1)} - {STEPS[max(number - 1, 0)].__name__.replace('_', ' ')}")
-        text = str(error) if isinstance(error, Failed) else "".join(traceback.format_exception(error))
-        for line in text.splitlines():
-            print(f"# {line}")
-        picture = os.path.join(os.environ.get("G_TEST_BUILDDIR", "/tmp"), "findings-failed.png")
-        try:
-            screen.grab().save(picture)
-            print(f"# how it looked then: {picture}")
-        except OSError:
-            pass
-        print(f"1..{max(number, 1)}")
-        return 1
-    finally:
-        if hall and hall.window:
-            hall.window.close()
-
-
-sys.exit(main())
+sys.exit(run("findings", Hall))

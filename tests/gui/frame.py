@@ -10,29 +10,12 @@ import re
 import shutil
 import subprocess
 import sys
-import traceback
 
 import screen
-from window import Failed, Window, hands, settled, wait_for
+from steps import LONG, check, cli, run, step
+from window import Window, hands, settled, wait_for
 
 HOME = os.environ["TESSERA_HOME"]
-LONG = 240.0
-STEPS = []
-
-
-def step(function):
-    STEPS.append(function)
-    return function
-
-
-def check(truth, words):
-    if not truth:
-        raise Failed(words)
-
-
-def cli(*args):
-    subprocess.run([os.environ["TESSERA_CLI"], *args], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                   timeout=LONG)
 
 
 class Frame:
@@ -296,38 +279,4 @@ def complained_about_nothing(f):
     check(not complaints, "it wrote: " + "; ".join(complaints[:5]))
 
 
-def report(frame, error):
-    for line in (traceback.format_exc() if not isinstance(error, Failed) else str(error)).splitlines():
-        print(f"# {line}")
-    if frame:
-        frame.log.seek(0)
-        for line in frame.log.read().decode(errors="replace").splitlines()[-20:]:
-            print(f"# the program wrote: {line}")
-    picture = os.path.join(os.environ.get("G_TEST_BUILDDIR", "/tmp"), "frame-failed.png")
-    try:
-        screen.grab().save(picture)
-        print(f"# how it looked then: {picture}")
-    except OSError:
-        pass
-
-
-def main():
-    number, frame = 0, None
-    try:
-        frame = Frame()
-        for number, act in enumerate(STEPS, 1):
-            act(frame)
-            print(f"ok {number} - {act.__name__.replace('_', ' ')}", flush=True)
-        print(f"1..{len(STEPS)}")
-        return 0
-    except Exception as error:  # pylint: disable=broad-except
-        print(f"not ok {max(number, 1)} - {STEPS[max(number - 1, 0)].__name__.replace('_', ' ')}")
-        report(frame, error)
-        print(f"1..{max(number, 1)}")
-        return 1
-    finally:
-        if frame and frame.window:
-            frame.window.close()
-
-
-sys.exit(main())
+sys.exit(run("frame", Frame))

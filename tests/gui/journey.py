@@ -8,34 +8,16 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-import traceback
 
 import screen
 import xdnd
-from window import Failed, Window, hands, settled, wait_for
+from steps import LONG, check, cli, run, step
+from window import Window, hands, settled, wait_for
 
 HOME = os.environ["TESSERA_HOME"]
-LONG = 240.0  # for what computes: on a busy machine training stands back behind everything else
 MIDDLE = 600, 400
 NOWHERE = 640, 785  # the status line: no tooltip comes there
-STEPS = []
-
-
-def step(function):
-    STEPS.append(function)
-    return function
-
-
-def check(truth, words):
-    if not truth:
-        raise Failed(words)
-
-
-def cli(*args):
-    return subprocess.run([os.environ["TESSERA_CLI"], *args], check=True, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, timeout=120).stdout.decode()
 
 
 def info(path):
@@ -476,36 +458,4 @@ def complained_about_nothing(j):
     check(not complaints, "it wrote: " + "; ".join(complaints[:5]))
 
 
-def main():
-    number_ = 0
-    journey = None
-    try:
-        journey = Journey()
-        for number_, act in enumerate(STEPS, 1):
-            act(journey)
-            print(f"ok {number_} - {act.__name__.replace('_', ' ')}", flush=True)
-        print(f"1..{len(STEPS)}")
-        return 0
-    except Exception as error:  # pylint: disable=broad-except
-        name = STEPS[max(number_ - 1, 0)].__name__.replace("_", " ")
-        print(f"not ok {max(number_, 1)} - {name}")
-        for line in (traceback.format_exc() if not isinstance(error, Failed) else str(error)).splitlines():
-            print(f"# {line[:2000]}")
-        if journey:
-            journey.log.seek(0)
-            for line in journey.log.read().decode(errors="replace").splitlines()[-20:]:
-                print(f"# the program wrote: {line}")
-        picture = os.path.join(os.environ.get("G_TEST_BUILDDIR", "/tmp"), "journey-failed.png")
-        try:
-            screen.grab().save(picture)
-            print(f"# how it looked then: {picture}")
-        except OSError:
-            pass
-        print(f"1..{max(number_, 1)}")
-        return 1
-    finally:
-        if journey and journey.window:
-            journey.window.close()
-
-
-sys.exit(main())
+sys.exit(run("journey", Journey))

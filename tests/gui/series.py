@@ -5,26 +5,15 @@ Run by run.sh. The study is written by dicom.py, a file a slice."""
 import os
 import re
 import sys
-import traceback
 
 import dicom
 import screen
 import xdnd
-from window import Failed, Window, hands, settled, wait_for
+from steps import check, run, step
+from window import Window, hands, settled, wait_for
 
 HOME = os.environ["TESSERA_HOME"]
 MIDDLE = 600, 400
-STEPS = []
-
-
-def step(function):
-    STEPS.append(function)
-    return function
-
-
-def check(truth, words):
-    if not truth:
-        raise Failed(words)
 
 
 # --- steps ---
@@ -166,37 +155,7 @@ def complained_about_nothing(s):
     check(not complaints, "it wrote: " + "; ".join(complaints[:5]))
 
 
-def main():
-    number, series = 0, None
-    if not os.access(os.environ["TESSERA_CODEC"], os.X_OK):
-        print("ok 1 series # SKIP built without tessera-codec, which reads DICOM\n1..1")
-        return 0
-    try:
-        series = Series()
-        for number, act in enumerate(STEPS, 1):
-            act(series)
-            print(f"ok {number} - {act.__name__.replace('_', ' ')}", flush=True)
-        print(f"1..{len(STEPS)}")
-        return 0
-    except Exception as error:  # pylint: disable=broad-except
-        print(f"not ok {max(number, 1)} - {STEPS[max(number - 1, 0)].__name__.replace('_', ' ')}")
-        for line in (traceback.format_exc() if not isinstance(error, Failed) else str(error)).splitlines():
-            print(f"# {line[:2000]}")
-        if series:
-            series.log.seek(0)
-            for line in series.log.read().decode(errors="replace").splitlines()[-20:]:
-                print(f"# the program wrote: {line}")
-        picture = os.path.join(os.environ.get("G_TEST_BUILDDIR", "/tmp"), "series-failed.png")
-        try:
-            screen.grab().save(picture)
-            print(f"# how it looked then: {picture}")
-        except OSError:
-            pass
-        print(f"1..{max(number, 1)}")
-        return 1
-    finally:
-        if series and series.window:
-            series.window.close()
-
-
-sys.exit(main())
+if not os.access(os.environ["TESSERA_CODEC"], os.X_OK):
+    print("ok 1 series # SKIP built without tessera-codec, which reads DICOM\n1..1")
+    sys.exit(0)
+sys.exit(run("series", Series))
