@@ -4,7 +4,8 @@
  * bottom to top) and a line for each of them in the place of @COMPOSE@. */
 
 uniform sampler2D colours; /* LUTs and label tables, 1024 places a row */
-uniform ivec4 pane;        /* x, y from below, width, height in device pixels */
+uniform ivec4 pane;        /* x, y of its first row in the framebuffer, width, height in device pixels */
+uniform bool from_top;     /* the first row is the top one */
 out vec4 colour;
 
 @LAYERS@
@@ -16,7 +17,8 @@ main ()
   vec3 c = vec3 (0.0);
   vec4 l;
 
-  p.y = pane.w - 1 - p.y; /* rows of a pane go downwards */
+  if (!from_top)
+    p.y = pane.w - 1 - p.y;
 @COMPOSE@
   colour = vec4 (c, 1.0);
 }

@@ -83,12 +83,13 @@ queue_draw_error (TessCanvas *self, const GError *error)
 }
 
 static gboolean
-draw (TessCanvas *self, int width, int height, GError **error)
+draw (TessCanvas *self, int width, int height, gboolean from_top, GError **error)
 {
   TessPane panes[TESS_N_PLANES];
   guint n = tess_canvas_panes (self, panes);
 
-  return tess_renderer_draw (self->renderer, tess_study_get_scene (self->study), panes, n, width, height, error);
+  return tess_renderer_draw (self->renderer, tess_study_get_scene (self->study), panes, n, width, height, from_top,
+                             error);
 }
 
 static gboolean
@@ -98,7 +99,8 @@ area_render_cb (TessCanvas *self)
   g_autoptr (GError) error = NULL;
 
   if (self->renderer && self->study &&
-      !draw (self, gtk_widget_get_width (self->area) * scale, gtk_widget_get_height (self->area) * scale, &error))
+      !draw (self, gtk_widget_get_width (self->area) * scale, gtk_widget_get_height (self->area) * scale, FALSE,
+             &error))
     queue_draw_error (self, error);
   return TRUE;
 }
@@ -127,24 +129,24 @@ static GskRenderNode *
 read_picture (int width, int height, int scale)
 {
   graphene_rect_t bounds = GRAPHENE_RECT_INIT (0, 0, (float)width / (float)scale, (float)height / (float)scale);
-  cairo_surface_t *surface = cairo_image_surface_create (CAIRO_FORMAT_RGB24, width, height);
-  guint8 *data = cairo_image_surface_get_data (surface);
-  gsize stride = (gsize)cairo_image_surface_get_stride (surface);
-  g_autofree guint8 *row = g_malloc (stride);
+  static const cairo_user_data_key_t pixels_key;
+  int stride = cairo_format_stride_for_width (CAIRO_FORMAT_RGB24, width);
+  guint8 *pixels =
+      stride > 0 ? g_try_malloc ((gsize)stride * (gsize)height) : NULL; /* not cleared, as Cairo's would be */
+  cairo_surface_t *surface;
   GskRenderNode *node;
   cairo_t *cr;
 
-  if (!data) {
+  if (!pixels)
+    return NULL;
+  surface = cairo_image_surface_create_for_data (pixels, CAIRO_FORMAT_RGB24, width, height, stride);
+  if (cairo_surface_set_user_data (surface, &pixels_key, pixels, g_free) != CAIRO_STATUS_SUCCESS) {
     cairo_surface_destroy (surface);
+    g_free (pixels);
     return NULL;
   }
   glPixelStorei (GL_PACK_ALIGNMENT, 4);
-  glReadPixels (0, 0, width, height, GL_BGRA, GL_UNSIGNED_INT_8_8_8_8_REV, data);
-  for (int top = 0, bottom = height - 1; top < bottom; top++, bottom--) { /* GL's rows go upwards */
-    memcpy (row, data + (gsize)top * stride, stride);
-    memcpy (data + (gsize)top * stride, data + (gsize)bottom * stride, stride);
-    memcpy (data + (gsize)bottom * stride, row, stride);
-  }
+  glReadPixels (0, 0, width, height, GL_BGRA, GL_UNSIGNED_INT_8_8_8_8_REV, pixels);
   cairo_surface_mark_dirty (surface);
   node = gsk_cairo_node_new (&bounds);
   cr = gsk_cairo_node_get_draw_context (node);
@@ -186,7 +188,7 @@ tess_canvas_snapshot_picture (TessCanvas *self, GtkSnapshot *snapshot)
     if (!bind_framebuffer (self, width, height))
       g_set_error_literal (&error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
                            _ ("the picture is too large for the graphics driver; make the window smaller"));
-    else if (draw (self, width, height, &error))
+    else if (draw (self, width, height, TRUE, &error))
       self->picture = read_picture (width, height, scale);
     if (error)
       queue_draw_error (self, error);

@@ -4,7 +4,7 @@
 #include <epoxy/gl.h>
 #include <glib/gi18n-lib.h>
 
-/* Draws into a texture of this context. rgba: width*height*4 bytes, rows bottom to top as GL has them. */
+/* Draws into a texture of this context. rgba: width*height*4 bytes, rows top to bottom. */
 static gboolean
 read_back (TessCanvas *self, const TessPane *panes, guint n, int width, int height, guint8 *rgba, GError **error)
 {
@@ -22,7 +22,7 @@ read_back (TessCanvas *self, const TessPane *panes, guint n, int width, int heig
     g_set_error_literal (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
                          _ ("the picture is too large for the graphics driver; make the window smaller"));
   else
-    ok = tess_renderer_draw (self->renderer, tess_study_get_scene (self->study), panes, n, width, height, error);
+    ok = tess_renderer_draw (self->renderer, tess_study_get_scene (self->study), panes, n, width, height, TRUE, error);
   if (ok) {
     glPixelStorei (GL_PACK_ALIGNMENT, 1);
     glReadPixels (0, 0, width, height, GL_RGBA, GL_UNSIGNED_BYTE, rgba);
@@ -70,7 +70,7 @@ take_picture (TessCanvas *self, GError **error)
   data = cairo_image_surface_get_data (surface);
   stride = cairo_image_surface_get_stride (surface);
   for (int y = 0; y < height; y++) {
-    const guint8 *from = rgba + (gsize)(height - 1 - y) * (gsize)width * 4;
+    const guint8 *from = rgba + (gsize)y * (gsize)width * 4;
     guint32 *to = (guint32 *)(void *)(data + (gsize)y * (gsize)stride);
 
     for (int x = 0; x < width; x++, from += 4)

@@ -52,6 +52,7 @@ struct _TessCanvas {
   gboolean show_crosshair, show_text;
   GskRenderNode *nodes[TESS_N_PLANES][TESS_N_PARTS];
   TessOverlayKey keys[TESS_N_PLANES][TESS_N_PARTS];
+  GHashTable *texts; /* of the overlay, drawn */
   double seen[TESS_N_PLANES][2]; /* the cursor in each plane when it was last brought into view */
   guint status_tick, describe_timer;
   FILE *frame_log;

@@ -73,6 +73,7 @@ tess_canvas_overlay (TessCanvas *self, TessOverlay *overlay)
       .crosshair = self->show_crosshair,
       .findings = TRUE,
       .scale = gtk_widget_get_scale_factor (GTK_WIDGET (self)),
+      .texts = self->texts,
   };
   overlay->grid = tess_study_get_grid (self->study, overlay->patch, NULL) &&
                   tess_study_peek_grid (self->study, overlay->n_starts, overlay->starts, &n, &coverage);
@@ -180,31 +181,14 @@ fill_key (TessCanvas *self, const TessPane *pane, const TessOverlay *overlay, Te
   }
 }
 
-/* A node of Cairo keeps what was drawn as strokes and paints them again in every frame; the outlines of letters take
- * long, so that texts are kept as pixels. */
 static GskRenderNode *
 draw_overlay (TessCanvas *self, const TessPane *pane, const TessOverlay *overlay)
 {
   graphene_rect_t bounds = GRAPHENE_RECT_INIT ((float)pane->x, (float)pane->y, (float)pane->width, (float)pane->height);
   GskRenderNode *node = gsk_cairo_node_new (&bounds);
   cairo_t *cr = gsk_cairo_node_get_draw_context (node);
-  TessScene *scene = tess_study_get_scene (self->study);
 
-  if (overlay->text) {
-    cairo_surface_t *pixels = cairo_image_surface_create (CAIRO_FORMAT_ARGB32, pane->width, pane->height);
-    cairo_t *text;
-
-    cairo_surface_set_device_offset (pixels, -pane->x, -pane->y);
-    text = cairo_create (pixels);
-    tess_overlay_draw (overlay, text, scene, pane, 1);
-    cairo_destroy (text);
-    cairo_set_source_surface (cr, pixels, 0.0, 0.0);
-    cairo_pattern_set_filter (cairo_get_source (cr), CAIRO_FILTER_NEAREST);
-    cairo_paint (cr);
-    cairo_surface_destroy (pixels);
-  } else {
-    tess_overlay_draw (overlay, cr, scene, pane, 1);
-  }
+  tess_overlay_draw (overlay, cr, tess_study_get_scene (self->study), pane, 1);
   cairo_destroy (cr);
   return node;
 }
@@ -490,6 +474,7 @@ tess_canvas_dispose (GObject *object)
   for (int i = 0; i < TESS_N_PLANES; i++)
     for (int part = 0; part < TESS_N_PARTS; part++)
       g_clear_pointer (&self->nodes[i][part], gsk_render_node_unref);
+  g_clear_pointer (&self->texts, g_hash_table_unref);
   g_clear_pointer (&self->area, gtk_widget_unparent);
   g_clear_pointer (&self->message, gtk_widget_unparent);
   g_clear_object (&self->actions);
@@ -550,6 +535,7 @@ tess_canvas_init (TessCanvas *self)
   gtk_widget_set_overflow (GTK_WIDGET (self), GTK_OVERFLOW_HIDDEN);
   gtk_accessible_update_property (GTK_ACCESSIBLE (self), GTK_ACCESSIBLE_PROPERTY_LABEL, _ ("Canvas"), -1);
 
+  self->texts = tess_overlay_texts_new ();
   tess_canvas_init_gl (self);
   self->study_signals = g_signal_group_new (TESS_TYPE_STUDY);
   g_signal_group_connect_swapped (self->study_signals, "cursor-changed", G_CALLBACK (follow_cursor), self);

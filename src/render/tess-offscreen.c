@@ -2,7 +2,6 @@
 
 #include <epoxy/egl.h>
 #include <epoxy/gl.h>
-#include <string.h>
 
 struct _TessOffscreen {
   EGLDisplay display;
@@ -96,18 +95,10 @@ gboolean
 tess_offscreen_draw (TessOffscreen *o, const TessScene *scene, const TessPane *panes, guint n_panes, guint8 *rgba,
                      GError **error)
 {
-  gsize row = (gsize)o->width * 4;
-  g_autofree guint8 *swap = g_malloc (row);
-
   glBindFramebuffer (GL_FRAMEBUFFER, o->framebuffer);
-  if (!tess_renderer_draw (o->renderer, scene, panes, n_panes, o->width, o->height, error))
+  if (!tess_renderer_draw (o->renderer, scene, panes, n_panes, o->width, o->height, TRUE, error))
     return FALSE;
   glPixelStorei (GL_PACK_ALIGNMENT, 1);
   glReadPixels (0, 0, o->width, o->height, GL_RGBA, GL_UNSIGNED_BYTE, rgba);
-  for (int top = 0, bottom = o->height - 1; top < bottom; top++, bottom--) { /* GL's rows go upwards */
-    memcpy (swap, rgba + (gsize)top * row, row);
-    memcpy (rgba + (gsize)top * row, rgba + (gsize)bottom * row, row);
-    memcpy (rgba + (gsize)bottom * row, swap, row);
-  }
   return TRUE;
 }

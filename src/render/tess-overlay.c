@@ -43,22 +43,72 @@ typedef struct {
   double margin;
 } Pen;
 
+/* Texts of the same font that come again and again (letters, numbers of slices): their outlines take long to draw. */
+#define MOST_TEXTS 512
+
+typedef struct {
+  cairo_surface_t *pixels;
+  int width, height, halo; /* of the text; the halo lies round it */
+} Text;
+
+static void
+text_free (Text *text)
+{
+  cairo_surface_destroy (text->pixels);
+  g_free (text);
+}
+
+GHashTable *
+tess_overlay_texts_new (void)
+{
+  return g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)text_free);
+}
+
+static Text *
+draw_text (const Pen *pen, const char *string, const double rgb[3])
+{
+  Text *text = g_new (Text, 1);
+  cairo_t *cr;
+
+  pango_layout_set_text (pen->layout, string, -1);
+  pango_layout_get_pixel_size (pen->layout, &text->width, &text->height);
+  text->halo = (int)ceil (2.0 * pen->overlay->scale) + 1;
+  text->pixels =
+      cairo_image_surface_create (CAIRO_FORMAT_ARGB32, text->width + 2 * text->halo, text->height + 2 * text->halo);
+  cr = cairo_create (text->pixels);
+  cairo_move_to (cr, text->halo, text->halo);
+  pango_cairo_layout_path (cr, pen->layout);
+  cairo_set_source_rgba (cr, 0.0, 0.0, 0.0, 0.8);
+  cairo_set_line_width (cr, 3.5 * pen->overlay->scale);
+  cairo_set_line_join (cr, CAIRO_LINE_JOIN_ROUND);
+  cairo_stroke_preserve (cr);
+  cairo_set_source_rgb (cr, rgb[0], rgb[1], rgb[2]);
+  cairo_fill (cr);
+  cairo_destroy (cr);
+  return text;
+}
+
 /* Text with a dark halo. ax, ay: which point of the text lies at (x,y); 0 left/top, 1 right/bottom. */
 static void
-put_text (const Pen *pen, const char *text, double x, double y, double ax, double ay, const double rgb[3])
+put_text (const Pen *pen, const char *string, double x, double y, double ax, double ay, const double rgb[3])
 {
-  int width, height;
+  GHashTable *kept = pen->overlay->texts;
+  g_autofree char *key = g_strdup_printf ("%g %g %g %g %s", pen->overlay->scale, rgb[0], rgb[1], rgb[2], string);
+  Text *text = kept ? g_hash_table_lookup (kept, key) : NULL;
 
-  pango_layout_set_text (pen->layout, text, -1);
-  pango_layout_get_pixel_size (pen->layout, &width, &height);
-  cairo_move_to (pen->cr, floor (x - ax * width), floor (y - ay * height));
-  pango_cairo_layout_path (pen->cr, pen->layout);
-  cairo_set_source_rgba (pen->cr, 0.0, 0.0, 0.0, 0.8);
-  cairo_set_line_width (pen->cr, 3.5 * pen->overlay->scale);
-  cairo_set_line_join (pen->cr, CAIRO_LINE_JOIN_ROUND);
-  cairo_stroke_preserve (pen->cr);
-  cairo_set_source_rgb (pen->cr, rgb[0], rgb[1], rgb[2]);
-  cairo_fill (pen->cr);
+  if (!text) {
+    text = draw_text (pen, string, rgb);
+    if (kept && g_hash_table_size (kept) >= MOST_TEXTS)
+      g_hash_table_remove_all (kept);
+    if (kept)
+      g_hash_table_insert (kept, g_steal_pointer (&key), text);
+  }
+  cairo_set_source_surface (pen->cr, text->pixels, floor (x - ax * text->width) - text->halo,
+                            floor (y - ay * text->height) - text->halo);
+  cairo_pattern_set_filter (cairo_get_source (pen->cr), CAIRO_FILTER_NEAREST);
+  cairo_paint (pen->cr);
+  if (!kept)
+    text_free (text);
 }
 
 static const double white[3] = {1.0, 1.0, 1.0};

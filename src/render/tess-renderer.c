@@ -372,13 +372,15 @@ set_mapping (const TessShader *program, guint i, const TessLayer *layer, const T
 static gboolean
 draw_pane (TessRenderer *renderer, const TessShader *program, const TessScene *scene, TessLayer *const *layers,
            const TessSource *sources, guint n, const int *first_row, const int *end_row, const TessPane *pane,
-           int height, GError **error)
+           int height, gboolean from_top, GError **error)
 {
+  int y = from_top ? pane->y : height - pane->y - pane->height;
   TessPaneMap map;
 
   tess_pane_map (pane, scene, &map);
-  glViewport (pane->x, height - pane->y - pane->height, pane->width, pane->height);
-  glUniform4i (program->pane, pane->x, height - pane->y - pane->height, pane->width, pane->height);
+  glViewport (pane->x, y, pane->width, pane->height);
+  glUniform4i (program->pane, pane->x, y, pane->width, pane->height);
+  glUniform1i (program->from_top, from_top);
   glActiveTexture (GL_TEXTURE0);
   glBindTexture (GL_TEXTURE_2D, renderer->colours);
   glUniform1i (program->colours, 0);
@@ -431,7 +433,7 @@ tess_renderer_warm_up (TessRenderer *renderer)
   glBindFramebuffer (GL_FRAMEBUFFER, framebuffer);
   glFramebufferTexture2D (GL_FRAMEBUFFER, GL_COLOR_ATTACHMENT0, GL_TEXTURE_2D, colour, 0);
   if (glCheckFramebufferStatus (GL_FRAMEBUFFER) == GL_FRAMEBUFFER_COMPLETE) {
-    tess_renderer_draw (renderer, scene, &pane, 1, 1, 1, NULL);
+    tess_renderer_draw (renderer, scene, &pane, 1, 1, 1, FALSE, NULL);
     glFinish ();
   }
   glBindFramebuffer (GL_FRAMEBUFFER, (GLuint)before);
@@ -453,7 +455,7 @@ unused_cb (gpointer key, gpointer value, gpointer user_data)
  */
 gboolean
 tess_renderer_draw (TessRenderer *renderer, const TessScene *scene, const TessPane *panes, guint n_panes, int width,
-                    int height, GError **error)
+                    int height, gboolean from_top, GError **error)
 {
   TessLayer *layers[TESS_MAX_LAYERS];
   TessSource sources[TESS_MAX_LAYERS];
@@ -494,7 +496,8 @@ tess_renderer_draw (TessRenderer *renderer, const TessScene *scene, const TessPa
   glBindVertexArray (renderer->vertex_array);
   for (guint i = 0; i < n_panes; i++)
     if (panes[i].width > 0 && panes[i].height > 0 &&
-        !draw_pane (renderer, program, scene, layers, sources, n, first_row, end_row, &panes[i], height, error))
+        !draw_pane (renderer, program, scene, layers, sources, n, first_row, end_row, &panes[i], height, from_top,
+                    error))
       return FALSE;
   glBindVertexArray (0);
   glUseProgram (0);

@@ -9,9 +9,10 @@ typedef struct _TessRenderer TessRenderer;
 
 TessRenderer *tess_renderer_new  (GError **error); /* with a current context; UNSUPPORTED names what is missing */
 void          tess_renderer_free (TessRenderer *renderer); /* with the same context current */
-/* height: of the framebuffer (GL counts rows from below). */
+/* width, height: of the framebuffer. from_top: its first row is the picture's top (to be read), not its bottom (to be shown
+ * by GL). */
 gboolean      tess_renderer_draw (TessRenderer *renderer, const TessScene *scene, const TessPane *panes, guint n_panes,
-                                  int width, int height, GError **error);
+                                  int width, int height, gboolean from_top, GError **error);
 /* Compiles what one image needs ahead of time, so that the first picture comes sooner. */
 void          tess_renderer_warm_up (TessRenderer *renderer);
 gboolean      tess_renderer_is_software (TessRenderer *renderer);

@@ -122,6 +122,7 @@ tess_shader_new (const TessSource *sources, const TessLut *luts, guint n, GError
     return NULL;
   }
   program->pane = glGetUniformLocation (program->program, "pane");
+  program->from_top = glGetUniformLocation (program->program, "from_top");
   program->colours = glGetUniformLocation (program->program, "colours");
   for (guint i = 0; i < n; i++) {
     static const char *const names[] = {"voxels", "opacity", "window", "style",  "origin",

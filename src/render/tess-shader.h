@@ -22,7 +22,7 @@ typedef enum {
 /* Uniforms; -1 where the program has no use for one. */
 typedef struct {
   GLuint program;
-  GLint pane, colours;
+  GLint pane, from_top, colours;
   GLint voxels[TESS_MAX_LAYERS], opacity[TESS_MAX_LAYERS], window[TESS_MAX_LAYERS], style[TESS_MAX_LAYERS];
   GLint origin[TESS_MAX_LAYERS], du[TESS_MAX_LAYERS], dv[TESS_MAX_LAYERS], half[TESS_MAX_LAYERS],
       scaling[TESS_MAX_LAYERS];
