@@ -27,7 +27,8 @@ struct _Case {
   guint n_classes;
   gboolean batch_dice;
   double clip_norm;
-  gboolean slices; /* convolutions with weights of four axes */
+  gboolean slices;   /* convolutions with weights of four axes */
+  gboolean residual; /* U-Nets */
 };
 
 static TessId
@@ -398,6 +399,25 @@ static const Case cases[] = {
      .n_classes = 3,
      .batch_dice = TRUE,
      .clip_norm = 12},
+    {.name = "resunet-train-b2",
+     .n = 2,
+     .dhw = {4, 8, 8},
+     .channels = 2,
+     .width = 5,
+     .slope = 0.3f,
+     .n_classes = 3,
+     .batch_dice = TRUE,
+     .clip_norm = 12,
+     .residual = TRUE},
+    {.name = "unet-slices-train-b3",
+     .n = 3,
+     .dhw = {1, 12, 16},
+     .channels = 1,
+     .width = 5,
+     .slope = 0.3f,
+     .n_classes = 2,
+     .clip_norm = 12,
+     .slices = TRUE},
 };
 
 guint
@@ -412,11 +432,14 @@ op_table_name (guint i)
   return cases[i].name;
 }
 
-/* Three levels, anisotropic above, deep supervision. */
+/* Three levels, anisotropic above or of slices, deep supervision. */
 static TessGraph *
 build_unet (const Case *c, TessDType act_dtype, GError **error)
 {
-  const TessNetworkSpec spec = {
+  TessNetworkSpec spec = {
+      .architecture = c->residual ? TESS_NETWORK_RESIDUAL_UNET : TESS_NETWORK_PLAIN_UNET,
+      .slice_axis = c->slices ? 1 : 0,
+      .stem_features = c->residual ? c->width + 1 : 0,
       .n_stages = 3,
       .n_channels = (guint)c->channels,
       .n_classes = c->n_classes,
@@ -437,8 +460,13 @@ build_unet (const Case *c, TessDType act_dtype, GError **error)
       .dice_smooth = 1e-5f,
       .batch_dice = c->batch_dice,
   };
-  g_autoptr (TessNetwork) network = tess_network_build (&spec, &program, error);
+  g_autoptr (TessNetwork) network = NULL;
 
+  if (c->residual)
+    spec.convs_encoder[0] = spec.convs_encoder[2] = 1;
+  for (guint s = 0; c->slices && s < spec.n_stages; s++)
+    spec.kernel[s][0] = spec.stride[s][0] = 1;
+  network = tess_network_build (&spec, &program, error);
   return network != NULL ? tess_graph_ref (network->graph) : NULL;
 }
 
