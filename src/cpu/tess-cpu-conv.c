@@ -53,12 +53,14 @@ describe_activation (Making *m, dnnl_memory_desc_t *md, const TessTensor *t, dnn
 /* oneDNN's logical weights are {out, in, ...} for all kinds; PyTorch stores those of a transposed convolution as
  * {in, out, ...}, which is the same with other strides. */
 static gboolean
-describe_weights (Making *m, const TessTensor *w, dnnl_data_type_t type, dnnl_data_type_t plain, GError **error)
+describe_weights (Making *m, const TessOp *op, const TessTensor *w, dnnl_data_type_t type, dnnl_data_type_t plain,
+                  GError **error)
 {
-  gint64 first = w->dim[0], second = w->dim[1], plane = w->dim[3] * w->dim[4], kernel = w->dim[2] * plane;
-  const dnnl_dims_t dims = {m->flipped ? second : first, m->flipped ? first : second, w->dim[2], w->dim[3], w->dim[4]};
+  const int *k = op->attr.conv.kernel; /* weights of slices have four axes */
+  gint64 first = w->dim[0], second = w->dim[1], plane = (gint64)k[1] * k[2], kernel = k[0] * plane;
+  const dnnl_dims_t dims = {m->flipped ? second : first, m->flipped ? first : second, k[0], k[1], k[2]};
   const dnnl_dims_t strides = {m->flipped ? kernel : second * kernel, m->flipped ? second * kernel : kernel, plane,
-                               w->dim[4], 1};
+                               k[2], 1};
 
   return tess_dnnl_check (m->dnnl->memory_desc_init_by_tag (&m->w, 5, dims, type, dnnl_format_tag_any),
                           "describe weights", error) &&
@@ -229,7 +231,7 @@ describe (Making *m, TessCpuConv *conv, const TessGraph *graph, const TessOp *op
     conv->wide_bytes = (gsize)tess_tensor_n_elements (y) * sizeof (float);
   if (!describe_activation (m, &m->x, x, type, error) ||
       !describe_activation (m, &m->y, y, conv->adds_bias ? dnnl_f32 : type_of (y->dtype), error) ||
-      !describe_weights (m, w, pass == BACKWARD_WEIGHTS ? dnnl_f32 : type, type_of (w->dtype), error))
+      !describe_weights (m, op, w, pass == BACKWARD_WEIGHTS ? dnnl_f32 : type, type_of (w->dtype), error))
     return FALSE;
   if (pass == FORWARD && op->in[2] != TESS_NONE && !conv->adds_bias) {
     const dnnl_dims_t dims = {y->dim[4]};

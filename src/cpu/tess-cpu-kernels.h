@@ -44,6 +44,16 @@ typedef struct {
 } TessCpuSgd;
 
 typedef struct {
+  guint       n_threads;
+  gboolean    bf16;
+  gsize       n, channels;
+  gint64      fine[3], coarse[3]; /* D, H, W of what is pooled and of the result */
+  const int  *kernel, *stride;
+  const void *source; /* forward: fine; backward: coarse */
+  void       *target;
+} TessCpuAvgPool;
+
+typedef struct {
   void   (*norm_forward)  (const TessCpuNorm *a);
   void   (*norm_backward) (const TessCpuNorm *a);
   void   (*leaky)         (guint n_threads, gboolean bf16, gsize n, const void *x, float slope, void *y);
@@ -62,6 +72,9 @@ typedef struct {
   void   (*loss_backward) (const TessCpuLoss *a);
   double (*sum_squares)   (guint n_threads, gsize n, const float *x, double *scratch); /* tess_cpu_squares_scratch () */
   void   (*sgd)           (const TessCpuSgd *a);
+  void   (*add_leaky)     (guint n_threads, gboolean bf16, gsize n, const void *a, const void *b, float slope, void *y);
+  void   (*avg_pool)      (const TessCpuAvgPool *a);
+  void   (*avg_pool_backward) (const TessCpuAvgPool *a);
 } TessCpuKernels;
 
 #define TESS_CPU_MAX_ISAS 3

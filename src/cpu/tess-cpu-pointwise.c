@@ -8,6 +8,8 @@ void TESS_KERNEL (leaky) (guint n_threads, gboolean bf16, gsize n, const void *x
 void TESS_KERNEL (leaky_backward) (guint n_threads, gboolean bf16, gsize n, const void *x, const void *dy, float slope,
                                    void *dx);
 void TESS_KERNEL (add) (guint n_threads, gboolean bf16, gsize n, const void *a, const void *b, void *y);
+void TESS_KERNEL (add_leaky) (guint n_threads, gboolean bf16, gsize n, const void *a, const void *b, float slope,
+                              void *y);
 void TESS_KERNEL (to_bf16) (guint n_threads, gsize n, const float *x, void *y);
 void TESS_KERNEL (concat) (guint n_threads, gsize rows, gsize a_bytes, gsize b_bytes, const void *a, const void *b,
                            void *y);
@@ -23,7 +25,7 @@ void TESS_KERNEL (sgd) (const TessCpuSgd *a);
 
 #define BLOCK 4096
 
-typedef enum { LEAKY, LEAKY_BACKWARD, ADD } Pointwise;
+typedef enum { LEAKY, LEAKY_BACKWARD, ADD, ADD_LEAKY } Pointwise;
 
 ALWAYS_INLINE void
 pointwise_block (Pointwise what, gsize begin, gsize end, const void *a, const void *b, float slope, void *y,
@@ -47,6 +49,10 @@ pointwise_block (Pointwise what, gsize begin, gsize end, const void *a, const vo
     case ADD:
       v_put (y, i, p + v_get (b, i, bf16), bf16);
       break;
+    case ADD_LEAKY:
+      p += v_get (b, i, bf16);
+      v_put (y, i, v_select (p > 0.0f, p, p * slope), bf16);
+      break;
     }
   }
   for (; i < end; i++) {
@@ -61,6 +67,10 @@ pointwise_block (Pointwise what, gsize begin, gsize end, const void *a, const vo
       break;
     case ADD:
       s_put (y, i, p + s_get (b, i, bf16), bf16);
+      break;
+    case ADD_LEAKY:
+      p += s_get (b, i, bf16);
+      s_put (y, i, p > 0 ? p : p * slope, bf16);
       break;
     }
   }
@@ -102,6 +112,15 @@ TESS_KERNEL (add) (guint n_threads, gboolean bf16, gsize n, const void *a, const
     pointwise (ADD, n_threads, n, a, b, 0, y, TRUE);
   else
     pointwise (ADD, n_threads, n, a, b, 0, y, FALSE);
+}
+
+void
+TESS_KERNEL (add_leaky) (guint n_threads, gboolean bf16, gsize n, const void *a, const void *b, float slope, void *y)
+{
+  if (bf16)
+    pointwise (ADD_LEAKY, n_threads, n, a, b, slope, y, TRUE);
+  else
+    pointwise (ADD_LEAKY, n_threads, n, a, b, slope, y, FALSE);
 }
 
 void

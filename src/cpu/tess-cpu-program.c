@@ -117,6 +117,9 @@ prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
   case TESS_OP_CONCAT_BWD:
   case TESS_OP_LABEL_RESIZE:
   case TESS_OP_SGD:
+  case TESS_OP_ADD_ACT:
+  case TESS_OP_AVG_POOL:
+  case TESS_OP_AVG_POOL_BWD:
     return TRUE;
   default:
     g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("op %s: not known to the CPU backend"),
@@ -444,6 +447,31 @@ run_sgd (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args)
   p->packed = FALSE;
 }
 
+static void
+run_avg_pool (TessProgram *p, const TessCpuStep *step)
+{
+  gboolean backward = step->op->kind == TESS_OP_AVG_POOL_BWD;
+  const TessTensor *in = tess_graph_tensor (p->graph, step->op->in[0]);
+  const TessTensor *out = tess_graph_tensor (p->graph, step->op->out[0]);
+  TessCpuAvgPool a = {
+      .n_threads = p->device->n_threads,
+      .bf16 = step->bf16,
+      .n = step->n,
+      .channels = step->channels,
+      .kernel = step->op->attr.conv.kernel,
+      .stride = step->op->attr.conv.stride,
+      .source = step->in[0],
+      .target = step->out[0],
+  };
+
+  memcpy (a.fine, &(backward ? out : in)->dim[1], sizeof a.fine);
+  memcpy (a.coarse, &(backward ? in : out)->dim[1], sizeof a.coarse);
+  if (backward)
+    p->device->kernels->avg_pool_backward (&a);
+  else
+    p->device->kernels->avg_pool (&a);
+}
+
 static gboolean
 run_step (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GError **error)
 {
@@ -486,6 +514,13 @@ run_step (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GEr
     break;
   case TESS_OP_SGD:
     run_sgd (p, step, args);
+    break;
+  case TESS_OP_ADD_ACT:
+    k->add_leaky (threads, step->bf16, n, step->in[0], step->in[1], slope, step->out[0]);
+    break;
+  case TESS_OP_AVG_POOL:
+  case TESS_OP_AVG_POOL_BWD:
+    run_avg_pool (p, step);
     break;
   default: /* refused by prepare */
     break;

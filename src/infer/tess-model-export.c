@@ -21,32 +21,35 @@ find (TessModel *model, const char *name)
   return model->file ? tess_safetensors_find (model->file, name) : g_hash_table_lookup (model->tensors, name);
 }
 
-/* A convolution's block ends with its norm: it has all four tensors once more, in order. */
+/* A convolution's block ends with its norm: it has all of its tensors (the bias of a block past others is none) once
+ * more, in order. */
 static void
-add_block_again (TessTorchWriter *writer, const char *prefix, const char *last)
+add_block_again (TessModel *model, TessTorchWriter *writer, const char *prefix, const char *last)
 {
   static const char *const names[][2] = {
       {"conv.weight", "0.weight"}, {"conv.bias", "0.bias"}, {"norm.weight", "1.weight"}, {"norm.bias", "1.bias"}};
   gsize n = strlen (last) - strlen ("norm.bias");
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
-    g_autofree char *of = g_strdup_printf ("%s%.*s%s", prefix, (int)n, last, names[i][0]);
+    g_autofree char *own = g_strdup_printf ("%.*s%s", (int)n, last, names[i][0]);
+    g_autofree char *of = g_strconcat (prefix, own, NULL);
     g_autofree char *name = g_strdup_printf ("%s%.*sall_modules.%s", prefix, (int)n, last, names[i][1]);
 
-    tess_torch_writer_alias (writer, name, of);
+    if (find (model, own))
+      tess_torch_writer_alias (writer, name, of);
   }
 }
 
-/* The decoder of PlainConvUNet holds the encoder, and so do its names. */
+/* The decoder of nnU-Net's U-Nets holds the encoder, and so do its names. */
 static void
-add_encoder_again (TessTorchWriter *writer, GPtrArray *names)
+add_encoder_again (TessModel *model, TessTorchWriter *writer, GPtrArray *names)
 {
   for (guint i = 0; i < names->len && g_str_has_prefix (names->pdata[i], "encoder."); i++) {
     g_autofree char *name = g_strconcat ("decoder.", names->pdata[i], NULL);
 
     tess_torch_writer_alias (writer, name, names->pdata[i]);
     if (g_str_has_suffix (name, ".norm.bias"))
-      add_block_again (writer, "decoder.", names->pdata[i]);
+      add_block_again (model, writer, "decoder.", names->pdata[i]);
   }
 }
 
@@ -61,12 +64,12 @@ export_torch (TessModel *model, GPtrArray *names, const char *path, GError **err
     const TessSafetensor *t = find (model, name);
 
     if (encoder && !g_str_has_prefix (name, "encoder.")) {
-      add_encoder_again (writer, names);
+      add_encoder_again (model, writer, names);
       encoder = FALSE;
     }
     tess_torch_writer_add (writer, name, t->n_dims, t->dim, t->data);
     if (g_str_has_suffix (name, ".norm.bias"))
-      add_block_again (writer, "", name);
+      add_block_again (model, writer, "", name);
   }
   return tess_torch_writer_save (writer, path, error);
 }
@@ -92,8 +95,8 @@ export_safetensors (TessModel *model, GPtrArray *names, const char *path, GError
  * @path: .safetensors, .pth or .pt; not the model's own file
  *
  * As .safetensors: a model of this program, plan and parameters. As .pth: what `torch.load (FILE, weights_only=True)`
- * gives to `load_state_dict` of dynamic_network_architectures' PlainConvUNet, with all its names in its order; names of
- * one tensor share one storage. The plan is not in it.
+ * gives to `load_state_dict` of dynamic_network_architectures' PlainConvUNet or ResidualEncoderUNet, with all its names
+ * in its order; names of one tensor share one storage. The plan is not in it.
  *
  * Returns: FALSE with IO or UNSUPPORTED (another ending).
  */

@@ -154,19 +154,21 @@ refuse_without_plans (TessTorchFile *file, GError **error)
   return FALSE;
 }
 
-/* Axes that may be mirrored, in nnU-Net's order; as many as it has mirrored copies for. */
+/* Axes that may be mirrored, in nnU-Net's order (those of a slice are its last two); as many as it has mirrored copies
+ * for. */
 static void
 read_mirroring (TessTorchFile *file, TessPlan *plan, const guint axes[3])
 {
   const TessPickleValue *allowed = tess_torch_file_value (file, "inference_allowed_mirroring_axes");
+  gint64 first = plan->network.slice_axis > 0 ? 1 : 0;
 
   for (guint a = 0; a < 3; a++)
     plan->augmentation.mirror_probability[a] = 0.0;
   for (gsize i = 0; i < tess_pickle_n (allowed); i++) {
     gint64 axis;
 
-    if (tess_pickle_int (tess_pickle_nth (allowed, i), &axis) && axis >= 0 && axis < 3)
-      plan->augmentation.mirror_probability[2 - axes[axis]] = 0.5;
+    if (tess_pickle_int (tess_pickle_nth (allowed, i), &axis) && axis >= 0 && axis < 3 - first)
+      plan->augmentation.mirror_probability[2 - axes[first + axis]] = 0.5;
   }
   if (tess_pickle_n (allowed) > 0)
     tess_plan_add_reason (plan, _ ("nnU-Net predicts the mean over mirrored copies of a scan; here each is seen once"));
@@ -247,16 +249,32 @@ mismatch_end (Mismatch *m, const char *path, GError **error)
   return FALSE;
 }
 
-/* Whether the file's tensor is the wanted one with its three spatial axes turned. */
+/* The three spatial axes of weights; those of slices lack one, at place `at`. */
+static void
+spatial (const gint64 *dim, guint n_dims, guint at, gint64 out[3])
+{
+  guint from = 2;
+
+  for (guint i = 0; i < 3; i++)
+    out[i] = n_dims == 4 && i == at ? 1 : dim[from++];
+}
+
+/* Whether the file's tensor is the wanted one with its spatial axes turned. */
 static gboolean
 same_shape (const TessTorchTensor *t, const TessTensor *wanted, const guint axes[3])
 {
+  gint64 have[3], want[3];
+
   if (t->n_dims != wanted->n_dims)
     return FALSE;
-  for (guint i = 0; i < t->n_dims; i++)
-    if (t->dim[i] != wanted->dim[i < 2 ? i : 2 + axes[i - 2]])
+  for (guint i = 0; i < MIN (t->n_dims, 2); i++)
+    if (t->dim[i] != wanted->dim[i])
       return FALSE;
-  return TRUE;
+  if (t->n_dims < 4)
+    return TRUE;
+  spatial (t->dim, t->n_dims, 0, have);
+  spatial (wanted->dim, wanted->n_dims, axes[0], want);
+  return have[0] == want[axes[0]] && have[1] == want[axes[1]] && have[2] == want[axes[2]];
 }
 
 static gboolean
@@ -290,22 +308,25 @@ check_weights (TessTorchFile *file, TessNetwork *network, const guint axes[3], G
   return mismatch_end (&m, tess_torch_file_path (file), error);
 }
 
-/* {out, in, d, h, w} of nnU-Net's axes to that of the scan's. */
+/* {out, in, d, h, w} of nnU-Net's axes, d left out of slices, to that of the scan's. */
 static void
 turn (const TessTorchTensor *t, const guint axes[3], const float *from, float *to)
 {
   gint64 stride[3], dim[3]; /* of the result, by the scan's axes */
-  gsize n = (gsize)(t->dim[0] * t->dim[1]), volume = (gsize)(t->dim[2] * t->dim[3] * t->dim[4]);
+  gint64 own[3];
+  gsize n = (gsize)(t->dim[0] * t->dim[1]), volume;
 
+  spatial (t->dim, t->n_dims, 0, own);
+  volume = (gsize)(own[0] * own[1] * own[2]);
   for (guint i = 0; i < 3; i++)
-    dim[axes[i]] = t->dim[2 + i];
+    dim[axes[i]] = own[i];
   stride[2] = 1;
   stride[1] = dim[2];
   stride[0] = dim[1] * dim[2];
   for (gsize k = 0; k < n; k++, to += volume)
-    for (gint64 a = 0; a < t->dim[2]; a++)
-      for (gint64 b = 0; b < t->dim[3]; b++)
-        for (gint64 c = 0; c < t->dim[4]; c++)
+    for (gint64 a = 0; a < own[0]; a++)
+      for (gint64 b = 0; b < own[1]; b++)
+        for (gint64 c = 0; c < own[2]; c++)
           to[a * stride[axes[0]] + b * stride[axes[1]] + c * stride[axes[2]]] = *from++;
 }
 
@@ -325,7 +346,7 @@ read_tensor (TessModel *model, TessTorchFile *file, const TessTensor *wanted, co
 {
   const TessTorchTensor *t = tess_torch_file_find (file, wanted->name);
   g_autofree float *data = g_try_malloc (wanted->bytes), *turned = NULL;
-  gboolean turns = t->n_dims == 5 && (axes[0] != 0 || axes[1] != 1);
+  gboolean turns = t->n_dims >= 4 && (axes[0] != 0 || axes[1] != 1);
   TessSafetensor *out;
 
   if (turns)

@@ -134,6 +134,38 @@ back_leaky_relu (Backward *b, const TessOp *f, TessId dy)
   arrive (b, f->in[0], op.out[0]);
 }
 
+/* Both sides receive the same share. */
+static void
+back_add_act (Backward *b, const TessOp *f, TessId dy)
+{
+  TessOp op = new_op (TESS_OP_LEAKY_RELU_BWD, 2, 1);
+
+  if (!b->wanted[f->out[0]])
+    return;
+  op.in[0] = f->out[0];
+  op.in[1] = dy;
+  op.out[0] = grad_like (b, f->out[0]);
+  op.attr.norm = f->attr.norm;
+  g_array_append_val (b->graph->ops, op);
+  for (guint i = 0; i < 2; i++)
+    if (b->wanted[f->in[i]])
+      arrive (b, f->in[i], op.out[0]);
+}
+
+static void
+back_avg_pool (Backward *b, const TessOp *f, TessId dy)
+{
+  TessOp op = new_op (TESS_OP_AVG_POOL_BWD, 1, 1);
+
+  if (!b->wanted[f->in[0]])
+    return;
+  op.in[0] = dy;
+  op.out[0] = grad_like (b, f->in[0]);
+  op.attr.conv = f->attr.conv;
+  g_array_append_val (b->graph->ops, op);
+  arrive (b, f->in[0], op.out[0]);
+}
+
 static void
 back_concat (Backward *b, const TessOp *f, TessId dy)
 {
@@ -193,6 +225,12 @@ back_op (Backward *b, const TessOp *f)
     return TRUE;
   case TESS_OP_CONCAT:
     back_concat (b, f, dy);
+    return TRUE;
+  case TESS_OP_ADD_ACT:
+    back_add_act (b, f, dy);
+    return TRUE;
+  case TESS_OP_AVG_POOL:
+    back_avg_pool (b, f, dy);
     return TRUE;
   default:
     g_set_error (b->error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("op %s has no gradient"), tess_op_name (f->kind));

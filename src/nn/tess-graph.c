@@ -84,6 +84,9 @@ tess_op_name (TessOpKind kind)
       [TESS_OP_DICE_CE_BWD] = "dice-ce-bwd",
       [TESS_OP_GRAD_NORM] = "grad-norm",
       [TESS_OP_SGD] = "sgd",
+      [TESS_OP_ADD_ACT] = "add-act",
+      [TESS_OP_AVG_POOL] = "avg-pool",
+      [TESS_OP_AVG_POOL_BWD] = "avg-pool-bwd",
   };
 
   return (guint)kind < TESS_N_OPS ? names[kind] : "unknown";
@@ -206,6 +209,21 @@ new_op (TessOpKind kind, guint n_in)
   return op;
 }
 
+/* The axes of the weights are the kernel's, or those without one along which it is 1. */
+static gboolean
+is_kernel_of (const TessTensor *w, const TessConvAttr *attr)
+{
+  guint missing = 5 - w->n_dims, w_axis = 2;
+
+  for (guint a = 0; a < 3; a++) {
+    if (w_axis < w->n_dims && w->dim[w_axis] == attr->kernel[a])
+      w_axis++;
+    else if (missing-- == 0 || attr->kernel[a] != 1)
+      return FALSE;
+  }
+  return w_axis == w->n_dims;
+}
+
 /* What both kinds of convolution share. in_axis: the weight's axis of input channels (1 plain, 0 transposed). */
 static gboolean
 check_conv (const TessGraph *graph, TessOpKind kind, TessId x_id, TessId w_id, TessId b_id, const TessConvAttr *attr,
@@ -213,8 +231,8 @@ check_conv (const TessGraph *graph, TessOpKind kind, TessId x_id, TessId w_id, T
 {
   const TessTensor *x = tess_graph_tensor (graph, x_id), *w = tess_graph_tensor (graph, w_id);
 
-  if (x->n_dims != 5 || w->n_dims != 5) {
-    misfit (graph, kind, error, "%s", _ ("input and weights must have five axes"));
+  if (x->n_dims != 5 || w->n_dims < 4) {
+    misfit (graph, kind, error, "%s", _ ("the input must have five axes, the weights five or (slices) four"));
     return FALSE;
   }
   if (x->role == TESS_ROLE_PARAM || (x->dtype != TESS_DTYPE_F32 && x->dtype != graph->act_dtype)) {
@@ -237,7 +255,7 @@ check_conv (const TessGraph *graph, TessOpKind kind, TessId x_id, TessId w_id, T
   for (guint a = 0; a < 3; a++)
     if (attr->kernel[a] < 1 || attr->kernel[a] > MAX_CONV_ATTR || attr->stride[a] < 1 ||
         attr->stride[a] > MAX_CONV_ATTR || attr->pad[a] < 0 || attr->pad[a] >= attr->kernel[a] ||
-        w->dim[2 + a] != attr->kernel[a]) {
+        !is_kernel_of (w, attr)) {
       misfit (graph, kind, error, _ ("kernel %d, stride %d and padding %d along axis %u do not fit the weights"),
               attr->kernel[a], attr->stride[a], attr->pad[a], a);
       return FALSE;
@@ -260,7 +278,7 @@ conv_op (TessOpKind kind, TessId x, TessId w, TessId b, const TessConvAttr *attr
 /**
  * tess_graph_conv:
  * @x: {N, D, H, W, in}
- * @w: parameter {out, in, kD, kH, kW}
+ * @w: parameter {out, in, kD, kH, kW}, or {out, in, ...} without one axis along which the kernel is 1
  * @b: parameter {out} or TESS_NONE
  * @out_dtype: F32 (logits) or the graph's act_dtype
  *
@@ -433,6 +451,60 @@ TessId
 tess_graph_concat (TessGraph *graph, TessId a, TessId b, GError **error)
 {
   return join (graph, TESS_OP_CONCAT, a, b, 4, error);
+}
+
+/**
+ * tess_graph_add_act:
+ * @slope: of the leaky ReLU, 0 or more
+ *
+ * The end of a residual block (He et al. 2016): leaky ReLU of the sum of two tensors of one shape. Only the result is
+ * kept for the backward pass: it lies on the same side of zero as the sum.
+ */
+TessId
+tess_graph_add_act (TessGraph *graph, TessId a, TessId b, float slope, GError **error)
+{
+  TessId y;
+
+  g_return_val_if_fail (slope >= 0, TESS_NONE);
+
+  y = join (graph, TESS_OP_ADD_ACT, a, b, 5, error);
+  if (y != TESS_NONE)
+    tess_graph_op (graph, graph->ops->len - 1)->attr.norm.slope = slope;
+  return y;
+}
+
+/**
+ * tess_graph_avg_pool:
+ * @x: {N, D, H, W, C}
+ * @attr: no padding
+ *
+ * Mean over each window (torch.nn.AvgPool3d); each axis gives floor ((in - kernel) / stride) + 1. Voxels beyond the
+ * last window count in none.
+ *
+ * Returns: {N, D', H', W', C}, or TESS_NONE with BAD_SHAPE.
+ */
+TessId
+tess_graph_avg_pool (TessGraph *graph, TessId x, const TessConvAttr *attr, GError **error)
+{
+  TessOp op = new_op (TESS_OP_AVG_POOL, 1);
+  gint64 dim[5];
+
+  g_return_val_if_fail (growing (graph, x), TESS_NONE);
+
+  if (!is_activation (graph, x))
+    return misfit (graph, op.kind, error, "%s", _ ("the input must have five axes and the graph's element type"));
+  memcpy (dim, tess_graph_tensor (graph, x)->dim, sizeof dim);
+  for (guint a = 0; a < 3; a++) {
+    if (attr->kernel[a] < 1 || attr->kernel[a] > MAX_CONV_ATTR || attr->stride[a] < 1 ||
+        attr->stride[a] > MAX_CONV_ATTR || attr->pad[a] != 0 || dim[1 + a] < attr->kernel[a])
+      return misfit (graph, op.kind, error,
+                     _ ("a window of %d with a stride of %d does not fit %" PRId64 " voxels along axis %u"),
+                     attr->kernel[a], attr->stride[a], dim[1 + a], a);
+    dim[1 + a] = (dim[1 + a] - attr->kernel[a]) / attr->stride[a] + 1;
+  }
+  op.in[0] = x;
+  op.attr.conv = *attr;
+  return append (graph, &op, graph->act_dtype, 5, dim, error);
 }
 
 /**

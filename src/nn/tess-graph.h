@@ -9,7 +9,9 @@ G_BEGIN_DECLS
  *
  * Axis order in nn and the backends: activations are NDHWC, dim = {N, D, H, W, C}, C fastest (D,H,W = z,y,x).
  * Parameters are float32 in PyTorch's layout: convolution {out, in, kD, kH, kW}, transposed convolution
- * {in, out, kD, kH, kW}, vectors {C}. Each backend packs its own copy of the weights. */
+ * {in, out, kD, kH, kW}, vectors {C}. In a network of single slices (2D) the axis across them is left out of the
+ * weights, as Conv2d has it: {out, in, kH, kW}; the kernel's extent is in attr.conv for all. Each backend packs its own
+ * copy of the weights. */
 
 #define TESS_MAX_DIMS 5
 #define TESS_NONE G_MAXUINT
@@ -73,6 +75,10 @@ typedef enum {
   /* optimiser */
   TESS_OP_GRAD_NORM,      /* -> norm f64 {1}: 2-norm over the whole GRAD arena */
   TESS_OP_SGD,            /* norm ->: clip, then SGD with Nesterov momentum over the PARAM, GRAD, MOMENTUM arenas */
+  /* residual networks */
+  TESS_OP_ADD_ACT,        /* a, b -> y                          leaky ReLU of the sum, attr.norm.slope; its gradient is LEAKY_RELU_BWD's, of y */
+  TESS_OP_AVG_POOL,       /* x -> y                             attr.conv without padding: mean over each window */
+  TESS_OP_AVG_POOL_BWD,   /* dy -> dx                           attr.conv */
   TESS_N_OPS
 } TessOpKind;
 
@@ -150,6 +156,8 @@ TessId tess_graph_norm_act    (TessGraph *graph, TessId x, TessId gamma, TessId 
 TessId tess_graph_leaky_relu  (TessGraph *graph, TessId x, float slope, GError **error);
 TessId tess_graph_add         (TessGraph *graph, TessId a, TessId b, GError **error);
 TessId tess_graph_concat      (TessGraph *graph, TessId a, TessId b, GError **error);
+TessId tess_graph_add_act     (TessGraph *graph, TessId a, TessId b, float slope, GError **error); /* slope >= 0 */
+TessId tess_graph_avg_pool    (TessGraph *graph, TessId x, const TessConvAttr *attr, GError **error);
 TessId tess_graph_label_resize (TessGraph *graph, TessId labels, const gint64 dhw[3], GError **error);
 TessId tess_graph_dice_ce     (TessGraph *graph, TessId logits, TessId labels, const TessLossAttr *attr, GError **error); /* -> metrics */
 void   tess_graph_mark_output (TessGraph *graph, TessId id); /* the caller reads it after a run */

@@ -1,23 +1,10 @@
-#include "tess-network.h"
+#include "tess-network-private.h"
 
 #include <inttypes.h>
 
-/* PlainConvUNet of nnU-Net (dynamic_network_architectures). Encoder stage s: convolutions with the stage's kernel, the
- * first with its stride. Decoder stage u works at the resolution of encoder stage n_stages - 2 - u. */
-
-typedef struct {
-  TessId weight, bias, gamma, beta; /* gamma, beta: TESS_NONE without a norm */
-} Layer;
-
-typedef struct {
-  const TessNetworkSpec *spec;
-  TessGraph *graph;
-  GArray *encoder[TESS_NETWORK_MAX_STAGES]; /* Layer */
-  GArray *decoder[TESS_NETWORK_MAX_STAGES];
-  Layer up[TESS_NETWORK_MAX_STAGES];
-  Layer head[TESS_NETWORK_MAX_STAGES];
-  GError **error;
-} Build;
+/* PlainConvUNet and ResidualEncoderUNet of nnU-Net (dynamic_network_architectures). Encoder stage s: convolutions, or
+ * residual blocks, with the stage's kernel, the first with its stride. Decoder stage u works at the resolution of
+ * encoder stage n_stages - 2 - u. */
 
 static gboolean
 check_axis (const TessNetworkSpec *spec, guint s, guint a, GError **error)
@@ -33,6 +20,12 @@ check_axis (const TessNetworkSpec *spec, guint s, guint a, GError **error)
     g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
                  _ ("network stage %u has a stride of %" PRId64 "; strides must be 1 to 8, and 1 in the first stage"),
                  s, stride);
+    return FALSE;
+  }
+  if (spec->slice_axis == a + 1 && (kernel != 1 || stride != 1)) {
+    g_set_error (
+        error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
+        _ ("network stage %u has a kernel or a stride across the slices it sees one by one; both must be 1 there"), s);
     return FALSE;
   }
   return TRUE;
@@ -64,6 +57,11 @@ check_spec (const TessNetworkSpec *spec, GError **error)
       if (!check_axis (spec, s, a, error))
         return FALSE;
   }
+  if (spec->architecture > TESS_NETWORK_RESIDUAL_UNET || spec->stem_features < 0 || spec->stem_features > 8192) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
+                 _ ("a network is a plain or a residual U-Net whose stem has at most 8192 features"));
+    return FALSE;
+  }
   return TRUE;
 }
 
@@ -90,10 +88,13 @@ check_program (const TessNetworkSpec *spec, const TessProgramSpec *program, GErr
 
   tess_network_divisor (spec, divisor);
   for (guint a = 0; a < 3; a++) {
-    fits = fits && program->dhw[a] >= 1 && program->dhw[a] % divisor[a] == 0;
+    fits = fits && program->dhw[a] >= 1 && program->dhw[a] % divisor[a] == 0 &&
+           (spec->slice_axis != a + 1 || program->dhw[a] == 1);
     near[a] = MAX (program->dhw[a], 1) > G_MAXINT32
                   ? divisor[a]
                   : (MAX (program->dhw[a], 1) + divisor[a] - 1) / divisor[a] * divisor[a];
+    if (spec->slice_axis == a + 1)
+      near[a] = 1;
   }
   if (fits)
     return TRUE;
@@ -106,53 +107,53 @@ check_program (const TessNetworkSpec *spec, const TessProgramSpec *program, GErr
   return FALSE;
 }
 
-/* Convolution (fan-in = in * kernel) or transposed convolution, for which torch's fan-in is out * kernel: it takes
- * axis 1 of the weights whatever they are. */
-static Layer
-declare_conv (Build *b, const char *prefix, gboolean transposed, gint64 in, gint64 out, const gint64 kernel[3])
-{
-  Layer layer = {TESS_NONE, TESS_NONE, TESS_NONE, TESS_NONE};
-  gint64 dim[5] = {transposed ? in : out, transposed ? out : in, kernel[0], kernel[1], kernel[2]};
-  g_autofree char *weight = g_strconcat (prefix, ".weight", NULL), *bias = g_strconcat (prefix, ".bias", NULL);
-
-  layer.weight = tess_graph_param (b->graph, weight, 5, dim, (double)(dim[1] * kernel[0] * kernel[1] * kernel[2]));
-  layer.bias = tess_graph_param (b->graph, bias, 1, &out, 0);
-  return layer;
-}
-
-/* The encoder's stages are PyTorch Sequentials of one block, hence the ".0" inside; the decoder's are the blocks. */
+/* The plain encoder's stages are PyTorch Sequentials of one block, hence the ".0" inside; the decoder's are the blocks.
+ */
 static GArray *
-declare_stage (Build *b, const char *stages, guint stage, const char *inside, gint64 n_convs, gint64 in, gint64 out,
-               const gint64 kernel[3])
+declare_stage (TessNetworkBuild *b, const char *stages, guint stage, const char *inside, gint64 n_convs, gint64 in,
+               gint64 out, const gint64 kernel[3])
 {
-  GArray *layers = g_array_new (FALSE, FALSE, sizeof (Layer));
+  GArray *layers = g_array_new (FALSE, FALSE, sizeof (TessLayer));
 
   for (gint64 i = 0; i < n_convs; i++) {
     g_autofree char *prefix = g_strdup_printf ("%s.%u%s.convs.%d", stages, stage, inside, (int)i);
-    g_autofree char *conv = g_strconcat (prefix, ".conv", NULL);
-    g_autofree char *gamma = g_strconcat (prefix, ".norm.weight", NULL);
-    g_autofree char *beta = g_strconcat (prefix, ".norm.bias", NULL);
-    Layer layer = declare_conv (b, conv, FALSE, i == 0 ? in : out, out, kernel);
+    TessLayer layer = tess_layer_declare (b, prefix, TRUE, i == 0 ? in : out, out, kernel);
 
-    layer.gamma = tess_graph_param (b->graph, gamma, 1, &out, -1);
-    layer.beta = tess_graph_param (b->graph, beta, 1, &out, 0);
     g_array_append_val (layers, layer);
   }
   return layers;
 }
 
+static void
+declare_encoder (TessNetworkBuild *b)
+{
+  const TessNetworkSpec *spec = b->spec;
+  gboolean residual = spec->architecture == TESS_NETWORK_RESIDUAL_UNET;
+  gint64 in = spec->n_channels;
+
+  if (residual) {
+    gint64 out = spec->stem_features > 0 ? spec->stem_features : spec->features[0];
+
+    b->stem = tess_layer_declare (b, "encoder.stem.convs.0", TRUE, in, out, spec->kernel[0]);
+    in = out;
+  }
+  for (guint s = 0; s < spec->n_stages; s++) {
+    b->encoder[s] = residual ? tess_residual_declare_stage (b, s, in)
+                             : declare_stage (b, "encoder.stages", s, ".0", spec->convs_encoder[s], in,
+                                              spec->features[s], spec->kernel[s]);
+    in = spec->features[s];
+  }
+}
+
 /* All parameters, in the order of the state dict, in every kind of program: their arena is shared. */
 static void
-declare_params (Build *b)
+declare_params (TessNetworkBuild *b)
 {
   const TessNetworkSpec *spec = b->spec;
   guint n_up = spec->n_stages - 1;
   const gint64 one[3] = {1, 1, 1};
 
-  for (guint s = 0; s < spec->n_stages; s++)
-    b->encoder[s] =
-        declare_stage (b, "encoder.stages", s, ".0", spec->convs_encoder[s],
-                       s == 0 ? (gint64)spec->n_channels : spec->features[s - 1], spec->features[s], spec->kernel[s]);
+  declare_encoder (b);
   for (guint u = 0; u < n_up; u++) {
     guint s = n_up - 1 - u;
 
@@ -163,49 +164,29 @@ declare_params (Build *b)
     guint s = n_up - 1 - u;
     g_autofree char *prefix = g_strdup_printf ("decoder.transpconvs.%u", u);
 
-    b->up[u] = declare_conv (b, prefix, TRUE, spec->features[s + 1], spec->features[s], spec->stride[s + 1]);
+    b->up[u] =
+        tess_layer_declare_conv (b, prefix, TRUE, TRUE, spec->features[s + 1], spec->features[s], spec->stride[s + 1]);
   }
   for (guint u = 0; u < n_up; u++) {
     g_autofree char *prefix = g_strdup_printf ("decoder.seg_layers.%u", u);
 
-    b->head[u] = declare_conv (b, prefix, FALSE, spec->features[n_up - 1 - u], spec->n_classes, one);
+    b->head[u] = tess_layer_declare_conv (b, prefix, FALSE, TRUE, spec->features[n_up - 1 - u], spec->n_classes, one);
   }
 }
 
-static TessConvAttr
-conv_attr (const gint64 kernel[3], const gint64 stride[3], gboolean pad)
-{
-  TessConvAttr attr;
-
-  for (guint a = 0; a < 3; a++) {
-    attr.kernel[a] = (int)kernel[a];
-    attr.stride[a] = stride != NULL ? (int)stride[a] : 1;
-    attr.pad[a] = pad ? (int)(kernel[a] - 1) / 2 : 0;
-  }
-  return attr;
-}
-
-/* Convolution - instance norm - leaky ReLU, n times. The convolution's bias is left out of the arithmetic: the norm
- * takes the mean away again. */
+/* Convolution - instance norm - leaky ReLU, n times. */
 static TessId
-build_stage (Build *b, TessId x, const GArray *layers, const gint64 kernel[3], const gint64 *stride)
+build_stage (TessNetworkBuild *b, TessId x, const GArray *layers, const gint64 kernel[3], const gint64 *stride)
 {
-  TessNormAttr norm = {.eps = (float)b->spec->norm_eps, .slope = (float)b->spec->leaky_slope};
-
-  for (guint i = 0; i < layers->len && x != TESS_NONE; i++) {
-    const Layer *layer = &g_array_index (layers, Layer, i);
-    TessConvAttr attr = conv_attr (kernel, i == 0 ? stride : NULL, TRUE);
-
-    x = tess_graph_conv (b->graph, x, layer->weight, TESS_NONE, &attr, b->graph->act_dtype, b->error);
-    if (x != TESS_NONE)
-      x = tess_graph_norm_act (b->graph, x, layer->gamma, layer->beta, &norm, b->error);
-  }
+  for (guint i = 0; i < layers->len; i++)
+    x = tess_layer_build (b, x, &g_array_index (layers, TessLayer, i), kernel, i == 0 ? stride : NULL,
+                          b->spec->leaky_slope);
   return x;
 }
 
 /* Logits and, with labels, the loss of one decoder level. h: 0 = finest. */
 static gboolean
-build_head (Build *b, TessNetwork *network, const TessProgramSpec *program, TessId x, guint u, guint h)
+build_head (TessNetworkBuild *b, TessNetwork *network, const TessProgramSpec *program, TessId x, guint u, guint h)
 {
   TessConvAttr one = {{1, 1, 1}, {1, 1, 1}, {0, 0, 0}};
   TessLossAttr loss = {
@@ -233,20 +214,24 @@ build_head (Build *b, TessNetwork *network, const TessProgramSpec *program, Tess
 }
 
 static gboolean
-build_forward (Build *b, TessNetwork *network, const TessProgramSpec *program)
+build_forward (TessNetworkBuild *b, TessNetwork *network, const TessProgramSpec *program)
 {
   const TessNetworkSpec *spec = b->spec;
+  gboolean residual = spec->architecture == TESS_NETWORK_RESIDUAL_UNET;
   guint n_up = spec->n_stages - 1;
   TessId skip[TESS_NETWORK_MAX_STAGES], x = network->image;
 
+  if (residual)
+    x = tess_layer_build (b, x, &b->stem, spec->kernel[0], NULL, spec->leaky_slope);
   for (guint s = 0; s < spec->n_stages; s++) {
-    x = skip[s] = build_stage (b, x, b->encoder[s], spec->kernel[s], spec->stride[s]);
+    x = skip[s] = residual ? tess_residual_build_stage (b, x, s)
+                           : build_stage (b, x, b->encoder[s], spec->kernel[s], spec->stride[s]);
     if (x == TESS_NONE)
       return FALSE;
   }
   for (guint u = 0; u < n_up; u++) {
     guint s = n_up - 1 - u;
-    TessConvAttr up = conv_attr (spec->stride[s + 1], spec->stride[s + 1], FALSE);
+    TessConvAttr up = tess_layer_conv_attr (spec->stride[s + 1], spec->stride[s + 1], FALSE);
 
     x = tess_graph_conv_transpose (b->graph, x, b->up[u].weight, b->up[u].bias, &up, b->error);
     if (x != TESS_NONE)
@@ -263,7 +248,7 @@ build_forward (Build *b, TessNetwork *network, const TessProgramSpec *program)
 }
 
 static gboolean
-build_ends (Build *b, TessNetwork *network, const TessProgramSpec *program)
+build_ends (TessNetworkBuild *b, TessNetwork *network, const TessProgramSpec *program)
 {
   gint64 dim[5] = {program->batch, program->dhw[0], program->dhw[1], program->dhw[2], b->spec->n_channels};
 
@@ -286,7 +271,7 @@ build_ends (Build *b, TessNetwork *network, const TessProgramSpec *program)
 }
 
 static gboolean
-build_training (Build *b, TessNetwork *network)
+build_training (TessNetworkBuild *b, TessNetwork *network)
 {
   if (!tess_graph_append_backward (b->graph, b->error) || !tess_graph_append_optimiser (b->graph, b->error))
     return FALSE;
@@ -295,10 +280,19 @@ build_training (Build *b, TessNetwork *network)
   return TRUE;
 }
 
+static void
+clear (TessNetworkBuild *b)
+{
+  for (guint s = 0; s < TESS_NETWORK_MAX_STAGES; s++) {
+    g_clear_pointer (&b->encoder[s], g_array_unref);
+    g_clear_pointer (&b->decoder[s], g_array_unref);
+  }
+}
+
 /**
  * tess_network_build:
  *
- * Builds and places one program of a plain U-Net. Parameters come first in every program and in the same order, so
+ * Builds and places one program of a U-Net. Parameters come first in every program and in the same order, so
  * that programs share the PARAM, GRAD and MOMENTUM arenas. Deep supervision: head h sits at encoder level h and has
  * head_weight[h]; its labels are the full ones, resized nearest-exact.
  *
@@ -309,7 +303,7 @@ TessNetwork *
 tess_network_build (const TessNetworkSpec *spec, const TessProgramSpec *program, GError **error)
 {
   g_autoptr (TessNetwork) network = NULL;
-  Build b = {.spec = spec, .error = error};
+  TessNetworkBuild b = {.spec = spec, .error = error};
   gboolean ok;
 
   if (!check_spec (spec, error) || !check_program (spec, program, error))
@@ -321,10 +315,7 @@ tess_network_build (const TessNetworkSpec *spec, const TessProgramSpec *program,
   ok = build_ends (&b, network, program) && build_forward (&b, network, program) &&
        (program->kind != TESS_PROGRAM_TRAIN || build_training (&b, network)) &&
        tess_graph_place (network->graph, error);
-  for (guint s = 0; s < TESS_NETWORK_MAX_STAGES; s++) {
-    g_clear_pointer (&b.encoder[s], g_array_unref);
-    g_clear_pointer (&b.decoder[s], g_array_unref);
-  }
+  clear (&b);
   return ok ? g_steal_pointer (&network) : NULL;
 }
 
@@ -346,7 +337,7 @@ gint64
 tess_network_n_parameters (const TessNetworkSpec *spec)
 {
   g_autoptr (TessGraph) graph = NULL;
-  Build b = {.spec = spec};
+  TessNetworkBuild b = {.spec = spec};
   gint64 n = 0;
 
   if (!check_spec (spec, NULL))
@@ -355,9 +346,6 @@ tess_network_n_parameters (const TessNetworkSpec *spec)
   declare_params (&b);
   for (TessId id = 0; id < graph->tensors->len; id++)
     n += tess_tensor_n_elements (tess_graph_tensor (graph, id));
-  for (guint s = 0; s < TESS_NETWORK_MAX_STAGES; s++) {
-    g_clear_pointer (&b.encoder[s], g_array_unref);
-    g_clear_pointer (&b.decoder[s], g_array_unref);
-  }
+  clear (&b);
   return n;
 }

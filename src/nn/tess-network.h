@@ -6,15 +6,23 @@ G_BEGIN_DECLS
 
 #define TESS_NETWORK_MAX_STAGES 8
 
-/* Plain U-Net (nnU-Net's PlainConvUNet): axis arrays are D, H, W. */
+typedef enum {
+  TESS_NETWORK_PLAIN_UNET,    /* nnU-Net's PlainConvUNet */
+  TESS_NETWORK_RESIDUAL_UNET, /* nnU-Net's ResidualEncoderUNet, of BasicBlockD */
+} TessNetworkArchitecture;
+
+/* A U-Net; axis arrays are D, H, W. */
 typedef struct {
+  TessNetworkArchitecture architecture;
+  guint  slice_axis; /* 0: 3D. 1, 2, 3: 2D, slices across D, H, W: no kernel or stride there, weights as Conv2d's */
   guint  n_stages;
   guint  n_channels, n_classes;
   gint64 features[TESS_NETWORK_MAX_STAGES];
   gint64 kernel[TESS_NETWORK_MAX_STAGES][3];
   gint64 stride[TESS_NETWORK_MAX_STAGES][3];
-  gint64 convs_encoder[TESS_NETWORK_MAX_STAGES];
+  gint64 convs_encoder[TESS_NETWORK_MAX_STAGES]; /* residual: blocks, of two convolutions each */
   gint64 convs_decoder[TESS_NETWORK_MAX_STAGES]; /* n_stages-1, lowest resolution first */
+  gint64 stem_features; /* residual: of the convolution before the first stage; 0: features[0] */
   double leaky_slope, norm_eps;
 } TessNetworkSpec;
 
@@ -44,8 +52,9 @@ typedef struct {
   TessId grad_norm; /* f64 OUTPUT {1}, TRAIN only */
 } TessNetwork;
 
-/* Parameters carry the names PlainConvUNet's state dict has (encoder.stages.S.0.convs.I.conv.weight,
- * decoder.transpconvs.U.weight, decoder.seg_layers.U.weight, ...), aliases left out, in its order. */
+/* Parameters carry the names the state dict of nnU-Net's class has (encoder.stages.S.0.convs.I.conv.weight,
+ * encoder.stages.S.blocks.B.conv1.conv.weight, decoder.transpconvs.U.weight, decoder.seg_layers.U.weight, ...), aliases
+ * left out, in its order. */
 TessNetwork *tess_network_build (const TessNetworkSpec *spec, const TessProgramSpec *program, GError **error);
 void         tess_network_free  (TessNetwork *network);
 gint64       tess_network_n_parameters (const TessNetworkSpec *spec);

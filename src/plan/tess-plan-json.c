@@ -101,21 +101,28 @@ write_labels (const TessPlan *plan)
   return array;
 }
 
+static const char *const axis_names[3] = {"x", "y", "z"};
+
 static JsonObject *
 write_network (const TessPlan *plan)
 {
   JsonObject *network = json_object_new ();
   JsonArray *stages = json_array_new ();
+  gboolean residual = plan->network.architecture == TESS_PLAN_RESIDUAL_UNET;
   guint n = plan->network.n_stages;
 
-  json_object_set_string_member (network, "architecture", "plain-unet");
+  json_object_set_string_member (network, "architecture", tess_plan_architecture_name (plan->network.architecture));
+  if (plan->network.slice_axis > 0)
+    json_object_set_string_member (network, "slice_axis", axis_names[plan->network.slice_axis - 1]);
+  if (residual && plan->network.stem_features > 0)
+    json_object_set_int_member (network, "stem_features", plan->network.stem_features);
   for (guint s = 0; s < n; s++) {
     JsonObject *o = json_object_new ();
 
     json_object_set_int_member (o, "features", plan->network.features[s]);
     json_object_set_array_member (o, "kernel", ints_array (plan->network.kernel[s], 3));
     json_object_set_array_member (o, "stride", ints_array (plan->network.stride[s], 3));
-    json_object_set_int_member (o, "convs", plan->network.convs_encoder[s]);
+    json_object_set_int_member (o, residual ? "blocks" : "convs", plan->network.convs_encoder[s]);
     json_array_add_object_element (stages, o);
   }
   json_object_set_array_member (network, "stages", stages);
@@ -277,22 +284,50 @@ read_labels (TessPlan *plan, JsonObject *root, const char *origin, GError **erro
 }
 
 static gboolean
+read_architecture (TessPlan *plan, JsonObject *network, const char *where, GError **error)
+{
+  const char *architecture = "plain-unet", *axis = NULL;
+  guint a = 0;
+
+  if ((has (network, "architecture") && !tess_json_string (network, where, "architecture", &architecture, error)) ||
+      !tess_json_string_opt (network, where, "slice_axis", &axis, error) ||
+      !tess_json_int_opt (network, where, "stem_features", 0, TESS_PLAN_MAX_FEATURES, &plan->network.stem_features,
+                          error))
+    return FALSE;
+  while (a < TESS_PLAN_N_ARCHITECTURES &&
+         strcmp (architecture, tess_plan_architecture_name ((TessPlanArchitecture)a)) != 0)
+    a++;
+  if (a == TESS_PLAN_N_ARCHITECTURES) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+                 _ ("%s: \"architecture\" is \"%s\"; this version knows plain-unet and residual-unet"), where,
+                 architecture);
+    return FALSE;
+  }
+  plan->network.architecture = (TessPlanArchitecture)a;
+  plan->network.slice_axis = 0;
+  for (guint i = 0; axis && i < 3; i++)
+    if (strcmp (axis, axis_names[i]) == 0)
+      plan->network.slice_axis = i + 1;
+  if (axis && plan->network.slice_axis == 0) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                 _ ("%s: \"slice_axis\" is \"%s\"; use x, y or z, or leave it out for a 3D network"), where, axis);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
 read_network (TessPlan *plan, JsonObject *root, const char *origin, GError **error)
 {
   g_autofree char *where = g_strdup_printf ("%s: network", origin);
-  const char *architecture = "plain-unet";
   JsonObject *network;
   JsonArray *stages;
+  const char *counts;
   guint n;
 
-  if (!tess_json_object (root, origin, "network", &network, error) ||
-      (has (network, "architecture") && !tess_json_string (network, where, "architecture", &architecture, error)))
+  if (!tess_json_object (root, origin, "network", &network, error) || !read_architecture (plan, network, where, error))
     return FALSE;
-  if (strcmp (architecture, "plain-unet") != 0) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("%s: \"architecture\" is \"%s\"; this version knows plain-unet only"), where, architecture);
-    return FALSE;
-  }
+  counts = plan->network.architecture == TESS_PLAN_RESIDUAL_UNET ? "blocks" : "convs";
   if (!read_array (network, where, "stages", 2, TESS_MAX_STAGES, &stages, error))
     return FALSE;
   memset (&plan->network.features, 0, sizeof plan->network.features);
@@ -308,7 +343,7 @@ read_network (TessPlan *plan, JsonObject *root, const char *origin, GError **err
     if (!o || !tess_json_int (o, at, "features", 1, TESS_PLAN_MAX_FEATURES, &plan->network.features[s], error) ||
         !tess_json_ints (o, at, "kernel", 1, TESS_PLAN_MAX_KERNEL, plan->network.kernel[s], 3, error) ||
         !tess_json_ints (o, at, "stride", 1, TESS_PLAN_MAX_STRIDE, plan->network.stride[s], 3, error) ||
-        !tess_json_int (o, at, "convs", 1, TESS_PLAN_MAX_CONVS, &plan->network.convs_encoder[s], error))
+        !tess_json_int (o, at, counts, 1, TESS_PLAN_MAX_CONVS, &plan->network.convs_encoder[s], error))
       return FALSE;
   }
   return tess_json_ints (network, where, "convs_decoder", 1, TESS_PLAN_MAX_CONVS, plan->network.convs_decoder, n - 1,

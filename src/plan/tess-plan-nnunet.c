@@ -13,6 +13,7 @@ typedef struct {
   JsonObject *plans, *configuration, *dataset;
   const char *name, *origin;
   guint axes[3];
+  guint n_axes; /* 3, or 2 where it sees single slices across its axis 0 */
   GError **error;
 } Import;
 
@@ -146,33 +147,57 @@ our_axis (const Import *m, guint i)
   return 2 - m->axes[i];
 }
 
+/* Across its slices a 2D configuration has no spacing; the scans' median is what most of them have. */
+static gboolean
+read_slices (Import *m, double spacing[3])
+{
+  TessPlan *plan = m->plan;
+  double median[3];
+
+  if (!tess_json_doubles (m->plans, m->origin, "original_median_spacing_after_transp", median, 3, m->error))
+    return FALSE;
+  spacing[0] = median[0];
+  plan->network.slice_axis = 1 + our_axis (m, 0);
+  plan->augmentation.mirror_probability[our_axis (m, 0)] = 0.0;
+  tess_plan_add_reason (plan, _ ("nnU-Net leaves the slices of a scan as they lie; here they are sampled %g mm apart"),
+                        median[0]);
+  return TRUE;
+}
+
+/* nnU-Net turns a patch of slices within them, little where it is long; a flat patch as well. */
+static void
+set_rotation (Import *m, const gint64 voxels[3])
+{
+  gint64 larger = MAX (voxels[1], voxels[2]), smaller = MIN (voxels[1], voxels[2]);
+  double degrees = m->n_axes == 2 && 2 * larger > 3 * smaller ? 15.0 : 180.0;
+
+  if (m->n_axes == 2 || larger > 3 * voxels[0])
+    for (guint i = 0; i < 3; i++)
+      m->plan->augmentation.rotation_degrees[our_axis (m, i)] = i == 0 ? degrees : 0.0;
+}
+
 static gboolean
 read_grid (Import *m)
 {
   JsonArray *patch = NULL;
-  gint64 voxels[3];
+  gint64 voxels[3] = {1};
   double spacing[3];
+  guint first;
 
   if (!tess_json_array (m->configuration, m->origin, "patch_size", &patch, m->error))
     return FALSE;
-  if (json_array_get_length (patch) == 2) {
-    g_set_error (m->error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("%s: nnU-Net's configuration %s is for single slices (2D), but networks here are 3D; give one of "
-                    "the 3D configurations"),
-                 m->origin, m->name);
-    return FALSE;
-  }
-  if (!tess_json_ints (m->configuration, m->origin, "patch_size", 1, TESS_PLAN_MAX_PATCH, voxels, 3, m->error) ||
-      !tess_json_doubles (m->configuration, m->origin, "spacing", spacing, 3, m->error))
+  m->n_axes = json_array_get_length (patch) == 2 ? 2 : 3;
+  first = 3 - m->n_axes;
+  if (!tess_json_ints (m->configuration, m->origin, "patch_size", 1, TESS_PLAN_MAX_PATCH, voxels + first, m->n_axes,
+                       m->error) ||
+      !tess_json_doubles (m->configuration, m->origin, "spacing", spacing + first, m->n_axes, m->error) ||
+      (m->n_axes == 2 && !read_slices (m, spacing)))
     return FALSE;
   for (guint i = 0; i < 3; i++) {
     m->plan->patch[our_axis (m, i)] = voxels[i];
     m->plan->spacing[our_axis (m, i)] = spacing[i];
   }
-  /* Where the patch is flat, nnU-Net turns it only within its slices. */
-  if (MAX (voxels[1], voxels[2]) > 3 * voxels[0])
-    for (guint i = 0; i < 3; i++)
-      m->plan->augmentation.rotation_degrees[our_axis (m, i)] = i == 0 ? 180.0 : 0.0;
+  set_rotation (m, voxels);
   return TRUE;
 }
 
@@ -324,7 +349,7 @@ read_counts (Import *m, JsonObject *o, const char *key, guint n, gint64 *out)
   return TRUE;
 }
 
-/* n triples in their axes' order. */
+/* n triples, or pairs of slices, in their axes' order. */
 static gboolean
 read_triples (Import *m, JsonObject *o, const char *key, guint n, gint64 (*out)[3])
 {
@@ -337,10 +362,12 @@ read_triples (Import *m, JsonObject *o, const char *key, guint n, gint64 (*out)[
   for (guint s = 0; s < n; s++) {
     JsonNode *node = json_array_get_element (array, s);
 
-    if (!JSON_NODE_HOLDS_ARRAY (node) || json_array_get_length (json_node_get_array (node)) != 3)
+    if (!JSON_NODE_HOLDS_ARRAY (node) || json_array_get_length (json_node_get_array (node)) != m->n_axes)
       return wrong (m, key);
-    for (guint i = 0; i < 3; i++)
-      if (!int_of_node (json_array_get_element (json_node_get_array (node), i), &out[s][our_axis (m, i)]))
+    out[s][our_axis (m, 0)] = 1; /* of slices */
+    for (guint i = 0; i < m->n_axes; i++)
+      if (!int_of_node (json_array_get_element (json_node_get_array (node), i),
+                        &out[s][our_axis (m, 3 - m->n_axes + i)]))
         return wrong (m, key);
   }
   return TRUE;
@@ -370,6 +397,19 @@ read_stages (Import *m, JsonObject *o, const char *kernels, const char *strides,
          read_counts (m, o, "n_conv_per_stage_decoder", n - 1, m->plan->network.convs_decoder);
 }
 
+static gboolean
+read_class (Import *m, JsonObject *o, const char *key)
+{
+  const char *name = NULL;
+
+  if (!expect_text (m, o, key, "PlainConvUNet|ResidualEncoderUNet") ||
+      !tess_json_string (o, m->origin, key, &name, m->error))
+    return FALSE;
+  m->plan->network.architecture =
+      g_str_has_suffix (name, "ResidualEncoderUNet") ? TESS_PLAN_RESIDUAL_UNET : TESS_PLAN_PLAIN_UNET;
+  return TRUE;
+}
+
 /* Until 2.2 plans held these few numbers, and the rest was as it is by default. */
 static gboolean
 read_old_network (Import *m)
@@ -378,7 +418,7 @@ read_old_network (Import *m)
 
   if (absent (m->configuration, "UNet_class_name"))
     return wrong (m, "architecture");
-  if (!expect_text (m, m->configuration, "UNet_class_name", "PlainConvUNet") ||
+  if (!read_class (m, m->configuration, "UNet_class_name") ||
       !tess_json_int (m->configuration, m->origin, "UNet_base_num_features", 1, TESS_PLAN_MAX_FEATURES, &base,
                       m->error) ||
       !tess_json_int (m->configuration, m->origin, "unet_max_num_features", 1, TESS_PLAN_MAX_FEATURES, &most,
@@ -390,15 +430,30 @@ read_old_network (Import *m)
   return TRUE;
 }
 
-/* Arguments of PlainConvUNet that change what it computes. */
+static gboolean
+residual (const Import *m)
+{
+  return m->plan->network.architecture == TESS_PLAN_RESIDUAL_UNET;
+}
+
+static gboolean
+read_stem (Import *m, JsonObject *o)
+{
+  return !residual (m) || tess_json_int_opt (o, m->origin, "stem_channels", 1, TESS_PLAN_MAX_FEATURES,
+                                             &m->plan->network.stem_features, m->error);
+}
+
+/* Arguments of the network's class that change what it computes. */
 static gboolean
 check_arguments (Import *m, JsonObject *o)
 {
   JsonObject *norm = NULL, *nonlin = NULL;
 
-  if (!expect_text (m, o, "conv_op", "Conv3d") || !expect_text (m, o, "norm_op", "InstanceNorm3d") ||
-      !expect_text (m, o, "nonlin", "LeakyReLU") || !expect_text (m, o, "dropout_op", "None") ||
-      !expect_bool (m, o, "conv_bias", TRUE) || !expect_bool (m, o, "nonlin_first", FALSE))
+  if (!expect_text (m, o, "conv_op", m->n_axes == 2 ? "Conv2d" : "Conv3d") ||
+      !expect_text (m, o, "norm_op", m->n_axes == 2 ? "InstanceNorm2d" : "InstanceNorm3d") ||
+      !expect_text (m, o, "block", "BasicBlockD") || !expect_text (m, o, "nonlin", "LeakyReLU") ||
+      !expect_text (m, o, "dropout_op", "None") || !expect_bool (m, o, "conv_bias", TRUE) ||
+      !expect_bool (m, o, "nonlin_first", FALSE))
     return FALSE;
   if (absent (o, "norm_op") || absent (o, "nonlin") || absent (o, "conv_op"))
     return wrong (m, absent (o, "norm_op") ? "norm_op" : absent (o, "nonlin") ? "nonlin" : "conv_op");
@@ -422,9 +477,10 @@ read_network (Import *m)
     return read_old_network (m);
   return tess_json_object (m->configuration, m->origin, "architecture", &architecture, m->error) &&
          (!absent (architecture, "network_class_name") || wrong (m, "network_class_name")) &&
-         expect_text (m, architecture, "network_class_name", "PlainConvUNet") &&
+         read_class (m, architecture, "network_class_name") &&
          tess_json_object (architecture, m->origin, "arch_kwargs", &o, m->error) && check_arguments (m, o) &&
-         read_stages (m, o, "kernel_sizes", "strides", "n_conv_per_stage") &&
+         read_stem (m, o) &&
+         read_stages (m, o, "kernel_sizes", "strides", residual (m) ? "n_blocks_per_stage" : "n_conv_per_stage") &&
          read_counts (m, o, "features_per_stage", m->plan->network.n_stages, m->plan->network.features);
 }
 
@@ -489,8 +545,9 @@ read_training (Import *m)
  *
  * Both forms of plans are read: with "architecture" (since 2.3.1) and without. Taken over: channels with their
  * normalisation and the dataset's intensities, labels (an "ignore" label has no class), spacing, patch, network, batch.
+ * A 2D configuration becomes a network of single slices across nnU-Net's axis 0.
  *
- * Returns: (transfer full): a validated plan, or NULL: UNSUPPORTED (2D, cascades, regions, other networks,
+ * Returns: (transfer full): a validated plan, or NULL: UNSUPPORTED (cascades, regions, other networks,
  * normalisations within a mask, readers that turn scans ...: named), FORMAT (damaged), or what validation says.
  */
 TessPlan *

@@ -34,6 +34,7 @@ extern const guint         tess_plan_n_fields;
 #define TESS_PLAN_MAX_NAME 255
 #define TESS_PLAN_MAX_REASONS 1000
 
+const char *tess_plan_architecture_name (TessPlanArchitecture architecture); /* "plain-unet" */
 const char *tess_norm_scheme_name      (TessNormScheme scheme); /* "zscore", "ct", "none" */
 gboolean    tess_norm_scheme_from_name (const char *name, TessNormScheme *scheme);
 

@@ -57,6 +57,14 @@ const TessPlanField tess_plan_fields[] = {
 const guint tess_plan_n_fields = G_N_ELEMENTS (tess_plan_fields);
 
 const char *
+tess_plan_architecture_name (TessPlanArchitecture architecture)
+{
+  static const char *const names[TESS_PLAN_N_ARCHITECTURES] = {"plain-unet", "residual-unet"};
+
+  return (guint)architecture < TESS_PLAN_N_ARCHITECTURES ? names[architecture] : NULL;
+}
+
+const char *
 tess_norm_scheme_name (TessNormScheme scheme)
 {
   switch (scheme) {
@@ -323,7 +331,8 @@ static gboolean
 validate_stage (const TessPlan *plan, guint s, const char *origin, GError **error)
 {
   if (!in_range (plan->network.features[s], 1, TESS_PLAN_MAX_FEATURES, "features", s, origin, error) ||
-      !in_range (plan->network.convs_encoder[s], 1, TESS_PLAN_MAX_CONVS, "convs", s, origin, error))
+      !in_range (plan->network.convs_encoder[s], 1, TESS_PLAN_MAX_CONVS,
+                 plan->network.architecture == TESS_PLAN_RESIDUAL_UNET ? "blocks" : "convs", s, origin, error))
     return FALSE;
   if (s + 1 < plan->network.n_stages &&
       !in_range (plan->network.convs_decoder[s], 1, TESS_PLAN_MAX_CONVS, "convs_decoder", s, origin, error))
@@ -334,6 +343,14 @@ validate_stage (const TessPlan *plan, guint s, const char *origin, GError **erro
     if (!in_range (k, 1, TESS_PLAN_MAX_KERNEL, "kernel", s, origin, error) ||
         !in_range (plan->network.stride[s][a], 1, s == 0 ? 1 : TESS_PLAN_MAX_STRIDE, "stride", s, origin, error))
       return FALSE;
+    if (plan->network.slice_axis == a + 1 && (k != 1 || plan->network.stride[s][a] != 1)) {
+      g_set_error (
+          error, TESS_ERROR, TESS_ERROR_FORMAT,
+          _ ("%s: \"network.stages[%u]\": kernel and stride along %c must be 1, because the network sees single "
+             "slices across it"),
+          origin, s, "xyz"[a]);
+      return FALSE;
+    }
     if (k % 2 == 0) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
                    _ ("%s: \"network.stages[%u]\": kernel %" PRId64 " is even; use 1, 3, 5 or 7"), origin, s, k);
@@ -358,6 +375,20 @@ validate_network (const TessPlan *plan, const char *origin, GError **error)
       return FALSE;
     for (guint a = 0; a < 3; a++)
       divisor[a] *= plan->network.stride[s][a]; /* at most 8^7: no overflow */
+  }
+  if (!tess_plan_architecture_name (plan->network.architecture) || plan->network.slice_axis > 3 ||
+      plan->network.stem_features < 0 || plan->network.stem_features > TESS_PLAN_MAX_FEATURES) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                 _ ("%s: \"network\" has an architecture, an axis of slices or a stem that cannot be; plan the dataset "
+                    "again"),
+                 origin);
+    return FALSE;
+  }
+  if (plan->network.slice_axis > 0 && plan->patch[plan->network.slice_axis - 1] != 1) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                 _ ("%s: \"patch\" is %" PRId64 " along %c, but the network sees single slices across it; use 1"),
+                 origin, plan->patch[plan->network.slice_axis - 1], "xyz"[plan->network.slice_axis - 1]);
+    return FALSE;
   }
   for (guint a = 0; a < 3; a++)
     if (plan->patch[a] % divisor[a] != 0) {

@@ -21,6 +21,12 @@ typedef struct {
   double         lower, upper, mean, std; /* the dataset's foreground intensities (real values); used by TESS_NORM_CT */
 } TessPlanChannel;
 
+typedef enum {
+  TESS_PLAN_PLAIN_UNET,    /* "plain-unet": nnU-Net's PlainConvUNet */
+  TESS_PLAN_RESIDUAL_UNET, /* "residual-unet": nnU-Net's ResidualEncoderUNet */
+  TESS_PLAN_N_ARCHITECTURES
+} TessPlanArchitecture;
+
 typedef struct {
   char  *name;
   gint64 value; /* class index = value; 0 is background, consecutive */
@@ -41,12 +47,15 @@ typedef struct {
   gint64 patch[3];   /* voxels of the target grid */
 
   struct {
+    TessPlanArchitecture architecture;
+    guint  slice_axis; /* 0: 3D; 1, 2, 3: 2D, single slices across x, y, z; the patch is 1 voxel there */
     guint  n_stages;
     gint64 features[TESS_MAX_STAGES];
     gint64 kernel[TESS_MAX_STAGES][3];
     gint64 stride[TESS_MAX_STAGES][3]; /* stage 0: 1,1,1 */
-    gint64 convs_encoder[TESS_MAX_STAGES];
+    gint64 convs_encoder[TESS_MAX_STAGES]; /* of a residual network: blocks */
     gint64 convs_decoder[TESS_MAX_STAGES]; /* n_stages-1, lowest resolution first */
+    gint64 stem_features; /* of a residual network's first convolution; 0: those of the first stage */
     double leaky_slope, norm_eps;
     gboolean deep_supervision;
   } network;

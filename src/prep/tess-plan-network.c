@@ -1,12 +1,17 @@
 #include "tess-planner.h"
 
 G_STATIC_ASSERT (TESS_MAX_STAGES == TESS_NETWORK_MAX_STAGES);
+G_STATIC_ASSERT ((int)TESS_PLAN_PLAIN_UNET == (int)TESS_NETWORK_PLAIN_UNET);
+G_STATIC_ASSERT ((int)TESS_PLAN_RESIDUAL_UNET == (int)TESS_NETWORK_RESIDUAL_UNET);
 
 /* plan: validated, or at least with n_stages set. The arrays over axes turn round: (x, y, z) -> (D, H, W). */
 void
 tess_plan_network_spec (const TessPlan *plan, TessNetworkSpec *spec)
 {
   *spec = (TessNetworkSpec){
+      .architecture = (TessNetworkArchitecture)plan->network.architecture,
+      .slice_axis = plan->network.slice_axis > 0 ? 4 - plan->network.slice_axis : 0,
+      .stem_features = plan->network.stem_features,
       .n_stages = plan->network.n_stages,
       .n_channels = plan->n_channels,
       .n_classes = plan->n_labels,

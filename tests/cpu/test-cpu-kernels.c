@@ -151,6 +151,8 @@ test_loss (gconstpointer data)
   }
 }
 
+#define N_OTHERS 12
+
 /* One call of each of the others, on sizes that are no multiple of anything. */
 static void
 run_others (const TessCpuKernels *k, guint n_threads, gboolean bf16, gsize c, guint8 *out)
@@ -181,6 +183,7 @@ run_others (const TessCpuKernels *k, guint n_threads, gboolean bf16, gsize c, gu
   k->sgd (&sgd);
   sum = (float)k->sum_squares (n_threads, n, wide, squares);
   memcpy (out + 10 * part, &sum, sizeof sum);
+  k->add_leaky (n_threads, bf16, n, a, b, 0.1f, out + 11 * part);
 }
 
 static void
@@ -192,19 +195,62 @@ test_others (gconstpointer data)
 
   for (guint i = 0; i < G_N_ELEMENTS (channel_counts); i++) {
     gsize n = 1031 * channel_counts[i], part = n * 4 + 64;
-    gboolean is_bf16[11] = {bf16, bf16, bf16, TRUE, bf16, bf16, bf16, FALSE, FALSE, FALSE, FALSE};
-    g_autofree guint8 *first = g_malloc0 (11 * part);
+    gboolean is_bf16[N_OTHERS] = {bf16, bf16, bf16, TRUE, bf16, bf16, bf16, FALSE, FALSE, FALSE, FALSE, bf16};
+    g_autofree guint8 *first = g_malloc0 (N_OTHERS * part);
 
     state = 1 + i;
     run_others (tables[0], 1, bf16, channel_counts[i], first);
     for (guint t = 1; t < n_tables; t++) {
-      g_autofree guint8 *out = g_malloc0 (11 * part);
+      g_autofree guint8 *out = g_malloc0 (N_OTHERS * part);
 
       state = 1 + i;
       run_others (tables[t], 1 + t, bf16, channel_counts[i], out);
-      for (guint k = 0; k < 11; k++)
+      for (guint k = 0; k < N_OTHERS; k++)
         assert_close (first + k * part, out + k * part, n, is_bf16[k]);
     }
+  }
+}
+
+static void
+test_avg_pool (gconstpointer data)
+{
+  gboolean bf16 = GPOINTER_TO_UINT (data);
+  const TessCpuKernels *tables[TESS_CPU_MAX_ISAS];
+  guint n_tables = tess_cpu_kernels_usable (tables);
+  const int kernel[3] = {3, 2, 4}, stride[3] = {2, 2, 3};
+
+  for (guint i = 0; i < G_N_ELEMENTS (channel_counts); i++) {
+    gsize c = channel_counts[i], fine = 2 * 9 * 12 * 17 * c, coarse = 2 * 4 * 6 * 5 * c;
+    g_autofree void *x = values (fine, bf16), *dy = values (coarse, bf16);
+    void *first[2] = {NULL, NULL};
+
+    for (guint t = 0; t < n_tables; t++) {
+      g_autofree void *y = g_malloc0 (coarse * 4 + 64), *dx = g_malloc0 (fine * 4 + 64);
+      TessCpuAvgPool a = {.n_threads = 1 + t,
+                          .bf16 = bf16,
+                          .n = 2,
+                          .channels = c,
+                          .fine = {9, 12, 17},
+                          .coarse = {4, 6, 5},
+                          .kernel = kernel,
+                          .stride = stride};
+
+      a.source = x;
+      a.target = y;
+      tables[t]->avg_pool (&a);
+      a.source = dy;
+      a.target = dx;
+      tables[t]->avg_pool_backward (&a);
+      if (t == 0) {
+        first[0] = g_steal_pointer (&y);
+        first[1] = g_steal_pointer (&dx);
+        continue;
+      }
+      assert_close (first[0], y, coarse, bf16);
+      assert_close (first[1], dx, fine, bf16);
+    }
+    g_free (first[0]);
+    g_free (first[1]);
   }
 }
 
@@ -258,10 +304,12 @@ main (int argc, char *argv[])
     g_autofree char *norm = g_strdup_printf ("/cpu/kernels/norm/%s", type);
     g_autofree char *loss = g_strdup_printf ("/cpu/kernels/loss/%s", type);
     g_autofree char *others = g_strdup_printf ("/cpu/kernels/others/%s", type);
+    g_autofree char *pool = g_strdup_printf ("/cpu/kernels/avg-pool/%s", type);
 
     g_test_add_data_func (norm, GUINT_TO_POINTER (bf16), test_norm);
     g_test_add_data_func (loss, GUINT_TO_POINTER (bf16), test_loss);
     g_test_add_data_func (others, GUINT_TO_POINTER (bf16), test_others);
+    g_test_add_data_func (pool, GUINT_TO_POINTER (bf16), test_avg_pool);
   }
   g_test_add_func ("/cpu/kernels/norm/large-mean", test_large_mean);
   return g_test_run ();

@@ -27,6 +27,8 @@ struct _Case {
   guint n_classes;
   gboolean batch_dice;
   double clip_norm;
+  gboolean slices;   /* convolutions with weights of four axes */
+  gboolean residual; /* U-Nets */
 };
 
 static TessId
@@ -52,7 +54,12 @@ conv (Builder *b, TessId x, gint64 out, const TessConvAttr *attr, gboolean bias,
   if (x == TESS_NONE)
     return TESS_NONE;
   dim[1] = channels_of (b, x);
-  w = param (b, "weight", 5, dim, (double)(dim[1] * dim[2] * dim[3] * dim[4]));
+  if (b->c->slices) {
+    dim[2] = dim[3];
+    dim[3] = dim[4];
+    dim[4] = 1;
+  }
+  w = param (b, "weight", b->c->slices ? 4 : 5, dim, (double)(dim[1] * dim[2] * dim[3] * dim[4]));
   if (bias)
     v = param (b, "bias", 1, &out, 0);
   return tess_graph_conv (b->graph, x, w, v, attr, dtype, b->error);
@@ -67,7 +74,11 @@ transposed (Builder *b, TessId x, gint64 out, const TessConvAttr *attr, gboolean
   if (x == TESS_NONE)
     return TESS_NONE;
   dim[0] = channels_of (b, x);
-  w = param (b, "weight", 5, dim, (double)dim[0]);
+  if (b->c->slices) {
+    dim[2] = dim[3];
+    dim[3] = dim[4];
+  }
+  w = param (b, "weight", b->c->slices ? 4 : 5, dim, (double)dim[0]);
   if (bias)
     v = param (b, "bias", 1, &out, 0);
   return tess_graph_conv_transpose (b->graph, x, w, v, attr, b->error);
@@ -162,6 +173,28 @@ body_add (Builder *b)
       (z = tess_graph_add (b->graph, z, x, b->error)) == TESS_NONE)
     return FALSE;
   return head (b, z);
+}
+
+/* The end of a residual block, and its result read twice. */
+static gboolean
+body_add_act (Builder *b)
+{
+  TessId x = stem (b, b->c->width), y, z;
+
+  if (x == TESS_NONE || (y = conv (b, x, b->c->width, &three, TRUE, b->graph->act_dtype)) == TESS_NONE ||
+      (z = tess_graph_add_act (b->graph, x, y, b->c->slope, b->error)) == TESS_NONE ||
+      (y = conv (b, z, b->c->width, &one, TRUE, b->graph->act_dtype)) == TESS_NONE ||
+      (z = tess_graph_add_act (b->graph, y, z, b->c->slope, b->error)) == TESS_NONE)
+    return FALSE;
+  return head (b, z);
+}
+
+static gboolean
+body_avg_pool (Builder *b)
+{
+  TessId x = stem (b, b->c->width);
+
+  return x != TESS_NONE && (x = tess_graph_avg_pool (b->graph, x, &b->c->conv, b->error)) != TESS_NONE && head (b, x);
 }
 
 static gboolean
@@ -306,6 +339,85 @@ static const Case cases[] = {
      2,
      FALSE,
      0.05},
+    {.name = "conv-slices-b2",
+     .n = 2,
+     .dhw = {1, 9, 8},
+     .channels = 2,
+     .body = body_conv,
+     .conv = CONV (1, 3, 3, 1, 2, 1, 0, 1, 1),
+     .width = 4,
+     .bias = TRUE,
+     .n_classes = 3,
+     .batch_dice = TRUE,
+     .clip_norm = 12,
+     .slices = TRUE},
+    {.name = "conv-transpose-slices-b1",
+     .n = 1,
+     .dhw = {1, 6, 10},
+     .channels = 2,
+     .body = body_conv_transpose,
+     .conv = CONV (1, 2, 2, 1, 2, 2, 0, 0, 0),
+     .width = 5,
+     .bias = TRUE,
+     .n_classes = 2,
+     .slices = TRUE},
+    {.name = "add-act-b2",
+     .n = 2,
+     .dhw = {4, 5, 3},
+     .channels = 1,
+     .body = body_add_act,
+     .width = 3,
+     .slope = 0.1f,
+     .n_classes = 3,
+     .batch_dice = TRUE,
+     .clip_norm = 12},
+    {.name = "avg-pool-2x2x2-b2",
+     .n = 2,
+     .dhw = {4, 6, 8},
+     .channels = 1,
+     .body = body_avg_pool,
+     .conv = CONV (2, 2, 2, 2, 2, 2, 0, 0, 0),
+     .width = 5,
+     .n_classes = 3,
+     .clip_norm = 12},
+    {.name = "avg-pool-1x2x2-rest-b1",
+     .n = 1,
+     .dhw = {3, 7, 9},
+     .channels = 2,
+     .body = body_avg_pool,
+     .conv = CONV (1, 2, 2, 1, 2, 2, 0, 0, 0),
+     .width = 18,
+     .n_classes = 2,
+     .batch_dice = TRUE},
+    {.name = "avg-pool-3x2x4-overlap-b1",
+     .n = 1,
+     .dhw = {8, 7, 11},
+     .channels = 1,
+     .body = body_avg_pool,
+     .conv = CONV (3, 2, 4, 2, 3, 1, 0, 0, 0),
+     .width = 3,
+     .n_classes = 3,
+     .batch_dice = TRUE,
+     .clip_norm = 12},
+    {.name = "resunet-train-b2",
+     .n = 2,
+     .dhw = {4, 8, 8},
+     .channels = 2,
+     .width = 5,
+     .slope = 0.3f,
+     .n_classes = 3,
+     .batch_dice = TRUE,
+     .clip_norm = 12,
+     .residual = TRUE},
+    {.name = "unet-slices-train-b3",
+     .n = 3,
+     .dhw = {1, 12, 16},
+     .channels = 1,
+     .width = 5,
+     .slope = 0.3f,
+     .n_classes = 2,
+     .clip_norm = 12,
+     .slices = TRUE},
 };
 
 guint
@@ -320,11 +432,14 @@ op_table_name (guint i)
   return cases[i].name;
 }
 
-/* Three levels, anisotropic above, deep supervision. */
+/* Three levels, anisotropic above or of slices, deep supervision. */
 static TessGraph *
 build_unet (const Case *c, TessDType act_dtype, GError **error)
 {
-  const TessNetworkSpec spec = {
+  TessNetworkSpec spec = {
+      .architecture = c->residual ? TESS_NETWORK_RESIDUAL_UNET : TESS_NETWORK_PLAIN_UNET,
+      .slice_axis = c->slices ? 1 : 0,
+      .stem_features = c->residual ? c->width + 1 : 0,
       .n_stages = 3,
       .n_channels = (guint)c->channels,
       .n_classes = c->n_classes,
@@ -345,8 +460,13 @@ build_unet (const Case *c, TessDType act_dtype, GError **error)
       .dice_smooth = 1e-5f,
       .batch_dice = c->batch_dice,
   };
-  g_autoptr (TessNetwork) network = tess_network_build (&spec, &program, error);
+  g_autoptr (TessNetwork) network = NULL;
 
+  if (c->residual)
+    spec.convs_encoder[0] = spec.convs_encoder[2] = 1;
+  for (guint s = 0; c->slices && s < spec.n_stages; s++)
+    spec.kernel[s][0] = spec.stride[s][0] = 1;
+  network = tess_network_build (&spec, &program, error);
   return network != NULL ? tess_graph_ref (network->graph) : NULL;
 }
 

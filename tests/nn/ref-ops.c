@@ -228,8 +228,41 @@ run_elementwise (const TessGraph *g, const TessOp *op, double *const *v, guint64
     case TESS_OP_LEAKY_RELU_BWD:
       out[i] = b[i] * (a[i] > 0 ? 1.0 : slope);
       break;
+    case TESS_OP_ADD_ACT:
+      out[i] = a[i] + b[i] > 0 ? a[i] + b[i] : slope * (a[i] + b[i]);
+      note_side (kinks, a[i] + b[i]);
+      break;
     default:
       out[i] = a[i] + b[i];
+    }
+}
+
+/* Every voxel p of the window of coarse voxel q: forward adds its share to q, backward q's share to it. */
+static void
+run_avg_pool (const TessGraph *g, const TessOp *op, double *const *v)
+{
+  gboolean forward = op->kind == TESS_OP_AVG_POOL;
+  Shape fine = shape_of (g, forward ? op->in[0] : op->out[0]), coarse = shape_of (g, forward ? op->out[0] : op->in[0]);
+  const int *kernel = op->attr.conv.kernel, *stride = op->attr.conv.stride;
+  gint64 volume = (gint64)kernel[0] * kernel[1] * kernel[2], q[3], p[3];
+
+  zero (v[op->out[0]], tess_graph_tensor (g, op->out[0]));
+  for (gint64 i = 0; i < coarse.n * voxels (&coarse); i++)
+    for (gint64 e = 0; e < volume; e++) {
+      q[0] = i / (coarse.d[1] * coarse.d[2]) % coarse.d[0];
+      q[1] = i / coarse.d[2] % coarse.d[1];
+      q[2] = i % coarse.d[2];
+      p[0] = q[0] * stride[0] + e / (kernel[1] * kernel[2]);
+      p[1] = q[1] * stride[1] + e / kernel[2] % kernel[1];
+      p[2] = q[2] * stride[2] + e % kernel[2];
+      for (gint64 c = 0; c < fine.c; c++) {
+        gint64 f = at (&fine, i / voxels (&coarse), p, c), o = i * fine.c + c;
+
+        if (forward)
+          v[op->out[0]][o] += v[op->in[0]][f] / (double)volume;
+        else
+          v[op->out[0]][f] += v[op->in[0]][o] / (double)volume;
+      }
     }
 }
 
@@ -484,6 +517,7 @@ ref_op_run (const TessGraph *graph, const TessOp *op, double *const *values, con
   case TESS_OP_LEAKY_RELU:
   case TESS_OP_LEAKY_RELU_BWD:
   case TESS_OP_ADD:
+  case TESS_OP_ADD_ACT:
     run_elementwise (graph, op, values, kinks);
     return TRUE;
   case TESS_OP_CONCAT:
@@ -504,6 +538,10 @@ ref_op_run (const TessGraph *graph, const TessOp *op, double *const *values, con
     return TRUE;
   case TESS_OP_SGD:
     run_sgd (graph, op, values, args);
+    return TRUE;
+  case TESS_OP_AVG_POOL:
+  case TESS_OP_AVG_POOL_BWD:
+    run_avg_pool (graph, op, values);
     return TRUE;
   case TESS_N_OPS:
     break;

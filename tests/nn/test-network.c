@@ -69,6 +69,82 @@ test_count (void)
   g_assert_cmpint (tess_network_n_parameters (&spec), ==, -1);
 }
 
+static void
+refuse (const TessNetworkSpec *spec, const TessProgramSpec *program, const char *words)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TessNetwork) network = tess_network_build (spec, program, &error);
+
+  g_assert_null (network);
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE);
+  if (strstr (error->message, words) == NULL)
+    g_error ("\"%s\" does not say \"%s\"", error->message, words);
+}
+
+/* nnU-Net's residual presets: 102 350 575 in 264 tensors; and 2D networks, as dynamic_network_architectures counts. */
+static void
+test_count_others (void)
+{
+  static const struct {
+    TessNetworkArchitecture architecture;
+    guint slice_axis, n_stages, n_tensors;
+    gint64 n_parameters;
+  } cases[] = {
+      {TESS_NETWORK_RESIDUAL_UNET, 0, 6, 264, 102350575},
+      {TESS_NETWORK_PLAIN_UNET, 1, 8, 148, 46326581}, /* slices across D, H, W */
+      {TESS_NETWORK_RESIDUAL_UNET, 2, 8, 376, 140019061},
+      {TESS_NETWORK_PLAIN_UNET, 3, 8, 148, 46326581},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    TessProgramSpec program = {
+        .kind = TESS_PROGRAM_INFER, .batch = 1, .dhw = {128, 128, 128}, .act_dtype = TESS_DTYPE_F32};
+    guint flat = cases[i].slice_axis;
+    TessNetworkSpec spec;
+    g_autoptr (GError) error = NULL;
+    g_autoptr (TessNetwork) network = NULL;
+
+    plain_unet (&spec);
+    spec.n_stages = cases[i].n_stages;
+    spec.slice_axis = flat;
+    for (guint s = 0; s < spec.n_stages; s++) {
+      spec.features[s] = MIN (32 << s, flat ? 512 : 320);
+      spec.convs_encoder[s] = spec.convs_decoder[s] = 2;
+      for (guint a = 0; a < 3; a++) {
+        spec.kernel[s][a] = a + 1 == flat ? 1 : 3;
+        spec.stride[s][a] = a + 1 == flat || s == 0 ? 1 : 2;
+      }
+    }
+    if (flat)
+      program.dhw[flat - 1] = 1;
+    spec.architecture = cases[i].architecture;
+    if (spec.architecture == TESS_NETWORK_RESIDUAL_UNET)
+      for (guint s = 0; s < spec.n_stages; s++) {
+        const gint64 blocks[] = {1, 3, 4, 6, 6, 6, 6, 6};
+
+        spec.convs_encoder[s] = blocks[s];
+        spec.convs_decoder[s] = 1;
+      }
+    g_assert_cmpint (tess_network_n_parameters (&spec), ==, cases[i].n_parameters);
+    network = tess_network_build (&spec, &program, &error);
+    g_assert_no_error (error);
+    g_assert_cmpuint (count_params (network->graph), ==, cases[i].n_tensors);
+    for (TessId id = 0; id < network->graph->tensors->len; id++) {
+      const TessTensor *t = tess_graph_tensor (network->graph, id);
+
+      if (t->role == TESS_ROLE_PARAM && t->n_dims > 1)
+        g_assert_cmpuint (t->n_dims, ==, flat ? 4 : 5);
+    }
+    if (!flat)
+      continue;
+    program.dhw[flat - 1] = 2;
+    refuse (&spec, &program, "would fit");
+    program.dhw[flat - 1] = 1;
+    spec.stride[2][flat - 1] = 2;
+    refuse (&spec, &program, "across the slices");
+  }
+}
+
 /* Names, shapes and order of torch's named_parameters (), as the fixture holds them. */
 static void
 test_names (void)
@@ -155,18 +231,6 @@ test_programs (void)
 }
 
 static void
-refuse (const TessNetworkSpec *spec, const TessProgramSpec *program, const char *words)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (TessNetwork) network = tess_network_build (spec, program, &error);
-
-  g_assert_null (network);
-  g_assert_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE);
-  if (strstr (error->message, words) == NULL)
-    g_error ("\"%s\" does not say \"%s\"", error->message, words);
-}
-
-static void
 test_refused (void)
 {
   TessNetworkSpec good, spec;
@@ -209,6 +273,9 @@ test_refused (void)
   spec = good;
   spec.convs_decoder[4] = 0;
   refuse (&spec, &fits, "convolutions");
+  spec = good;
+  spec.stem_features = -1;
+  refuse (&spec, &fits, "stem");
 }
 
 /* Ops refuse shapes that do not fit, naming themselves. */
@@ -217,12 +284,14 @@ test_ops_refused (void)
 {
   const gint64 image[5] = {1, 4, 4, 4, 2}, weight[5] = {3, 2, 3, 3, 3}, three = 3, labels[5] = {1, 4, 4, 4, 1};
   const TessConvAttr same = {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}}, wrong = {{1, 3, 3}, {1, 1, 1}, {0, 1, 1}};
+  const TessConvAttr large = {{1, 5, 1}, {1, 1, 1}, {0, 0, 0}};
   const TessLossAttr loss = {.n_classes = 2};
   const TessNormAttr norm = {.eps = 1e-5f, .slope = 0.01f};
   g_autoptr (TessGraph) g = tess_graph_new (TESS_DTYPE_F32);
   TessId x = tess_graph_add_tensor (g, "image", TESS_ROLE_INPUT, TESS_DTYPE_F32, 5, image);
   TessId l = tess_graph_add_tensor (g, "labels", TESS_ROLE_LABEL, TESS_DTYPE_U8, 5, labels);
   TessId w = tess_graph_param (g, "w", 5, weight, 1), b = tess_graph_param (g, "b", 1, &three, 0), y;
+  TessId slices = tess_graph_param (g, "slices", 4, weight, 1);
   GError *error = NULL;
 
 #define REFUSED(call, op)                                                                                              \
@@ -239,6 +308,11 @@ test_ops_refused (void)
   g_assert_no_error (error);
   REFUSED (tess_graph_add (g, x, y, &error), "add");
   REFUSED (tess_graph_concat (g, x, l, &error), "concat");
+  REFUSED (tess_graph_add_act (g, x, y, 0.1f, &error), "add-act");
+  REFUSED (tess_graph_avg_pool (g, x, &same, &error), "avg-pool"); /* padded */
+  REFUSED (tess_graph_avg_pool (g, x, &large, &error), "avg-pool");
+  REFUSED (tess_graph_avg_pool (g, l, &large, &error), "avg-pool");
+  REFUSED (tess_graph_conv (g, x, slices, b, &same, TESS_DTYPE_F32, &error), "conv");
   REFUSED (tess_graph_norm_act (g, x, b, b, &norm, &error), "norm-act");
   REFUSED (tess_graph_leaky_relu (g, l, 0.1f, &error), "leaky-relu");
   REFUSED (tess_graph_label_resize (g, x, image + 1, &error), "label-resize");
@@ -297,6 +371,39 @@ check_normal (const float *v, gsize n, double deviation)
   g_assert_cmpfloat (fabs (two - 0.954500), <, 5 * sqrt (0.954500 * 0.045500) / root);
 }
 
+/* A residual block starts as the way past its convolutions. */
+static void
+test_init_residual (void)
+{
+  TessNetworkSpec spec;
+  TessProgramSpec program = {.kind = TESS_PROGRAM_INFER, .batch = 1, .dhw = {32, 32, 32}, .act_dtype = TESS_DTYPE_F32};
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TessNetwork) network = NULL;
+  g_autofree guint8 *params = NULL;
+  guint n_zero = 0, n_one = 0;
+
+  plain_unet (&spec);
+  spec.architecture = TESS_NETWORK_RESIDUAL_UNET;
+  for (guint i = 0; i < spec.n_stages; i++)
+    spec.features[i] /= 16;
+  network = tess_network_build (&spec, &program, &error);
+  g_assert_no_error (error);
+  params = g_malloc0 (network->graph->arena_bytes[TESS_ARENA_PARAM]);
+  tess_graph_init_params (network->graph, 17, 0.01, params);
+  for (TessId id = 0; id < network->graph->tensors->len; id++) {
+    const TessTensor *t = tess_graph_tensor (network->graph, id);
+    gboolean last = t->role == TESS_ROLE_PARAM && g_str_has_suffix (t->name, ".conv2.norm.weight");
+
+    if (t->role != TESS_ROLE_PARAM || !g_str_has_suffix (t->name, ".norm.weight"))
+      continue;
+    g_assert_cmpfloat ((double)*(const float *)(gpointer)(params + t->offset), ==, last ? 0 : 1);
+    n_zero += last ? 1 : 0;
+    n_one += last ? 0 : 1;
+  }
+  g_assert_cmpuint (n_zero, ==, 12);             /* two blocks a stage */
+  g_assert_cmpuint (n_one, ==, 1 + 12 + 4 + 10); /* stem, conv1, skips that change channels, decoder */
+}
+
 static void
 test_init (void)
 {
@@ -349,11 +456,13 @@ main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/nn/network/count", test_count);
+  g_test_add_func ("/nn/network/count-others", test_count_others);
   g_test_add_func ("/nn/network/names", test_names);
   g_test_add_func ("/nn/network/programs", test_programs);
   g_test_add_func ("/nn/network/refused", test_refused);
   g_test_add_func ("/nn/network/ops-refused", test_ops_refused);
   g_test_add_func ("/nn/network/shared-weight", test_shared_weight);
   g_test_add_func ("/nn/network/init", test_init);
+  g_test_add_func ("/nn/network/init-residual", test_init_residual);
   return g_test_run ();
 }

@@ -32,16 +32,22 @@ import (const char *plans, const char *configuration, const char *dataset, guint
                                 axes, error);
 }
 
+static char *
+replaced (const char *text, const char *from, const char *to)
+{
+  g_auto (GStrv) parts = g_strsplit (text, from, -1);
+
+  if (!parts[0] || !parts[1])
+    g_error ("there is no %s", from);
+  return g_strjoinv (to, parts);
+}
+
 /* The small plans with `from` turned into `to` ('' for ""). */
 static char *
 changed (const char *from, const char *to)
 {
-  g_auto (GStrv) parts = g_strsplit (made, from, -1);
-  char *text;
+  char *text = replaced (made, from, to);
 
-  if (!parts[1])
-    g_error ("there is no %s", from);
-  text = g_strjoinv (to, parts);
   g_strdelimit (text, "'", '"');
   return text;
 }
@@ -104,6 +110,76 @@ test_flat (void)
   g_assert_cmpfloat (plan->augmentation.rotation_degrees[2], ==, 0.0);
 }
 
+/* The small plans as a residual network's, with and without its own stem. */
+static void
+test_residual (void)
+{
+  for (guint stem = 0; stem < 2; stem++) {
+    g_autofree char *renamed = changed ("unet.PlainConvUNet", "unet.ResidualEncoderUNet");
+    g_autofree char *text = replaced (renamed, "\"n_conv_per_stage\"",
+                                      stem ? "\"block\":\"dna.residual.BasicBlockD\",\"stem_channels\":7,"
+                                             "\"n_blocks_per_stage\""
+                                           : "\"stem_channels\":null,\"n_blocks_per_stage\"");
+    g_autoptr (GError) error = NULL;
+    guint axes[3];
+    g_autoptr (TessPlan) plan = import (text, "3d_fullres", DATASET, axes, &error);
+
+    g_assert_no_error (error);
+    g_assert_cmpint (plan->network.architecture, ==, TESS_PLAN_RESIDUAL_UNET);
+    g_assert_cmpint (plan->network.stem_features, ==, stem ? 7 : 0);
+    g_assert_cmpint (plan->network.convs_encoder[1], ==, 2);
+    g_assert_cmpint (plan->network.convs_decoder[0], ==, 2);
+    g_assert_cmpuint (plan->network.slice_axis, ==, 0);
+  }
+}
+
+/* The small plans as those of slices, which lie across x there (transpose_forward). */
+static void
+test_slices (void)
+{
+  static const char *const changes[][2] = {{"[24,8,16]", "[8,16]"},
+                                           {"[1.25,2.5,0.75]", "[2.5,0.75]"},
+                                           {"[[1,3,3],[3,3,3],[3,3,3]]", "[[1,3],[3,3],[3,3]]"},
+                                           {"[[1,1,1],[1,2,4],[2,2,2]]", "[[1,1],[2,4],[1,2]]"},
+                                           {"Conv3d", "Conv2d"},
+                                           {"InstanceNorm3d", "InstanceNorm2d"},
+                                           {"'dataset_name'", "'original_median_spacing_after_transp':[4.5,2.5,0.75],"
+                                                              "'dataset_name'"}};
+  const gint64 patch[3] = {1, 16, 8}, kernel[3] = {1, 3, 1}, stride[3] = {1, 4, 2};
+  const double spacing[3] = {4.5, 0.75, 2.5};
+
+  for (guint without = 0; without <= G_N_ELEMENTS (changes); without++) {
+    g_autofree char *text = g_strdup (made);
+    g_autoptr (GError) error = NULL;
+    g_autoptr (TessPlan) plan = NULL;
+    guint axes[3];
+
+    for (guint i = 0; i < G_N_ELEMENTS (changes); i++) {
+      char *next = i == without ? g_strdup (text) : replaced (text, changes[i][0], changes[i][1]);
+
+      g_free (text);
+      text = next;
+    }
+    g_strdelimit (text, "'", '"');
+    plan = import (text, "3d_fullres", DATASET, axes, &error);
+    if (without < G_N_ELEMENTS (changes)) { /* slices in one place and not in another */
+      g_assert_null (plan);
+      continue;
+    }
+    g_assert_no_error (error);
+    g_assert_cmpuint (plan->network.slice_axis, ==, 1);
+    g_assert_cmpmem (plan->patch, sizeof patch, patch, sizeof patch);
+    g_assert_cmpmem (plan->spacing, sizeof spacing, spacing, sizeof spacing);
+    g_assert_cmpmem (plan->network.kernel[0], sizeof kernel, kernel, sizeof kernel);
+    g_assert_cmpmem (plan->network.stride[1], sizeof stride, stride, sizeof stride);
+    g_assert_cmpfloat (plan->augmentation.rotation_degrees[0], ==, 15.0); /* twice as long as wide */
+    g_assert_cmpfloat (plan->augmentation.rotation_degrees[1], ==, 0.0);
+    g_assert_cmpfloat (plan->augmentation.mirror_probability[0], ==, 0.0);
+    g_assert_cmpfloat (plan->augmentation.mirror_probability[2], ==, 0.5);
+    g_assert_cmpuint (plan->reasons->len, ==, 2);
+  }
+}
+
 static void
 test_refused (void)
 {
@@ -111,7 +187,9 @@ test_refused (void)
     const char *from, *to, *configuration, *words;
   } cases[] = {
       {"architectures.unet.PlainConvUNet", "architectures.unet.ResidualEncoderUNet", "3d_fullres",
-       "ResidualEncoderUNet"},
+       "n_blocks_per_stage"},
+      {"architectures.unet.PlainConvUNet", "architectures.unet.ResidualUNet", "3d_fullres", "ResidualUNet"},
+      {"'conv_bias':true", "'conv_bias':true,'block':'residual.BottleneckD'", "3d_fullres", "BottleneckD"},
       {"unet.PlainConvUNet", "unet.MyPlainConvUNet", "3d_fullres", "MyPlainConvUNet"},
       {"Conv3d", "Conv2d", "3d_fullres", "Conv2d"},
       {"'dropout_op':null", "'dropout_op':'torch.nn.Dropout3d'", "3d_fullres", "Dropout3d"},
@@ -131,7 +209,7 @@ test_refused (void)
       {"child", "child", "cascade", "previous_stage"},
       {"child", "child", "loop", "inherits from too many"},
       {"child", "child", "2d", "there are: 3d_fullres, child, loop, cascade"},
-      {"[24,8,16]", "[8,16]", "3d_fullres", "2D"},
+      {"[24,8,16]", "[8,16]", "3d_fullres", "spacing"},
       {"[24,8,16]", "[25,8,16]", "3d_fullres", "\"patch\" is 25 along x"},
       {"[2,0,1]", "[2,0,0]", "3d_fullres", "transpose_forward"},
       {"'strides':[[1,1,1],", "'strides':[", "3d_fullres", "strides"},
@@ -210,7 +288,7 @@ test_real (void)
        6,
        32},
       {"flare23/plans.json", "3d_cascade_fullres", "previous_stage", {0}, {0}, 0, 0},
-      {"flare23/plans.json", "2d", "2D", {0}, {0}, 0, 0},
+      {"flare23/plans.json", "2d", NULL, {512, 448, 1}, {0.8203120231628418, 0.8203120231628418, 2.5}, 7, 32},
       {"nextou/nnUNetPlans.json", "3d_fullres", NULL, {160, 192, 64}, {0.296875, 0.296875, 0.5999993681907654}, 6, 32},
       {"nextou/nnUNetPlans.json",
        "3d_fullres_nextou",
@@ -230,7 +308,7 @@ test_real (void)
        6,
        32},
       {"neunet_synapse/nnUNetPlans_Synapse.json", "3d_fullres", "neUNet", {0}, {0}, 0, 0},
-      {"stenosis_2d/plans.json", "2d", "2D", {0}, {0}, 0, 0},
+      {"stenosis_2d/plans.json", "2d", "NaturalImage2DIO", {0}, {0}, 0, 0},
   };
   g_autofree char *folder = g_build_filename (g_getenv ("TESSERA_SHARED_DATA"), "nnunet", NULL);
   const char *four =
@@ -261,8 +339,8 @@ test_real (void)
     g_assert_cmpmem (plan->spacing, sizeof plan->spacing, cases[i].spacing, sizeof cases[i].spacing);
     g_assert_cmpuint (plan->network.n_stages, ==, cases[i].n_stages);
     g_assert_cmpint (plan->network.features[0], ==, cases[i].features);
-    g_assert_cmpint (plan->network.features[5], ==, cases[i].features == 33 ? 324 : 320);
-    g_assert_cmpint (plan->training.batch_size, ==, 2);
+    g_assert_cmpint (plan->network.features[5], ==, cases[i].patch[2] == 1 ? 512 : cases[i].features == 33 ? 324 : 320);
+    g_assert_cmpint (plan->training.batch_size, ==, cases[i].patch[2] == 1 ? 14 : 2);
   }
 }
 
@@ -303,6 +381,8 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/plan-nnunet/fields", test_fields);
   g_test_add_func ("/plan-nnunet/flat", test_flat);
+  g_test_add_func ("/plan-nnunet/residual", test_residual);
+  g_test_add_func ("/plan-nnunet/slices", test_slices);
   g_test_add_func ("/plan-nnunet/refused", test_refused);
   g_test_add_func ("/plan-nnunet/dataset", test_dataset);
   g_test_add_func ("/plan-nnunet/real", test_real);

@@ -130,6 +130,36 @@ test_round_trip (void)
   g_rmdir (dir);
 }
 
+/* A residual network of single slices. */
+static void
+test_residual (void)
+{
+  g_autoptr (TessPlan) plan = full_plan (), back = NULL;
+  g_autofree char *text = NULL;
+  g_autoptr (GError) error = NULL;
+
+  plan->network.architecture = TESS_PLAN_RESIDUAL_UNET;
+  plan->network.stem_features = 7;
+  plan->network.slice_axis = 2;
+  g_assert_false (tess_plan_validate (plan, "slices", &error));
+  g_assert_nonnull (strstr (error->message, "along y must be 1"));
+  g_clear_error (&error);
+  for (guint s = 0; s < plan->network.n_stages; s++)
+    plan->network.kernel[s][1] = plan->network.stride[s][1] = 1;
+  g_assert_false (tess_plan_validate (plan, "slices", &error));
+  g_assert_nonnull (strstr (error->message, "\"patch\" is 32 along y"));
+  g_clear_error (&error);
+  plan->patch[1] = 1;
+  text = tess_plan_to_text (plan);
+  g_assert_nonnull (strstr (text, "\"slice_axis\":\"y\",\"stem_features\":7"));
+  g_assert_nonnull (strstr (text, "\"blocks\":4"));
+  back = tess_plan_from_text (text, NULL, &error);
+  g_assert_no_error (error);
+  assert_equal (plan, back);
+  plan->network.slice_axis = 4;
+  g_assert_false (tess_plan_validate (plan, "slices", NULL));
+}
+
 static void
 test_defaults (void)
 {
@@ -212,6 +242,9 @@ static const struct {
     {"\"std\":", "\"std\":-1,\"x\":", "channels[0]"},
     {"\"mean\":", "\"meen\":", "mean"},
     {"\"architecture\":\"plain-unet\"", "\"architecture\":\"vit\"", "vit"},
+    {"\"architecture\":\"plain-unet\"", "\"architecture\":\"residual-unet\"", "blocks"},
+    {"\"architecture\":\"plain-unet\"", "\"slice_axis\":\"q\"", "slice_axis"},
+    {"\"architecture\":\"plain-unet\"", "\"stem_features\":-1", "stem_features"},
     {"\"deep_supervision\":false", "\"deep_supervision\":3", "deep_supervision"},
     {"\"training\":{", "\"training\":[],\"x\":{", "training"},
     {"\"channels\":[{", "\"channels\":[7,{", "channels[0]"},
@@ -291,6 +324,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/plan/round-trip", test_round_trip);
+  g_test_add_func ("/plan/residual", test_residual);
   g_test_add_func ("/plan/defaults", test_defaults);
   g_test_add_func ("/plan/heads", test_heads);
   g_test_add_func ("/plan/faults", test_faults);
