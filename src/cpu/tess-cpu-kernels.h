@@ -28,6 +28,11 @@ typedef struct {
   guint        n_classes;
   gboolean     batch_dice, bf16_out;
   float        smooth;
+  gboolean     voxels_count, overlap_counts; /* which terms the loss has */
+  guint        first;       /* class of the overlap: 1 without the background */
+  guint        ignore;      /* label; 256 = none */
+  double       alpha, beta, gamma;
+  const guint64 *regions;   /* [256]; NULL = softmax */
   double       weight;
   const float *logits;
   const guint8 *labels;
@@ -42,6 +47,16 @@ typedef struct {
   const float *grad;
   double rate, momentum_factor, weight_decay, clip; /* clip: factor on the gradient */
 } TessCpuSgd;
+
+typedef struct {
+  guint  n_threads;
+  gsize  n;
+  float *param, *mean, *variance;
+  const float *grad;
+  double rate, beta1, beta2, epsilon, weight_decay, clip;
+  gboolean decoupled;
+  gint64 step; /* from 1 */
+} TessCpuAdam;
 
 typedef struct {
   void   (*norm_forward)  (const TessCpuNorm *a);
@@ -62,6 +77,7 @@ typedef struct {
   void   (*loss_backward) (const TessCpuLoss *a);
   double (*sum_squares)   (guint n_threads, gsize n, const float *x, double *scratch); /* tess_cpu_squares_scratch () */
   void   (*sgd)           (const TessCpuSgd *a);
+  void   (*adam)          (const TessCpuAdam *a);
 } TessCpuKernels;
 
 #define TESS_CPU_MAX_ISAS 3

@@ -6,7 +6,7 @@ G_BEGIN_DECLS
 
 /* The contract between nn and what computes. One thread uses a device and its programs at a time. Failures are
  * GErrors (UNSUPPORTED NO_MEMORY DEVICE_LOST BAD_SHAPE IO), never an abort. */
-#define TESS_BACKEND_ABI 1u
+#define TESS_BACKEND_ABI 2u
 
 typedef struct _TessDevice  TessDevice;  /* defined by each backend */
 typedef struct _TessBuffer  TessBuffer;  /* device memory outside programs */
@@ -30,6 +30,8 @@ typedef struct {
   double  learning_rate, momentum, weight_decay, clip_norm; /* TRAIN programs */
   double  head_weight[TESS_MAX_HEADS]; /* weight of every loss op in the gradient */
   guint64 param_version; /* a program packs the weights again when this differs from its last run */
+  double  beta1, beta2, epsilon; /* TRAIN programs with Adam */
+  gint64  step;                  /* ... and which step of the whole run this is, from 1 */
 } TessStepArgs;
 
 typedef enum {
