@@ -50,13 +50,13 @@ tess_cpu_loss_scratch (guint n_threads, gsize n, gsize voxels, guint n_classes)
   gsize n_blocks = (voxels + TESS_CPU_LOSS_BLOCK - 1) / TESS_CPU_LOSS_BLOCK;
 
   return n_threads * (gsize)n_classes * (64 + 2 * 16) * sizeof (float) +
-         n * n_blocks * (1 + 6 * (gsize)n_classes) * sizeof (double);
+         n * n_blocks * (2 + 6 * (gsize)n_classes) * sizeof (double);
 }
 
 gsize
 tess_cpu_loss_sums (gsize n, guint n_classes)
 {
-  return n * 3 * (gsize)n_classes;
+  return n * 3 * (gsize)n_classes + 1;
 }
 
 gsize

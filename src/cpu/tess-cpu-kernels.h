@@ -28,6 +28,11 @@ typedef struct {
   guint        n_classes;
   gboolean     batch_dice, bf16_out;
   float        smooth;
+  gboolean     voxels_count, overlap_counts; /* which terms the loss has */
+  guint        first;       /* class of the overlap: 1 without the background */
+  guint        ignore;      /* label; 256 = none */
+  double       alpha, beta, gamma;
+  const guint64 *regions;   /* [256]; NULL = softmax */
   double       weight;
   const float *logits;
   const guint8 *labels;
@@ -52,6 +57,14 @@ typedef struct {
   const void *source; /* forward: fine; backward: coarse */
   void       *target;
 } TessCpuAvgPool;
+  guint  n_threads;
+  gsize  n;
+  float *param, *mean, *variance;
+  const float *grad;
+  double rate, beta1, beta2, epsilon, weight_decay, clip;
+  gboolean decoupled;
+  gint64 step; /* from 1 */
+} TessCpuAdam;
 
 typedef struct {
   void   (*norm_forward)  (const TessCpuNorm *a);
@@ -75,6 +88,7 @@ typedef struct {
   void   (*add_leaky)     (guint n_threads, gboolean bf16, gsize n, const void *a, const void *b, float slope, void *y);
   void   (*avg_pool)      (const TessCpuAvgPool *a);
   void   (*avg_pool_backward) (const TessCpuAvgPool *a);
+  void   (*adam)          (const TessCpuAdam *a);
 } TessCpuKernels;
 
 #define TESS_CPU_MAX_ISAS 3

@@ -2,7 +2,8 @@
 
 #include <math.h>
 
-/* Soft Dice + cross-entropy on logits (nnU-Net's DC_and_CE_loss), forward and backward.
+/* The losses on logits (tess_graph_dice_ce()), forward and backward: cross-entropy or focal term, Dice or Tversky term;
+ * softmax, or one sigmoid a channel for regions.
  *
  * Voxels are taken 64 at a time and turned to class-major, so that every step is a plain loop over 64 floats. */
 
@@ -16,10 +17,12 @@ void TESS_KERNEL (loss_backward) (const TessCpuLoss *a);
 typedef struct {
   float *p;
   float *both, *predicted; /* {classes, LANES} */
-  gint32 truth[CHUNK];     /* class, -1 beyond the end */
+  gint32 truth[CHUNK];     /* class (regions: 0), -1 beyond the end and where the label is ignored */
+  guint64 member[CHUNK];   /* regions: bit of every channel */
   gint32 best[CHUNK];
   float sum[CHUNK];      /* of exponentials, 1 beyond the end */
   float at_truth[CHUNK]; /* logit of the true class minus the largest */
+  double ce;             /* regions: the sum of the voxel term */
 } Chunk;
 
 static float *
@@ -58,13 +61,28 @@ exp_negative (float x)
   return e * scale;
 }
 
-/* Softmax of voxels [first, first + n) into c->p, zero beyond n. */
+/* -(1 - pt)^gamma log pt, Lin et al. 2017; pt: probability of what is true. */
+ALWAYS_INLINE double
+focal_loss (double gamma, double one_minus_pt, double log_pt)
+{
+  return -pow (one_minus_pt, gamma) * log_pt;
+}
+
+/* What its gradient is of that of the cross-entropy. */
+ALWAYS_INLINE double
+focal_factor (double gamma, double one_minus_pt, double log_pt)
+{
+  double q = MAX (one_minus_pt, 1e-30);
+
+  return pow (q, gamma) - gamma * pow (q, gamma - 1) * (1 - q) * log_pt;
+}
+
+/* Logits of voxels [first, first + n) into c->p, class-major; 0 beyond n. */
 ALWAYS_INLINE void
-load_chunk (const TessCpuLoss *a, gsize first, gsize n, Chunk *c)
+load_logits (const TessCpuLoss *a, gsize first, gsize n, Chunk *c)
 {
   guint k_n = a->n_classes;
   const float *z = a->logits + first * k_n;
-  float largest[CHUNK];
 
   for (guint k = 0; k < k_n; k++) {
     float *p = c->p + k * CHUNK;
@@ -76,10 +94,20 @@ load_chunk (const TessCpuLoss *a, gsize first, gsize n, Chunk *c)
       for (gsize j = 0; j < CHUNK; j++)
         p[j] = j < n ? z[j * k_n + k] : 0.0f;
   }
-  for (gsize j = 0; j < CHUNK; j++) {
-    guint label = j < n ? a->labels[first + j] : 0;
+}
 
-    c->truth[j] = j >= n ? -1 : label < k_n ? (gint32)label : 0;
+/* Softmax of voxels [first, first + n) into c->p, zero beyond n and where the label is ignored. */
+ALWAYS_INLINE void
+load_softmax (const TessCpuLoss *a, gsize first, gsize n, Chunk *c)
+{
+  guint k_n = a->n_classes;
+  float largest[CHUNK];
+
+  load_logits (a, first, n, c);
+  for (gsize j = 0; j < CHUNK; j++) {
+    guint label = j < n ? a->labels[first + j] : a->ignore;
+
+    c->truth[j] = j >= n || label == a->ignore ? -1 : label < k_n ? (gint32)label : 0;
   }
   for (gsize j = 0; j < CHUNK; j++) {
     largest[j] = c->p[j];
@@ -102,11 +130,81 @@ load_chunk (const TessCpuLoss *a, gsize first, gsize n, Chunk *c)
       c->p[k * CHUNK + j] = e;
       c->sum[j] += e;
     }
-  for (gsize j = n; j < CHUNK; j++)
-    c->sum[j] = 1.0f;
+  for (gsize j = 0; j < CHUNK; j++)
+    c->sum[j] = c->truth[j] < 0 ? 1.0f : c->sum[j];
   for (guint k = 0; k < k_n; k++)
     for (gsize j = 0; j < CHUNK; j++)
       c->p[k * CHUNK + j] = c->truth[j] < 0 ? 0.0f : c->p[k * CHUNK + j] / c->sum[j];
+}
+
+/* Sigmoids of voxels [first, first + n) into c->p, zero beyond n and where the label is ignored, and the binary
+ * cross-entropy max (z, 0) - z t + log (1 + e^-|z|); the logarithms of a channel as one of their product. */
+ALWAYS_INLINE void
+load_sigmoid (const TessCpuLoss *a, gsize first, gsize n, Chunk *c)
+{
+  load_logits (a, first, n, c);
+  for (gsize j = 0; j < CHUNK; j++) {
+    guint label = j < n ? a->labels[first + j] : a->ignore;
+
+    c->truth[j] = j >= n || label == a->ignore ? -1 : 0;
+    c->member[j] = c->truth[j] < 0 ? 0 : a->regions[label];
+  }
+  c->ce = 0;
+  for (guint k = 0; k < a->n_classes; k++) {
+    float *p = c->p + k * CHUNK;
+    double product[8] = {1, 1, 1, 1, 1, 1, 1, 1}, all = 1, above = 0;
+
+    for (gsize j = 0; j < CHUNK; j++) {
+      float z = p[j], e = exp_negative (-fabsf (z));
+      gboolean is = c->member[j] >> k & 1, counts = c->truth[j] >= 0;
+
+      product[j % 8] *= counts ? 1.0 + (double)e : 1.0;
+      above += counts ? (double)(z > 0.0f ? z : 0.0f) - (is ? (double)z : 0.0) : 0.0;
+      p[j] = counts ? (z > 0.0f ? 1.0f : e) / (1.0f + e) : 0.0f;
+    }
+    for (gsize l = 0; l < 8; l++)
+      all *= product[l];
+    c->ce += log (all) + above;
+  }
+}
+
+/* Whether voxel j is of class or region k. */
+ALWAYS_INLINE gint32
+is_true (const Chunk *c, guint k, gsize j, gboolean sigmoid)
+{
+  return sigmoid ? (gint32)(c->member[j] >> k & 1) : c->truth[j] == (gint32)k;
+}
+
+/* 1 - pt and log pt of voxel j (softmax), or of its channel k. */
+static void
+focal_parts (const TessCpuLoss *a, const Chunk *c, guint k, gsize j, double *q, double *log_pt)
+{
+  *q = 0;
+  if (a->regions) {
+    double p = (double)c->p[k * CHUNK + j], pt = is_true (c, k, j, TRUE) ? p : 1 - p;
+
+    *q = 1 - pt;
+    *log_pt = log (MAX (pt, 1e-38));
+    return;
+  }
+  for (guint i = 0; i < a->n_classes; i++)
+    if (c->truth[j] != (gint32)i)
+      *q += (double)c->p[i * CHUNK + j];
+  *log_pt = *q < 0.5 ? log1p (-*q) : (double)c->at_truth[j] - log ((double)c->sum[j]);
+}
+
+static double
+chunk_focal (const TessCpuLoss *a, const Chunk *c)
+{
+  double sum = 0, q, log_pt;
+
+  for (guint k = 0; k < (a->regions ? a->n_classes : 1); k++)
+    for (gsize j = 0; j < CHUNK; j++)
+      if (c->truth[j] >= 0) {
+        focal_parts (a, c, k, j, &q, &log_pt);
+        sum += focal_loss (a->gamma, q, log_pt);
+      }
+  return sum;
 }
 
 /* Cross-entropy of the chunk: sum of log (sum) - at_truth. The logarithm of a product of sums, each in [1, 256], taken
@@ -132,15 +230,20 @@ chunk_ce (const Chunk *c)
   return log (all) - total;
 }
 
-/* Per block: [0] cross-entropy; then per class both, predicted, truth (voxels), tp, fp, fn. */
-#define PART_SIZE(k_n) (1 + 6 * (gsize)(k_n))
+/* Per block: [0] voxel term, [1] voxels that count; then per class both, predicted, truth (voxels), tp, fp, fn. */
+#define PART_SIZE(k_n) (2 + 6 * (gsize)(k_n))
 
 ALWAYS_INLINE void
-add_chunk (const TessCpuLoss *a, const Chunk *c, double *part)
+add_chunk (const TessCpuLoss *a, const Chunk *c, double *part, gboolean sigmoid)
 {
   guint k_n = a->n_classes;
+  gint32 counted = 0;
 
-  part[0] += chunk_ce (c);
+  if (a->voxels_count)
+    part[0] += a->gamma > 0 ? chunk_focal (a, c) : sigmoid ? c->ce : chunk_ce (c);
+  for (gsize j = 0; j < CHUNK; j++)
+    counted += c->truth[j] >= 0;
+  part[1] += counted;
   for (guint k = 0; k < k_n; k++) {
     const float *p = c->p + k * CHUNK;
     float *both = c->both + k * LANES, *predicted = c->predicted + k * LANES;
@@ -149,19 +252,20 @@ add_chunk (const TessCpuLoss *a, const Chunk *c, double *part)
     for (gsize j = 0; j < CHUNK; j += LANES)
       for (gsize l = 0; l < LANES; l++) {
         predicted[l] += p[j + l];
-        both[l] += c->truth[j + l] == (gint32)k ? p[j + l] : 0.0f;
+        both[l] += is_true (c, k, j + l, sigmoid) ? p[j + l] : 0.0f;
       }
     for (gsize j = 0; j < CHUNK; j++) {
-      gint32 is = c->truth[j] == (gint32)k, says = (c->best[j] == (gint32)k) & (c->truth[j] >= 0);
+      gint32 is = is_true (c, k, j, sigmoid);
+      gint32 says = sigmoid ? p[j] > 0.5f : (c->best[j] == (gint32)k) & (c->truth[j] >= 0);
 
       truth += is;
       claimed += says;
       tp += is & says;
     }
-    part[1 + 2 * k_n + k] += truth;
-    part[1 + 3 * k_n + k] += tp;
-    part[1 + 4 * k_n + k] += claimed - tp;
-    part[1 + 5 * k_n + k] += truth - tp;
+    part[2 + 2 * k_n + k] += truth;
+    part[2 + 3 * k_n + k] += tp;
+    part[2 + 4 * k_n + k] += claimed - tp;
+    part[2 + 5 * k_n + k] += truth - tp;
   }
 }
 
@@ -173,23 +277,47 @@ sum_block (const TessCpuLoss *a, Chunk *c, gsize first, gsize n, double *part)
   memset (part, 0, PART_SIZE (k_n) * sizeof *part);
   memset (c->both, 0, 2 * (gsize)k_n * LANES * sizeof *c->both);
   for (gsize i = 0; i < n; i += CHUNK) {
-    load_chunk (a, first + i, MIN (CHUNK, n - i), c);
-    add_chunk (a, c, part);
+    if (a->regions) {
+      load_sigmoid (a, first + i, MIN (CHUNK, n - i), c);
+      add_chunk (a, c, part, TRUE);
+    } else {
+      load_softmax (a, first + i, MIN (CHUNK, n - i), c);
+      add_chunk (a, c, part, FALSE);
+    }
   }
   for (guint k = 0; k < k_n; k++)
     for (gsize l = 0; l < LANES; l++) {
-      part[1 + k] += (double)c->both[k * LANES + l];
-      part[1 + k_n + k] += (double)c->predicted[k * LANES + l];
+      part[2 + k] += (double)c->both[k * LANES + l];
+      part[2 + k_n + k] += (double)c->predicted[k * LANES + l];
     }
 }
 
-/* Adds the blocks in order: sums {groups, 3, classes} and the metrics. */
+/* 2 TP + smooth over 2 TP + 2 alpha FP + 2 beta FN + smooth, before it is kept from 0. */
+static void
+overlap (const TessCpuLoss *a, const double *sums, guint k, double *above, double *below)
+{
+  guint k_n = a->n_classes;
+  double smooth = (double)a->smooth;
+
+  *above = 2 * sums[k] + smooth;
+  *below =
+      2 * (1 - a->alpha - a->beta) * sums[k] + 2 * a->alpha * sums[k_n + k] + 2 * a->beta * sums[2 * k_n + k] + smooth;
+}
+
+/* What the voxel term is divided by; nnU-Net's binary cross-entropy under a mask takes the voxels alone. */
+static double
+divisor (const TessCpuLoss *a, double n_counted)
+{
+  return n_counted * (a->regions && a->ignore > 255 ? a->n_classes : 1);
+}
+
+/* Adds the blocks in order: sums {groups, 3, classes}, after them the voxels that count, and the metrics. */
 static void
 finish (const TessCpuLoss *a, const double *parts, gsize n_blocks)
 {
   guint k_n = a->n_classes;
   gsize n_groups = a->batch_dice ? 1 : a->n, size = PART_SIZE (k_n);
-  double ce = 0, dice = 0, smooth = (double)a->smooth;
+  double ce = 0, dice = 0, n_counted = 0;
 
   memset (a->sums, 0, n_groups * 3 * k_n * sizeof *a->sums);
   memset (a->metrics, 0, (gsize)TESS_METRICS_SIZE (k_n) * sizeof *a->metrics);
@@ -198,20 +326,23 @@ finish (const TessCpuLoss *a, const double *parts, gsize n_blocks)
     double *sums = a->sums + (a->batch_dice ? 0 : i / n_blocks) * 3 * k_n;
 
     ce += part[0];
+    n_counted += part[1];
     for (gsize j = 0; j < 3 * (gsize)k_n; j++)
-      sums[j] += part[1 + j];
+      sums[j] += part[2 + j];
     for (guint k = 0; k < k_n; k++)
       for (guint m = 0; m < 3; m++)
-        a->metrics[3 + 3 * k + m] += part[1 + (3 + m) * k_n + k];
+        a->metrics[3 + 3 * k + m] += part[2 + (3 + m) * k_n + k];
   }
-  for (gsize g = 0; g < n_groups; g++)
-    for (guint k = 1; k < k_n; k++) {
-      const double *sums = a->sums + g * 3 * k_n;
+  for (gsize g = 0; g < n_groups && a->overlap_counts; g++)
+    for (guint k = a->first; k < k_n; k++) {
+      double above, below;
 
-      dice -= (2 * sums[k] + smooth) / MAX (sums[k_n + k] + sums[2 * k_n + k] + smooth, 1e-8);
+      overlap (a, a->sums + g * 3 * k_n, k, &above, &below);
+      dice -= above / MAX (below, 1e-8);
     }
-  a->metrics[1] = ce / (double)(a->n * a->voxels);
-  a->metrics[2] = dice / ((double)n_groups * (k_n - 1));
+  a->sums[a->n * 3 * k_n] = n_counted;
+  a->metrics[1] = n_counted > 0 ? ce / divisor (a, n_counted) : 0;
+  a->metrics[2] = dice / ((double)n_groups * (k_n - a->first));
   a->metrics[0] = a->metrics[1] + a->metrics[2];
 }
 
@@ -245,35 +376,60 @@ dice_slopes (const TessCpuLoss *a, float *table)
 {
   guint k_n = a->n_classes;
   gsize n_groups = a->batch_dice ? 1 : a->n;
-  double smooth = (double)a->smooth, share = 1.0 / ((double)n_groups * (k_n - 1));
+  double share = 1.0 / ((double)n_groups * (k_n - a->first));
 
   for (gsize g = 0; g < n_groups; g++)
     for (guint k = 0; k < k_n; k++) {
-      const double *sums = a->sums + g * 3 * k_n;
-      double below = sums[k_n + k] + sums[2 * k_n + k] + smooth, above = 2 * sums[k] + smooth;
-      gboolean floored = !(below > 1e-8);
+      double above, below, step;
+      gboolean floored, none = k < a->first || !a->overlap_counts;
 
-      table[(g * k_n + k) * 2] = k == 0 || floored ? 0.0f : (float)(share * above / (below * below));
-      table[(g * k_n + k) * 2 + 1] = k == 0 ? 0.0f : (float)(share * 2 / (floored ? 1e-8 : below));
+      overlap (a, a->sums + g * 3 * k_n, k, &above, &below);
+      floored = !(below > 1e-8);
+      step = floored ? 2 / 1e-8 : 2 / below - 2 * (1 - a->alpha - a->beta) * above / (below * below);
+      table[(g * k_n + k) * 2] = none || floored ? 0.0f : (float)(share * 2 * a->alpha * above / (below * below));
+      table[(g * k_n + k) * 2 + 1] = none ? 0.0f : (float)(share * step);
     }
 }
 
+/* The focal term's gradient as a factor on the cross-entropy's; 0 where a voxel does not count. */
+static void
+chunk_focus (const TessCpuLoss *a, const Chunk *c, guint k, float *focus)
+{
+  for (gsize j = 0; j < CHUNK; j++) {
+    double q, log_pt;
+
+    focus[j] = 0.0f;
+    if (c->truth[j] < 0)
+      continue;
+    focal_parts (a, c, k, j, &q, &log_pt);
+    focus[j] = (float)focal_factor (a->gamma, q, log_pt);
+  }
+}
+
 ALWAYS_INLINE void
-chunk_gradient (const TessCpuLoss *a, const Chunk *c, gsize first, gsize n, const float *table, gboolean bf16)
+chunk_gradient (const TessCpuLoss *a, const Chunk *c, gsize first, gsize n, const float *table, gboolean bf16,
+                gboolean sigmoid)
 {
   guint k_n = a->n_classes;
-  float weight = (float)a->weight, ce_weight = (float)(a->weight / (double)(a->n * a->voxels));
-  float mean[CHUNK], gradient[CHUNK];
+  double n_counted = a->sums[a->n * 3 * k_n];
+  float weight = (float)a->weight;
+  float ce_weight = a->voxels_count && n_counted > 0 ? (float)(a->weight / divisor (a, n_counted)) : 0.0f;
+  float mean[CHUNK], gradient[CHUNK], focus[CHUNK];
 
   memset (mean, 0, sizeof mean);
-  for (guint k = 1; k < k_n; k++)
+  for (gsize j = 0; j < CHUNK; j++)
+    focus[j] = 1.0f;
+  for (guint k = 0; k < k_n && !sigmoid; k++)
     for (gsize j = 0; j < CHUNK; j++)
-      mean[j] += c->p[k * CHUNK + j] * (table[2 * k] - (c->truth[j] == (gint32)k ? table[2 * k + 1] : 0.0f));
+      mean[j] += c->p[k * CHUNK + j] * (table[2 * k] - (is_true (c, k, j, sigmoid) ? table[2 * k + 1] : 0.0f));
   for (guint k = 0; k < k_n; k++) {
+    if (a->gamma > 0 && (sigmoid || k == 0))
+      chunk_focus (a, c, k, focus);
     for (gsize j = 0; j < CHUNK; j++) {
-      float p = c->p[k * CHUNK + j], is = c->truth[j] == (gint32)k ? 1.0f : 0.0f;
+      float p = c->p[k * CHUNK + j], is = is_true (c, k, j, sigmoid) ? 1.0f : 0.0f;
+      float slope = table[2 * k] - is * table[2 * k + 1];
 
-      gradient[j] = ce_weight * (p - is) + weight * p * (table[2 * k] - is * table[2 * k + 1] - mean[j]);
+      gradient[j] = ce_weight * focus[j] * (p - is) + weight * p * (sigmoid ? slope * (1.0f - p) : slope - mean[j]);
     }
     for (gsize j = 0; j < n; j++)
       s_put (a->dlogits, (first + j) * k_n + k, gradient[j], bf16);
@@ -301,11 +457,13 @@ TESS_KERNEL (loss_backward) (const TessCpuLoss *a)
       for (gsize j = 0; j < n; j += CHUNK) {
         gsize first = i / n_blocks * a->voxels + at + j, m = MIN (CHUNK, n - j);
 
-        load_chunk (a, first, m, &c);
-        if (a->bf16_out)
-          chunk_gradient (a, &c, first, m, slopes, TRUE);
-        else
-          chunk_gradient (a, &c, first, m, slopes, FALSE);
+        if (a->regions) {
+          load_sigmoid (a, first, m, &c);
+          chunk_gradient (a, &c, first, m, slopes, a->bf16_out, TRUE);
+        } else {
+          load_softmax (a, first, m, &c);
+          chunk_gradient (a, &c, first, m, slopes, a->bf16_out, FALSE);
+        }
       }
     }
   }

@@ -22,6 +22,7 @@ void TESS_KERNEL (label_resize) (guint n_threads, gsize n, const gint64 from[3],
                                  guint8 *y);
 double TESS_KERNEL (sum_squares) (guint n_threads, gsize n, const float *x, double *scratch);
 void TESS_KERNEL (sgd) (const TessCpuSgd *a);
+void TESS_KERNEL (adam) (const TessCpuAdam *a);
 
 #define BLOCK 4096
 
@@ -318,6 +319,34 @@ TESS_KERNEL (sgd) (const TessCpuSgd *a)
 
       m[i] = factor * m[i] + d;
       p[i] -= rate * (d + factor * m[i]);
+    }
+  }
+}
+
+/* torch.optim.Adam, and AdamW where the decay is decoupled. */
+void
+TESS_KERNEL (adam) (const TessCpuAdam *a)
+{
+  gsize n_blocks = (a->n + BLOCK - 1) / BLOCK;
+  double step = (double)a->step;
+  float rate = (float)(a->rate / (1 - pow (a->beta1, step))), root = (float)(1 / sqrt (1 - pow (a->beta2, step)));
+  float new1 = (float)(1 - a->beta1), beta2 = (float)a->beta2, new2 = (float)(1 - a->beta2);
+  float decay = a->decoupled ? 0.0f : (float)a->weight_decay;
+  float keep = a->decoupled ? (float)(1 - a->rate * a->weight_decay) : 1.0f;
+  float clip = (float)a->clip, epsilon = (float)a->epsilon;
+
+#pragma omp parallel for schedule(static) num_threads(a->n_threads) if (a->n > SMALL)
+  for (gsize b = 0; b < n_blocks; b++) {
+    gsize first = b * BLOCK, n = MIN (a->n - first, (gsize)BLOCK);
+    float *restrict p = a->param + first, *restrict m = a->mean + first, *restrict v = a->variance + first;
+    const float *restrict g = a->grad + first;
+
+    for (gsize i = 0; i < n; i++) {
+      float d = clip * g[i] + decay * p[i];
+
+      m[i] += new1 * (d - m[i]);
+      v[i] = beta2 * v[i] + new2 * d * d;
+      p[i] = keep * p[i] - rate * m[i] / (sqrtf (v[i]) * root + epsilon);
     }
   }
 }

@@ -85,7 +85,7 @@ prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
 {
   const TessOp *op = step->op;
 
-  if (op->kind != TESS_OP_SGD) {
+  if (op->kind != TESS_OP_SGD && op->kind != TESS_OP_ADAM) {
     const TessTensor *t = tess_graph_tensor (p->graph, main_tensor (op));
 
     step->n = (gsize)t->dim[0];
@@ -120,6 +120,7 @@ prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
   case TESS_OP_ADD_ACT:
   case TESS_OP_AVG_POOL:
   case TESS_OP_AVG_POOL_BWD:
+  case TESS_OP_ADAM:
     return TRUE;
   default:
     g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("op %s: not known to the CPU backend"),
@@ -399,6 +400,14 @@ run_loss (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args)
       .n_classes = attr->n_classes,
       .batch_dice = attr->batch_dice,
       .smooth = attr->smooth,
+      .voxels_count = attr->kind == TESS_LOSS_DICE_CE || attr->kind == TESS_LOSS_FOCAL,
+      .overlap_counts = attr->kind != TESS_LOSS_FOCAL,
+      .first = attr->background || attr->regions != NULL ? 0 : 1,
+      .ignore = attr->ignore > 0 ? attr->ignore : 256,
+      .alpha = attr->kind == TESS_LOSS_TVERSKY ? (double)attr->alpha : 0.5,
+      .beta = attr->kind == TESS_LOSS_TVERSKY ? (double)attr->beta : 0.5,
+      .gamma = attr->kind == TESS_LOSS_FOCAL ? (double)attr->gamma : 0.0,
+      .regions = attr->regions,
       .weight = attr->head < TESS_MAX_HEADS ? args->head_weight[attr->head] : 0.0,
       .logits = step->in[0],
       .labels = step->in[1],
@@ -472,6 +481,32 @@ run_avg_pool (TessProgram *p, const TessCpuStep *step)
     p->device->kernels->avg_pool (&a);
 }
 
+static void
+run_adam (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args)
+{
+  double norm = *(const double *)step->in[0];
+  gsize n = p->graph->arena_bytes[TESS_ARENA_PARAM] / sizeof (float);
+  TessCpuAdam a = {
+      .n_threads = p->device->n_threads,
+      .n = n,
+      .param = (float *)(gpointer)p->arena[TESS_ARENA_PARAM],
+      .mean = (float *)(gpointer)p->arena[TESS_ARENA_MOMENTUM],
+      .variance = (float *)(gpointer)p->arena[TESS_ARENA_MOMENTUM] + n,
+      .grad = (const float *)(gconstpointer)p->arena[TESS_ARENA_GRAD],
+      .rate = args->learning_rate,
+      .beta1 = args->beta1,
+      .beta2 = args->beta2,
+      .epsilon = args->epsilon,
+      .weight_decay = args->weight_decay,
+      .clip = args->clip_norm > 0 ? MIN (1.0, args->clip_norm / (norm + 1e-6)) : 1.0,
+      .decoupled = step->op->attr.optimiser.decoupled,
+      .step = args->step,
+  };
+
+  p->device->kernels->adam (&a);
+  p->packed = FALSE;
+}
+
 static gboolean
 run_step (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GError **error)
 {
@@ -521,6 +556,9 @@ run_step (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GEr
   case TESS_OP_AVG_POOL:
   case TESS_OP_AVG_POOL_BWD:
     run_avg_pool (p, step);
+    break;
+  case TESS_OP_ADAM:
+    run_adam (p, step, args);
     break;
   default: /* refused by prepare */
     break;

@@ -317,17 +317,21 @@ tess_graph_append_backward (TessGraph *graph, GError **error)
 /**
  * tess_graph_append_optimiser:
  *
- * Appends GRAD_NORM and SGD over the whole arenas, after tess_graph_append_backward().
- * SGD is torch.optim.SGD with Nesterov momentum and weight decay on every parameter, after
- * torch.nn.utils.clip_grad_norm_: c = min (1, clip_norm / (norm + 1e-6)), or 1 when clip_norm <= 0;
+ * Appends GRAD_NORM and SGD or ADAM over the whole arenas, after tess_graph_append_backward(). Both work on
+ * c g with c = min (1, clip_norm / (norm + 1e-6)), or 1 when clip_norm <= 0 (torch.nn.utils.clip_grad_norm_).
+ * SGD is torch.optim.SGD with Nesterov momentum and weight decay on every parameter:
  * g = c g + weight_decay p; v = momentum v + g; p = p - rate (g + momentum v).
+ * ADAM is torch.optim.Adam (Kingma and Ba 2015): g = c g + weight_decay p; m = beta1 m + (1 - beta1) g;
+ * v = beta2 v + (1 - beta2) g^2; p = p - rate / (1 - beta1^step) m / (sqrt (v / (1 - beta2^step)) + epsilon).
+ * AdamW (Loshchilov and Hutter 2019): p = p - rate weight_decay p instead of the decay in g.
  *
  * Returns: FALSE with UNSUPPORTED when the graph has no backward pass.
  */
 gboolean
-tess_graph_append_optimiser (TessGraph *graph, GError **error)
+tess_graph_append_optimiser (TessGraph *graph, TessOptimiser optimiser, GError **error)
 {
-  TessOp norm = new_op (TESS_OP_GRAD_NORM, 0, 1), sgd = new_op (TESS_OP_SGD, 1, 0);
+  gboolean adam = optimiser != TESS_OPTIMISER_SGD;
+  TessOp norm = new_op (TESS_OP_GRAD_NORM, 0, 1), step = new_op (adam ? TESS_OP_ADAM : TESS_OP_SGD, 1, 0);
   const gint64 one = 1;
 
   g_return_val_if_fail (!graph->placed, FALSE);
@@ -337,8 +341,12 @@ tess_graph_append_optimiser (TessGraph *graph, GError **error)
     return FALSE;
   }
   mirror_params (graph, TESS_ROLE_MOMENTUM, ".momentum");
-  norm.out[0] = sgd.in[0] = tess_graph_add_tensor (graph, "grad-norm", TESS_ROLE_ACT, TESS_DTYPE_F64, 1, &one);
+  if (adam) {
+    mirror_params (graph, TESS_ROLE_MOMENTUM, ".variance");
+    step.attr.optimiser.decoupled = optimiser == TESS_OPTIMISER_ADAMW;
+  }
+  norm.out[0] = step.in[0] = tess_graph_add_tensor (graph, "grad-norm", TESS_ROLE_ACT, TESS_DTYPE_F64, 1, &one);
   g_array_append_val (graph->ops, norm);
-  g_array_append_val (graph->ops, sgd);
+  g_array_append_val (graph->ops, step);
   return TRUE;
 }

@@ -36,6 +36,7 @@ tess_graph_new (TessDType act_dtype)
   graph->tensors = g_array_new (FALSE, TRUE, sizeof (TessTensor));
   g_array_set_clear_func (graph->tensors, clear_tensor);
   graph->ops = g_array_new (FALSE, TRUE, sizeof (TessOp));
+  graph->tables = g_ptr_array_new_with_free_func (g_free);
   graph->act_dtype = act_dtype;
   return graph;
 }
@@ -54,6 +55,7 @@ tess_graph_unref (TessGraph *graph)
     return;
   g_array_unref (graph->tensors);
   g_array_unref (graph->ops);
+  g_ptr_array_unref (graph->tables);
   g_free (graph);
 }
 
@@ -87,6 +89,7 @@ tess_op_name (TessOpKind kind)
       [TESS_OP_ADD_ACT] = "add-act",
       [TESS_OP_AVG_POOL] = "avg-pool",
       [TESS_OP_AVG_POOL_BWD] = "avg-pool-bwd",
+      [TESS_OP_ADAM] = "adam",
   };
 
   return (guint)kind < TESS_N_OPS ? names[kind] : "unknown";
@@ -537,9 +540,18 @@ tess_graph_label_resize (TessGraph *graph, TessId labels, const gint64 dhw[3], G
  * tess_graph_dice_ce:
  * @logits: float32 {N, D, H, W, classes}
  * @labels: uint8 {N, D, H, W, 1}
+ * @attr: which loss; regions are copied
  *
- * Cross-entropy plus soft Dice of the foreground classes (nnU-Net's DC_and_CE_loss with MemoryEfficientSoftDice);
- * softmax is inside.
+ * The activation is inside: softmax, or with regions one sigmoid a channel. p: probabilities, g: 1 where true, sums
+ * over the voxels of a sample (of the batch with batch_dice) that are not ignored:
+ *
+ * - cross-entropy: mean of -log p[truth]; with regions the mean over voxels and channels of the binary one, but with an
+ *   ignore label its sum over channels divided by the voxels that count (so nnU-Net has it);
+ * - focal term (Lin et al. 2017): the same with (1 - p of what is true)^gamma before each logarithm;
+ * - overlap: - mean over classes and samples of (2 TP + smooth) / max (2 TP + 2 alpha FP + 2 beta FN + smooth, 1e-8)
+ *   with TP = sum p g, FP = sum p (1 - g), FN = sum (1 - p) g (Tversky index, Salehi et al. 2017); soft Dice is
+ *   alpha = beta = 0.5 (nnU-Net's MemoryEfficientSoftDice; with smooth 1 and regions the average Dice of the second
+ *   place of the Medical Segmentation Decathlon 2018).
  *
  * Returns: metrics, float64 {TESS_METRICS_SIZE}, or TESS_NONE with BAD_SHAPE.
  */
@@ -554,15 +566,21 @@ tess_graph_dice_ce (TessGraph *graph, TessId logits, TessId labels, const TessLo
 
   z = tess_graph_tensor (graph, logits);
   l = tess_graph_tensor (graph, labels);
-  if (z->n_dims != 5 || z->dtype != TESS_DTYPE_F32 || attr->n_classes < 2 || attr->n_classes > 256 ||
-      z->dim[4] != attr->n_classes)
+  if (z->n_dims != 5 || z->dtype != TESS_DTYPE_F32 || attr->n_classes < (attr->regions != NULL ? 1 : 2) ||
+      attr->n_classes > (attr->regions != NULL ? TESS_MAX_REGIONS : 256) || z->dim[4] != attr->n_classes)
     return misfit (graph, op.kind, error, "%s",
-                   _ ("the logits must be float32 with one channel for each of at least two classes"));
+                   attr->regions != NULL
+                       ? _ ("the logits must be float32 with one channel for each of 1 to 64 regions")
+                       : _ ("the logits must be float32 with one channel for each of at least two classes"));
   if (l->n_dims != 5 || l->dtype != TESS_DTYPE_U8 || l->dim[4] != 1 || memcmp (z->dim, l->dim, 4 * sizeof *z->dim) != 0)
     return misfit (graph, op.kind, error, "%s", _ ("the labels do not lie on the voxels of the logits"));
   op.in[0] = logits;
   op.in[1] = labels;
   op.attr.loss = *attr;
+  if (attr->regions != NULL) {
+    op.attr.loss.regions = g_memdup2 (attr->regions, 256 * sizeof *attr->regions);
+    g_ptr_array_add (graph->tables, (gpointer)op.attr.loss.regions);
+  }
   return append (graph, &op, TESS_DTYPE_F64, 1, &dim, error);
 }
 

@@ -62,7 +62,7 @@ typedef enum {
   TESS_OP_ADD,            /* a, b -> y */
   TESS_OP_CONCAT,         /* a, b -> y                          channels: a then b */
   TESS_OP_LABEL_RESIZE,   /* labels -> labels                   nearest-exact: source index = floor ((i + 0.5) * in / out) */
-  TESS_OP_DICE_CE,        /* logits f32, labels -> metrics      attr.loss; metrics f64 {3 + 3 * classes}; a label beyond the classes is background */
+  TESS_OP_DICE_CE,        /* logits f32, labels -> metrics      attr.loss, whose kind says which loss; metrics f64 {3 + 3 * classes}; a label beyond the classes is background */
   /* backward */
   TESS_OP_CONV_BWD_DATA,             /* dy, w -> dx */
   TESS_OP_CONV_BWD_WEIGHTS,          /* x, dy -> dw, [db] */
@@ -79,6 +79,7 @@ typedef enum {
   TESS_OP_ADD_ACT,        /* a, b -> y                          leaky ReLU of the sum, attr.norm.slope; its gradient is LEAKY_RELU_BWD's, of y */
   TESS_OP_AVG_POOL,       /* x -> y                             attr.conv without padding: mean over each window */
   TESS_OP_AVG_POOL_BWD,   /* dy -> dx                           attr.conv */
+  TESS_OP_ADAM,           /* norm ->: clip, then Adam or AdamW; MOMENTUM holds all first, then all second moments   attr.optimiser */
   TESS_N_OPS
 } TessOpKind;
 
@@ -91,17 +92,45 @@ typedef struct {
   float slope; /* leaky ReLU below zero; 1 = no activation */
 } TessNormAttr;
 
+typedef enum {
+  TESS_LOSS_DICE_CE, /* cross-entropy + soft Dice: nnU-Net's DC_and_CE_loss; with regions its DC_and_BCE_loss */
+  TESS_LOSS_DICE,    /* soft Dice alone */
+  TESS_LOSS_TVERSKY, /* alpha and beta weigh false positives and false negatives; 0.5, 0.5 is Dice */
+  TESS_LOSS_FOCAL,   /* cross-entropy times (1 - p of what is true)^gamma */
+} TessLossKind;
+
+#define TESS_MAX_REGIONS 64
+
+/* Zeros are nnU-Net's choice: softmax, Dice + cross-entropy, Dice without the background. */
 typedef struct {
   guint    head;       /* index into TessStepArgs.head_weight */
-  guint    n_classes;
+  guint    n_classes;  /* channels of the logits */
   float    smooth;     /* nnU-Net: 1e-5 */
   gboolean batch_dice; /* sums over the batch before the ratio */
+  TessLossKind kind;
+  gboolean background; /* softmax: class 0 counts in the overlap, too */
+  guint    ignore;     /* voxels of this label count nowhere and get no gradient; 0 = no such label */
+  float    alpha, beta; /* TESS_LOSS_TVERSKY */
+  float    gamma;       /* TESS_LOSS_FOCAL */
+  /* NULL: softmax, channel = label. Else one sigmoid a channel: bit c of regions[label] (256 of them) says that voxels
+   * of the label belong to channel c. The graph keeps a copy. */
+  const guint64 *regions;
 } TessLossAttr;
 
-/* metrics of TESS_OP_DICE_CE, float64: [0] loss = ce + dice term, unweighted; [1] cross-entropy (mean over voxels);
- * [2] Dice term (-mean soft Dice of the foreground classes); then per class c the hard counts of argmax against
- * labels at 3 + 3c: tp, fp, fn. */
+/* metrics of TESS_OP_DICE_CE, float64: [0] the loss, unweighted, = [1] + [2]; [1] cross-entropy or focal term (mean over
+ * voxels); [2] overlap term (-mean soft Dice or Tversky index); then per class c the hard counts against the labels, of
+ * argmax or, with regions, of logits above 0, at 3 + 3c: tp, fp, fn. */
 #define TESS_METRICS_SIZE(n_classes) (3 + 3 * (n_classes))
+
+typedef enum {
+  TESS_OPTIMISER_SGD, /* Nesterov momentum */
+  TESS_OPTIMISER_ADAM,
+  TESS_OPTIMISER_ADAMW,
+} TessOptimiser;
+
+typedef struct {
+  gboolean decoupled; /* weight decay apart from the gradient (AdamW) */
+} TessOptimiserAttr;
 
 typedef struct {
   TessOpKind kind;
@@ -111,6 +140,7 @@ typedef struct {
     TessConvAttr conv;
     TessNormAttr norm;
     TessLossAttr loss;
+    TessOptimiserAttr optimiser;
   } attr;
 } TessOp;
 
@@ -122,6 +152,7 @@ typedef struct {
   guint     n_forward; /* ops [0, n_forward) are the forward pass and the loss */
   gsize     arena_bytes[TESS_N_ARENAS]; /* set by tess_graph_place */
   gboolean  placed;
+  GPtrArray *tables; /* what attributes point to */
 } TessGraph;
 
 TessGraph *tess_graph_new   (TessDType act_dtype);
@@ -165,7 +196,7 @@ void   tess_graph_mark_output (TessGraph *graph, TessId id); /* the caller reads
 /* Appends the gradient ops of every loss op to every parameter. A parameter no loss reaches gets a zero gradient
  * (its GRAD bytes are zeroed once when bound). A tensor with several consumers gets ADDs. */
 gboolean tess_graph_append_backward  (TessGraph *graph, GError **error);
-gboolean tess_graph_append_optimiser (TessGraph *graph, GError **error); /* GRAD_NORM, SGD */
+gboolean tess_graph_append_optimiser (TessGraph *graph, TessOptimiser optimiser, GError **error); /* GRAD_NORM, SGD or ADAM */
 
 /* Gives every tensor its arena and offset (256-byte aligned): PARAM, GRAD and MOMENTUM contiguous in order of
  * declaration; ACT by lifetime, largest first, first gap that fits; IO one after the other. */

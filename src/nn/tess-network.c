@@ -39,9 +39,9 @@ check_spec (const TessNetworkSpec *spec, GError **error)
                  TESS_NETWORK_MAX_STAGES, spec->n_stages);
     return FALSE;
   }
-  if (spec->n_channels < 1 || spec->n_channels > 1024 || spec->n_classes < 2 || spec->n_classes > 256) {
+  if (spec->n_channels < 1 || spec->n_channels > 1024 || spec->n_classes < 1 || spec->n_classes > 256) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-                 _ ("a network takes 1 to 1024 channels and gives 2 to 256 classes, the plan has %u and %u"),
+                 _ ("a network takes 1 to 1024 channels and gives 1 to 256 classes, the plan has %u and %u"),
                  spec->n_channels, spec->n_classes);
     return FALSE;
   }
@@ -189,8 +189,17 @@ static gboolean
 build_head (TessNetworkBuild *b, TessNetwork *network, const TessProgramSpec *program, TessId x, guint u, guint h)
 {
   TessConvAttr one = {{1, 1, 1}, {1, 1, 1}, {0, 0, 0}};
-  TessLossAttr loss = {
-      .head = h, .n_classes = b->spec->n_classes, .smooth = program->dice_smooth, .batch_dice = program->batch_dice};
+  TessLossAttr loss = {.head = h,
+                       .n_classes = b->spec->n_classes,
+                       .smooth = program->dice_smooth,
+                       .batch_dice = program->batch_dice,
+                       .kind = program->loss,
+                       .background = program->dice_background,
+                       .ignore = program->ignore,
+                       .alpha = program->alpha,
+                       .beta = program->beta,
+                       .gamma = program->gamma,
+                       .regions = program->has_regions ? program->regions : NULL};
   TessId labels = network->labels, logits;
   gint64 dhw[3];
 
@@ -271,9 +280,9 @@ build_ends (TessNetworkBuild *b, TessNetwork *network, const TessProgramSpec *pr
 }
 
 static gboolean
-build_training (TessNetworkBuild *b, TessNetwork *network)
+build_training (TessNetworkBuild *b, TessNetwork *network, TessOptimiser optimiser)
 {
-  if (!tess_graph_append_backward (b->graph, b->error) || !tess_graph_append_optimiser (b->graph, b->error))
+  if (!tess_graph_append_backward (b->graph, b->error) || !tess_graph_append_optimiser (b->graph, optimiser, b->error))
     return FALSE;
   network->grad_norm = tess_graph_find (b->graph, "grad-norm");
   tess_graph_mark_output (b->graph, network->grad_norm);
@@ -313,7 +322,7 @@ tess_network_build (const TessNetworkSpec *spec, const TessProgramSpec *program,
   network->graph = b.graph = tess_graph_new (program->act_dtype);
   declare_params (&b);
   ok = build_ends (&b, network, program) && build_forward (&b, network, program) &&
-       (program->kind != TESS_PROGRAM_TRAIN || build_training (&b, network)) &&
+       (program->kind != TESS_PROGRAM_TRAIN || build_training (&b, network, program->optimiser)) &&
        tess_graph_place (network->graph, error);
   clear (&b);
   return ok ? g_steal_pointer (&network) : NULL;

@@ -40,6 +40,13 @@ typedef struct {
   gboolean  deep_supervision; /* FALSE: only the finest head is computed (all heads keep their parameters) */
   float     dice_smooth;
   gboolean  batch_dice;
+  /* The rest of TessLossAttr, whose meaning zeros have. */
+  TessLossKind loss;
+  gboolean  dice_background, has_regions;
+  guint     ignore;
+  float     alpha, beta, gamma;
+  guint64   regions[256]; /* with has_regions */
+  TessOptimiser optimiser;
 } TessProgramSpec;
 
 /* A built and placed graph with its named ends. logits[0] is the finest head; image f32 {N,D,H,W,Cin}. */

@@ -29,6 +29,9 @@ struct _Case {
   double clip_norm;
   gboolean slices;   /* convolutions with weights of four axes */
   gboolean residual; /* U-Nets */
+  TessLossAttr loss; /* what differs from nnU-Net's choice; smooth 0 = its 1e-5 */
+  guint n_labels;    /* values in the labels; 0 = n_classes */
+  TessOptimiser optimiser;
 };
 
 static TessId
@@ -114,11 +117,14 @@ stem (Builder *b, gint64 width)
 static gboolean
 head (Builder *b, TessId x)
 {
-  TessLossAttr attr = {
-      .head = b->n_heads++, .n_classes = b->c->n_classes, .smooth = 1e-5f, .batch_dice = b->c->batch_dice};
+  TessLossAttr attr = b->c->loss;
   TessId logits = conv (b, x, b->c->n_classes, &one, TRUE, TESS_DTYPE_F32), labels = b->labels;
   gint64 dhw[3];
 
+  attr.head = b->n_heads++;
+  attr.n_classes = b->c->n_classes;
+  attr.batch_dice = b->c->batch_dice;
+  attr.smooth = attr.smooth > 0 ? attr.smooth : 1e-5f;
   if (logits == TESS_NONE)
     return FALSE;
   memcpy (dhw, tess_graph_tensor (b->graph, logits)->dim + 1, sizeof dhw);
@@ -227,6 +233,16 @@ body_heads (Builder *b)
     {                                                                                                                  \
       pd, ph, pw                                                                                                       \
     }                                                                                                                  \
+  }
+
+/* Regions as BraTS has them: nested; label 4 of the ignore cases is in none. */
+static const guint64 nested[256] = {[1] = 1, [2] = 3, [3] = 7};
+
+#define NO_CONV CONV (0, 0, 0, 0, 0, 0, 0, 0, 0)
+#define LOSS(name, n, n_classes, batch, n_labels, optimiser, ...)                                                      \
+  {                                                                                                                    \
+    name, n, {4, 7, 6}, 1, body_leaky_relu, NO_CONV, 3, TRUE, 0.01f, n_classes, batch, 0.05, {__VA_ARGS__}, n_labels,  \
+        optimiser                                                                                                      \
   }
 
 static const Case cases[] = {
@@ -418,6 +434,23 @@ static const Case cases[] = {
      .n_classes = 2,
      .clip_norm = 12,
      .slices = TRUE},
+    LOSS ("dice-ce-background-b2", 2, 4, TRUE, 4, TESS_OPTIMISER_SGD, .background = TRUE),
+    LOSS ("dice-ce-ignore-b2", 2, 4, FALSE, 5, TESS_OPTIMISER_ADAM, .ignore = 4),
+    LOSS ("dice-ce-ignore-batch-b3", 3, 3, TRUE, 4, TESS_OPTIMISER_ADAMW, .ignore = 3),
+    LOSS ("regions-sample-b2", 2, 3, FALSE, 4, TESS_OPTIMISER_ADAMW, .regions = nested),
+    LOSS ("regions-batch-b3", 3, 3, TRUE, 4, TESS_OPTIMISER_SGD, .regions = nested),
+    LOSS ("regions-ignore-b2", 2, 3, TRUE, 5, TESS_OPTIMISER_SGD, .regions = nested, .ignore = 4),
+    LOSS ("regions-one-b2", 2, 1, TRUE, 3, TESS_OPTIMISER_SGD, .regions = nested),
+    LOSS ("dice-sigmoid-b2", 2, 3, FALSE, 4, TESS_OPTIMISER_ADAM, .kind = TESS_LOSS_DICE, .smooth = 1,
+          .regions = nested),
+    LOSS ("dice-softmax-b2", 2, 3, TRUE, 3, TESS_OPTIMISER_SGD, .kind = TESS_LOSS_DICE),
+    LOSS ("tversky-b2", 2, 4, TRUE, 4, TESS_OPTIMISER_SGD, .kind = TESS_LOSS_TVERSKY, .alpha = 0.3f, .beta = 0.7f),
+    LOSS ("tversky-regions-b2", 2, 3, FALSE, 5, TESS_OPTIMISER_SGD, .kind = TESS_LOSS_TVERSKY, .alpha = 0.9f,
+          .beta = 0.4f, .smooth = 1, .ignore = 4, .regions = nested),
+    LOSS ("focal-b2", 2, 4, TRUE, 4, TESS_OPTIMISER_SGD, .kind = TESS_LOSS_FOCAL, .gamma = 2),
+    LOSS ("focal-ignore-b2", 2, 3, FALSE, 4, TESS_OPTIMISER_SGD, .kind = TESS_LOSS_FOCAL, .gamma = 0.5f, .ignore = 3),
+    LOSS ("focal-regions-b2", 2, 3, FALSE, 4, TESS_OPTIMISER_SGD, .kind = TESS_LOSS_FOCAL, .gamma = 2.5f,
+          .regions = nested),
 };
 
 guint
@@ -494,7 +527,7 @@ op_table_build (guint i, TessDType act_dtype, GError **error)
   for (TessId id = 0; id < graph->tensors->len; id++)
     if (tess_graph_tensor (graph, id)->grad != TESS_NONE)
       tess_graph_mark_output (graph, tess_graph_tensor (graph, id)->grad);
-  if (!tess_graph_append_optimiser (graph, error))
+  if (!tess_graph_append_optimiser (graph, c->optimiser, error))
     return NULL;
   for (TessId id = 0; id < graph->tensors->len; id++)
     if (tess_graph_tensor (graph, id)->dtype == TESS_DTYPE_F64)
@@ -505,15 +538,16 @@ op_table_build (guint i, TessDType act_dtype, GError **error)
 }
 
 static double
-fill_value (const TessTensor *t, double u, guint32 bits, guint n_classes)
+fill_value (const TessTensor *t, double u, guint32 bits, guint n_labels)
 {
   switch (t->role) {
   case TESS_ROLE_INPUT:
     return 1.5 * u;
   case TESS_ROLE_LABEL:
-    return tess_philox_below (bits, n_classes);
+    return tess_philox_below (bits, n_labels);
   case TESS_ROLE_MOMENTUM:
-    return 0.1 * u;
+    /* Squares have no sign. */
+    return g_str_has_suffix (t->name, ".variance") ? 0.1 * fabs (u) : 0.1 * u;
   case TESS_ROLE_PARAM:
     if (t->init_fan > 0)
       return u * sqrt (6.0 / t->init_fan);
@@ -526,6 +560,8 @@ fill_value (const TessTensor *t, double u, guint32 bits, guint n_classes)
 void
 op_table_fill (guint i, const TessGraph *graph, guint8 *const arenas[TESS_N_ARENAS])
 {
+  guint n_labels = cases[i].n_labels > 0 ? cases[i].n_labels : cases[i].n_classes;
+
   for (TessId id = 0; id < graph->tensors->len; id++) {
     const TessTensor *t = tess_graph_tensor (graph, id);
 
@@ -535,7 +571,7 @@ op_table_fill (guint i, const TessGraph *graph, guint8 *const arenas[TESS_N_AREN
     for (gsize k = 0; k < (gsize)tess_tensor_n_elements (t); k++) {
       TessPhilox4 r = tess_philox (7, i, id, 0, (guint32)k);
 
-      ref_set (t, arenas, k, fill_value (t, tess_philox_range (r.v[0], -1, 1), r.v[1], cases[i].n_classes));
+      ref_set (t, arenas, k, fill_value (t, tess_philox_range (r.v[0], -1, 1), r.v[1], n_labels));
     }
   }
 }
@@ -550,6 +586,10 @@ op_table_args (guint i, TessStepArgs *args)
       .clip_norm = cases[i].clip_norm,
       .head_weight = {0.7, 0.3},
       .param_version = 1,
+      .beta1 = 0.9,
+      .beta2 = 0.99,
+      .epsilon = 1e-8,
+      .step = 3,
   };
 }
 
@@ -585,7 +625,7 @@ compare_metrics (const TessTensor *a, guint8 *const arenas_a[TESS_N_ARENAS], con
 
     if (isnan (y))
       *error = HUGE_VAL;
-    else
+    else if (x != y)
       *error = MAX (*error, (x - y) * (x - y) / (x * x));
   }
   for (gsize i = 3; i < (gsize)tess_tensor_n_elements (a); i++)

@@ -315,54 +315,88 @@ run_label_resize (const TessGraph *g, const TessOp *op, double *const *v)
 }
 
 typedef struct {
+  const TessLossAttr *attr;
   gint64 n_voxels, n_samples, n_groups; /* groups: samples, or 1 with batch_dice */
-  guint n_classes;
-  double *p;                        /* softmax, as the logits */
+  guint n_classes, first;               /* first: class of the overlap */
+  gint64 n_counted;                     /* voxels that are not ignored */
+  double divisor;                       /* of the voxel term */
+  double alpha, beta, gamma;
+  double *p;                        /* softmax or sigmoids, as the logits */
   double *both, *predicted, *truth; /* per group and class */
 } Loss;
 
-static guint
-label_at (const Loss *loss, const double *labels, gint64 i)
+static gboolean
+is_ignored (const Loss *loss, const double *labels, gint64 i)
+{
+  return loss->attr->ignore > 0 && (guint)labels[i] == loss->attr->ignore;
+}
+
+/* Whether voxel i is of class c. */
+static gboolean
+is_member (const Loss *loss, const double *labels, gint64 i, guint c)
 {
   guint label = (guint)labels[i];
 
-  return label < loss->n_classes ? label : 0;
+  if (loss->attr->regions != NULL)
+    return (loss->attr->regions[label] >> c & 1) != 0;
+  return c == (label < loss->n_classes ? label : 0);
+}
+
+static void
+activate (const Loss *loss, const double *z, double *p)
+{
+  double largest = -HUGE_VAL, sum = 0;
+
+  for (guint c = 0; c < loss->n_classes && loss->attr->regions != NULL; c++)
+    p[c] = 1 / (1 + exp (-z[c]));
+  if (loss->attr->regions != NULL)
+    return;
+  for (guint c = 0; c < loss->n_classes; c++)
+    largest = MAX (largest, z[c]);
+  for (guint c = 0; c < loss->n_classes; c++)
+    sum += p[c] = exp (z[c] - largest);
+  for (guint c = 0; c < loss->n_classes; c++)
+    p[c] /= sum;
 }
 
 static void
 loss_prepare (Loss *loss, const TessGraph *g, const TessOp *op, double *const *v)
 {
+  const TessLossAttr *attr = loss->attr = &op->attr.loss;
   Shape s = shape_of (g, op->in[0]);
-  const double *z = v[op->in[0]];
-  guint n_classes = op->attr.loss.n_classes;
+  const double *labels = v[op->in[1]];
+  guint n_classes = loss->n_classes = attr->n_classes;
   gsize n_sums;
 
   loss->n_voxels = voxels (&s);
   loss->n_samples = s.n;
-  loss->n_groups = op->attr.loss.batch_dice ? 1 : s.n;
-  loss->n_classes = n_classes;
+  loss->n_groups = attr->batch_dice ? 1 : s.n;
+  loss->first = attr->regions != NULL || attr->background ? 0 : 1;
+  loss->alpha = attr->kind == TESS_LOSS_TVERSKY ? (double)attr->alpha : 0.5;
+  loss->beta = attr->kind == TESS_LOSS_TVERSKY ? (double)attr->beta : 0.5;
+  loss->gamma = attr->kind == TESS_LOSS_FOCAL ? (double)attr->gamma : 0;
+  loss->n_counted = 0;
   n_sums = (gsize)loss->n_groups * n_classes;
   loss->p = g_new0 (double, (gsize)(s.n * loss->n_voxels) * n_classes);
   loss->both = g_new0 (double, n_sums);
   loss->predicted = g_new0 (double, n_sums);
   loss->truth = g_new0 (double, n_sums);
   for (gint64 i = 0; i < s.n * loss->n_voxels; i++) {
-    gint64 group = op->attr.loss.batch_dice ? 0 : i / loss->n_voxels;
-    double largest = -HUGE_VAL, sum = 0;
+    gint64 group = attr->batch_dice ? 0 : i / loss->n_voxels;
 
-    for (guint c = 0; c < n_classes; c++)
-      largest = MAX (largest, z[i * n_classes + c]);
-    for (guint c = 0; c < n_classes; c++)
-      sum += loss->p[i * n_classes + c] = exp (z[i * n_classes + c] - largest);
+    activate (loss, v[op->in[0]] + i * n_classes, loss->p + i * n_classes);
+    if (is_ignored (loss, labels, i))
+      continue;
+    loss->n_counted++;
     for (guint c = 0; c < n_classes; c++) {
-      double p = loss->p[i * n_classes + c] /= sum;
-      double truth = label_at (loss, v[op->in[1]], i) == c ? 1.0 : 0.0;
+      double p = loss->p[i * n_classes + c], truth = is_member (loss, labels, i, c) ? 1.0 : 0.0;
 
       loss->both[group * n_classes + c] += p * truth;
       loss->predicted[group * n_classes + c] += p;
       loss->truth[group * n_classes + c] += truth;
     }
   }
+  loss->divisor = (double)loss->n_counted * (attr->regions != NULL && attr->ignore == 0 ? n_classes : 1);
 }
 
 static void
@@ -374,40 +408,113 @@ loss_clear (Loss *loss)
   g_free (loss->truth);
 }
 
+/* Probabilities of what is true: one a voxel, or one a channel (c). */
+static double
+true_probability (const Loss *loss, const double *labels, gint64 i, guint c)
+{
+  const double *p = loss->p + i * loss->n_classes;
+
+  if (loss->attr->regions != NULL)
+    return is_member (loss, labels, i, c) ? p[c] : 1 - p[c];
+  for (guint k = 0; k < loss->n_classes; k++)
+    if (is_member (loss, labels, i, k))
+      return p[k];
+  g_assert_not_reached ();
+}
+
+static double
+voxel_term (const Loss *loss, const double *labels)
+{
+  double sum = 0;
+
+  if (loss->n_counted == 0 || (loss->attr->kind != TESS_LOSS_DICE_CE && loss->attr->kind != TESS_LOSS_FOCAL))
+    return 0;
+  for (gint64 i = 0; i < loss->n_samples * loss->n_voxels; i++)
+    for (guint c = 0; c < (loss->attr->regions != NULL ? loss->n_classes : 1) && !is_ignored (loss, labels, i); c++) {
+      double pt = true_probability (loss, labels, i, c);
+
+      sum -= pow (1 - pt, loss->gamma) * log (pt);
+    }
+  return sum / loss->divisor;
+}
+
+/* Tversky index of a group and class as N / S. */
+static void
+overlap_of (const Loss *loss, gint64 k, double *n, double *s)
+{
+  double tp = loss->both[k], fp = loss->predicted[k] - tp, fn = loss->truth[k] - tp;
+
+  *n = 2 * tp + (double)loss->attr->smooth;
+  *s = 2 * tp + 2 * loss->alpha * fp + 2 * loss->beta * fn + (double)loss->attr->smooth;
+}
+
+static void
+count_hits (const Loss *loss, const double *z, const double *labels, gint64 i, double *metrics)
+{
+  guint best = 0;
+
+  for (guint c = 1; c < loss->n_classes; c++)
+    if (z[c] > z[best])
+      best = c;
+  for (guint c = 0; c < loss->n_classes && !is_ignored (loss, labels, i); c++) {
+    gboolean is = is_member (loss, labels, i, c), says = loss->attr->regions != NULL ? z[c] > 0 : c == best;
+
+    metrics[3 + 3 * c] += is && says;
+    metrics[3 + 3 * c + 1] += !is && says;
+    metrics[3 + 3 * c + 2] += is && !says;
+  }
+}
+
 static void
 run_dice_ce (const TessGraph *g, const TessOp *op, double *const *v)
 {
   Loss loss;
   guint n_classes = op->attr.loss.n_classes;
-  double *metrics = v[op->out[0]], ce = 0, dice = 0, smooth = (double)op->attr.loss.smooth;
+  double *metrics = v[op->out[0]], dice = 0, n, s;
 
   loss_prepare (&loss, g, op, v);
   zero (metrics, tess_graph_tensor (g, op->out[0]));
-  for (gint64 i = 0; i < loss.n_samples * loss.n_voxels; i++) {
-    const double *z = v[op->in[0]] + i * n_classes;
-    guint truth = label_at (&loss, v[op->in[1]], i), best = 0;
-    double sum = 0;
-
-    for (guint c = 1; c < n_classes; c++)
-      if (z[c] > z[best])
-        best = c;
-    for (guint c = 0; c < n_classes; c++)
-      sum += exp (z[c] - z[best]);
-    ce += log (sum) - (z[truth] - z[best]);
-    metrics[3 + 3 * truth + (best == truth ? 0 : 2)] += 1;
-    if (best != truth)
-      metrics[3 + 3 * best + 1] += 1;
-  }
-  for (gint64 group = 0; group < loss.n_groups; group++)
-    for (guint c = 1; c < n_classes; c++) {
-      gint64 k = group * n_classes + c;
-
-      dice -= (2 * loss.both[k] + smooth) / MAX (loss.predicted[k] + loss.truth[k] + smooth, 1e-8);
+  for (gint64 i = 0; i < loss.n_samples * loss.n_voxels; i++)
+    count_hits (&loss, v[op->in[0]] + i * n_classes, v[op->in[1]], i, metrics);
+  for (gint64 group = 0; group < loss.n_groups && op->attr.loss.kind != TESS_LOSS_FOCAL; group++)
+    for (guint c = loss.first; c < n_classes; c++) {
+      overlap_of (&loss, group * n_classes + c, &n, &s);
+      dice -= n / MAX (s, 1e-8);
     }
-  metrics[1] = ce / (double)(loss.n_samples * loss.n_voxels);
-  metrics[2] = dice / ((double)loss.n_groups * (n_classes - 1));
+  metrics[1] = voxel_term (&loss, v[op->in[1]]);
+  metrics[2] = dice / ((double)loss.n_groups * (n_classes - loss.first));
   metrics[0] = metrics[1] + metrics[2];
   loss_clear (&loss);
+}
+
+/* d loss / d p of every class of voxel i, both terms. */
+static void
+loss_slopes (const Loss *loss, const double *labels, gint64 i, double *dp)
+{
+  const TessLossAttr *attr = loss->attr;
+  gint64 group = attr->batch_dice ? 0 : i / loss->n_voxels;
+
+  for (guint c = 0; c < loss->n_classes; c++) {
+    gboolean is = is_member (loss, labels, i, c);
+    double n, s;
+
+    dp[c] = 0;
+    if (attr->kind != TESS_LOSS_FOCAL && c >= loss->first) {
+      overlap_of (loss, group * loss->n_classes + c, &n, &s);
+      if (s > 1e-8)
+        dp[c] = is ? -2 / s + 2 * (1 - loss->beta) * n / (s * s) : 2 * loss->alpha * n / (s * s);
+      else
+        dp[c] = is ? -2 / 1e-8 : 0;
+      dp[c] /= (double)loss->n_groups * (loss->n_classes - loss->first);
+    }
+    if ((attr->kind == TESS_LOSS_DICE_CE || attr->kind == TESS_LOSS_FOCAL) && (is || attr->regions != NULL)) {
+      double pt = true_probability (loss, labels, i, c), q = 1 - pt;
+      double slope = loss->gamma > 0 ? loss->gamma * pow (q, loss->gamma - 1) * log (pt) : 0;
+
+      slope -= pow (q, loss->gamma) / pt;
+      dp[c] += (is ? 1 : -1) * slope / loss->divisor;
+    }
+  }
 }
 
 static void
@@ -415,34 +522,19 @@ run_dice_ce_bwd (const TessGraph *g, const TessOp *op, double *const *v, const T
 {
   Loss loss;
   guint n_classes = op->attr.loss.n_classes;
-  double smooth = (double)op->attr.loss.smooth, weight = args->head_weight[op->attr.loss.head];
+  double weight = args->head_weight[op->attr.loss.head];
 
   loss_prepare (&loss, g, op, v);
   for (gint64 i = 0; i < loss.n_samples * loss.n_voxels; i++) {
-    gint64 group = op->attr.loss.batch_dice ? 0 : i / loss.n_voxels;
     const double *p = loss.p + i * n_classes;
-    guint truth = label_at (&loss, v[op->in[1]], i);
-    double dp[256], mean = 0;
+    double *dz = v[op->out[0]] + i * n_classes, dp[256] = {0}, mean = 0;
 
-    for (guint c = 0; c < n_classes; c++) {
-      gint64 k = group * n_classes + c;
-      double below = loss.predicted[k] + loss.truth[k] + smooth, above = 2 * loss.both[k] + smooth;
-
-      dp[c] = 0;
-      if (c > 0) {
-        if (below > 1e-8)
-          dp[c] = (above / (below * below) - (c == truth ? 2 / below : 0));
-        else
-          dp[c] = c == truth ? -2 / 1e-8 : 0;
-        dp[c] /= (double)loss.n_groups * (n_classes - 1);
-      }
+    if (!is_ignored (&loss, v[op->in[1]], i))
+      loss_slopes (&loss, v[op->in[1]], i, dp);
+    for (guint c = 0; c < n_classes; c++)
       mean += p[c] * dp[c];
-    }
-    for (guint c = 0; c < n_classes; c++) {
-      double ce = (p[c] - (c == truth ? 1 : 0)) / (double)(loss.n_samples * loss.n_voxels);
-
-      v[op->out[0]][i * n_classes + c] = weight * (ce + p[c] * (dp[c] - mean));
-    }
+    for (guint c = 0; c < n_classes; c++)
+      dz[c] = weight * p[c] * (op->attr.loss.regions != NULL ? dp[c] * (1 - p[c]) : dp[c] - mean);
   }
   loss_clear (&loss);
 }
@@ -487,6 +579,46 @@ run_sgd (const TessGraph *g, const TessOp *op, double *const *v, const TessStepA
 
       m[i] = args->momentum * m[i] + d;
       p[i] -= args->learning_rate * (d + args->momentum * m[i]);
+    }
+  }
+}
+
+/* The first moments of all parameters come before the second ones. */
+static void
+run_adam (const TessGraph *g, const TessOp *op, double *const *v, const TessStepArgs *args)
+{
+  double norm = v[op->in[0]][0], clip = 1, step = (double)args->step;
+  double correct1 = 1 - pow (args->beta1, step), correct2 = 1 - pow (args->beta2, step);
+  TessId next[2] = {0, 0};
+  guint n_params = 0, seen = 0;
+
+  if (args->clip_norm > 0)
+    clip = MIN (1.0, args->clip_norm / (norm + 1e-6));
+  for (TessId id = 0; id < g->tensors->len; id++)
+    n_params += tess_graph_tensor (g, id)->role == TESS_ROLE_PARAM;
+  for (next[1] = 0; seen < n_params || tess_graph_tensor (g, next[1])->role != TESS_ROLE_MOMENTUM; next[1]++)
+    seen += tess_graph_tensor (g, next[1])->role == TESS_ROLE_MOMENTUM;
+  for (TessId id = 0; id < g->tensors->len; id++) {
+    const TessTensor *t = tess_graph_tensor (g, id);
+    double *p = v[id], *moment[2];
+
+    if (t->role != TESS_ROLE_PARAM)
+      continue;
+    for (int k = 0; k < 2; k++) {
+      while (tess_graph_tensor (g, next[k])->role != TESS_ROLE_MOMENTUM)
+        next[k]++;
+      moment[k] = v[next[k]++];
+    }
+    for (gint64 i = 0; i < tess_tensor_n_elements (t); i++) {
+      double d = clip * v[t->grad][i];
+
+      if (op->attr.optimiser.decoupled)
+        p[i] -= args->learning_rate * args->weight_decay * p[i];
+      else
+        d += args->weight_decay * p[i];
+      moment[0][i] = args->beta1 * moment[0][i] + (1 - args->beta1) * d;
+      moment[1][i] = args->beta2 * moment[1][i] + (1 - args->beta2) * d * d;
+      p[i] -= args->learning_rate * (moment[0][i] / correct1) / (sqrt (moment[1][i] / correct2) + args->epsilon);
     }
   }
 }
@@ -542,6 +674,9 @@ ref_op_run (const TessGraph *graph, const TessOp *op, double *const *values, con
   case TESS_OP_AVG_POOL:
   case TESS_OP_AVG_POOL_BWD:
     run_avg_pool (graph, op, values);
+    return TRUE;
+  case TESS_OP_ADAM:
+    run_adam (graph, op, values, args);
     return TRUE;
   case TESS_N_OPS:
     break;

@@ -136,6 +136,12 @@ is_conv (TessOpKind kind)
          kind == TESS_OP_CONV_TRANSPOSE_BWD_WEIGHTS;
 }
 
+static gboolean
+updates (TessOpKind kind)
+{
+  return kind == TESS_OP_SGD || kind == TESS_OP_ADAM;
+}
+
 /* A tensor's values while one op runs on them; loaded once even when it is named twice. */
 static void
 load (const TessGraph *graph, TessId id, gboolean round, double **values, guint8 *const arenas[TESS_N_ARENAS])
@@ -174,7 +180,7 @@ run_one (const TessGraph *graph, const TessOp *op, double **values, guint8 *cons
          const TessStepArgs *args, GError **error)
 {
   gboolean round = graph->act_dtype == TESS_DTYPE_BF16 && is_conv (op->kind);
-  gboolean whole = op->kind == TESS_OP_GRAD_NORM || op->kind == TESS_OP_SGD; /* works on whole arenas */
+  gboolean whole = op->kind == TESS_OP_GRAD_NORM || updates (op->kind); /* works on whole arenas */
   gboolean ok;
   guint64 kinks = 0;
 
@@ -193,7 +199,7 @@ run_one (const TessGraph *graph, const TessOp *op, double **values, guint8 *cons
 
   for (guint k = 0; ok && k < op->n_out; k++)
     store (graph, op->out[k], values, arenas);
-  for (TessId id = 0; ok && op->kind == TESS_OP_SGD && id < graph->tensors->len; id++) {
+  for (TessId id = 0; ok && updates (op->kind) && id < graph->tensors->len; id++) {
     TessRole role = tess_graph_tensor (graph, id)->role;
 
     if (role == TESS_ROLE_PARAM || role == TESS_ROLE_MOMENTUM)

@@ -259,7 +259,7 @@ test_refused (void)
   spec.n_stages = 9;
   refuse (&spec, &fits, "2 to 8 stages");
   spec = good;
-  spec.n_classes = 1;
+  spec.n_classes = 0;
   refuse (&spec, &fits, "classes");
   spec = good;
   spec.kernel[2][0] = 2;
@@ -340,7 +340,7 @@ test_shared_weight (void)
   TessId l = tess_graph_add_tensor (g, "labels", TESS_ROLE_LABEL, TESS_DTYPE_U8, 5, labels);
   TessId w = tess_graph_param (g, "w", 5, weight, 1);
 
-  g_assert_false (tess_graph_append_optimiser (g, &error));
+  g_assert_false (tess_graph_append_optimiser (g, TESS_OPTIMISER_SGD, &error));
   g_assert_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED);
   g_clear_error (&error);
   x = tess_graph_conv (g, x, w, TESS_NONE, &same, TESS_DTYPE_F32, &error);
