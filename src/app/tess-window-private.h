@@ -48,6 +48,7 @@ struct _TessWindow {
 
   char *message_action;
   char *model; /* path, NULL when none is chosen */
+  char *scans; /* folder to choose a scan from while none is open; NULL when there is none to propose */
   gboolean show_sidebar, show_inspector; /* what the user wants where there is room */
   gboolean applying_flaps;
   gboolean leaving;        /* everything has been asked */

@@ -392,6 +392,7 @@ tess_window_finalize (GObject *object)
 
   g_free (self->mode);
   g_free (self->model);
+  g_free (self->scans);
   g_free (self->message_action);
   g_free (self->contents_label);
   g_clear_pointer (&self->waiting_labels, g_ptr_array_unref);

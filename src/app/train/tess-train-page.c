@@ -248,8 +248,16 @@ toast_model (TessTrainPage *self, const char *words)
 static void
 use_model_cb (TessTrainPage *self, const char *path)
 {
-  if (tess_segment_use_model (self->window, path))
-    tess_window_set_mode (self->window, "view");
+  const char *dataset = tess_run_model_get_dataset_dir (self->model);
+
+  if (!tess_segment_use_model (self->window, path))
+    return;
+  if (dataset) {
+    g_autofree char *held_out = g_build_filename (dataset, "imagesTs", NULL);
+
+    tess_window_propose_scans (self->window, held_out);
+  }
+  tess_window_set_mode (self->window, "view");
 }
 
 static void set_model (TessTrainPage *self, TessRunModel *model);
