@@ -361,7 +361,7 @@ def errors(s):
     with open(scan, "rb") as file, open(damaged, "wb") as out:
         out.write(file.read()[:20000])
     for name, args in (("error-file", [damaged]), ("error-folder", ["/usr/share"]),
-                       ("error-missing", ["no-such-scan.nii.gz"]),
+                       ("error-missing", [f"{MATERIAL}/no-such-scan.nii.gz"]),
                        ("error-model", [scan, "--model", f"{MATERIAL}/broken.safetensors"])):
         if s.wanted(name):
             with open(f"{MATERIAL}/broken.safetensors", "wb") as out:
