@@ -224,7 +224,10 @@ tess_segment_use_model (TessWindow *window, const char *path)
 
   if (!take_model (window, path, &text))
     return FALSE;
-  said = g_strdup_printf (_ ("Segment now uses %s"), text);
+  said = g_strdup_printf (tess_scene_main (tess_study_get_scene (tess_window_get_study (window)))
+                              ? _ ("Segment now uses %s")
+                              : _ ("Segment now uses %s; open a scan to segment it"),
+                          text);
   if (tess_segment_model_fits (path, tess_window_get_study (window), &error))
     tess_window_toast (window, said);
   else

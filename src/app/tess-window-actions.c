@@ -72,17 +72,17 @@ static GtkFileChooser *
 ask (TessWindow *self, const char *title, GtkFileChooserAction action, const char *accept, ChosenFunc chosen)
 {
   GtkFileChooserNative *dialog = gtk_file_chooser_native_new (title, GTK_WINDOW (self), action, accept, _ ("_Cancel"));
-  const char *open = tess_study_get_path (self->study);
+  g_autofree char *folder = tess_study_get_path (self->study) ? g_path_get_dirname (tess_study_get_path (self->study))
+                                                              : g_strdup (self->scans);
   Asking *asking = g_new0 (Asking, 1);
 
   asking->window = self;
   asking->chosen = chosen;
   gtk_native_dialog_set_modal (GTK_NATIVE_DIALOG (dialog), TRUE);
-  if (open) {
-    g_autoptr (GFile) file = g_file_new_for_path (open);
-    g_autoptr (GFile) folder = g_file_get_parent (file);
+  if (folder) {
+    g_autoptr (GFile) file = g_file_new_for_path (folder);
 
-    gtk_file_chooser_set_current_folder (GTK_FILE_CHOOSER (dialog), folder, NULL);
+    gtk_file_chooser_set_current_folder (GTK_FILE_CHOOSER (dialog), file, NULL);
   }
   g_signal_connect_data (dialog, "response", G_CALLBACK (chooser_response_cb), asking, asking_free, 0);
   gtk_native_dialog_show (GTK_NATIVE_DIALOG (dialog));
@@ -310,6 +310,19 @@ append_path (GMenu *menu, const char *label, const char *action, const char *pat
   g_menu_append_item (menu, item);
 }
 
+/* GTK 4.8 leaves room for a section that is empty. */
+static void
+show_models (TessWindow *self)
+{
+  gboolean any = g_menu_model_get_n_items (G_MENU_MODEL (self->model_menu)) > 0;
+  gboolean shown = g_menu_model_get_n_items (G_MENU_MODEL (self->segment_menu)) > 1;
+
+  if (any && !shown)
+    g_menu_prepend_section (self->segment_menu, NULL, G_MENU_MODEL (self->model_menu));
+  else if (!any && shown)
+    g_menu_remove (self->segment_menu, 0);
+}
+
 static void
 fill_menus (TessWindow *self)
 {
@@ -335,6 +348,7 @@ fill_menus (TessWindow *self)
       append_path (self->recent_menu, name, "win.open-path", paths[i]);
     }
   }
+  show_models (self);
 }
 
 static void

@@ -408,6 +408,14 @@ tess_window_open_model (TessWindow *self, const char *path)
     self->open_failed = TRUE;
 }
 
+void
+tess_window_propose_scans (TessWindow *self, const char *folder)
+{
+  g_return_if_fail (TESS_IS_WINDOW (self) && folder);
+  g_free (self->scans);
+  self->scans = g_file_test (folder, G_FILE_TEST_IS_DIR) ? g_strdup (folder) : NULL;
+}
+
 static void
 say_missing (TessWindow *self, const char *path)
 {

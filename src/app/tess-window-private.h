@@ -40,7 +40,7 @@ struct _TessWindow {
   TessWelcome *welcome;
   TessContentsPage *contents_page;
   TessNotesBar *notes;
-  GMenu *recent_menu, *model_menu;
+  GMenu *recent_menu, *model_menu, *segment_menu;
 
   GtkWidget *canvas, *train_page;
   GtkWidget *palette; /* NULL until it is wanted */
@@ -48,6 +48,7 @@ struct _TessWindow {
 
   char *message_action;
   char *model; /* path, NULL when none is chosen */
+  char *scans; /* folder to choose a scan from while none is open; NULL when there is none to propose */
   gboolean show_sidebar, show_inspector; /* what the user wants where there is room */
   gboolean applying_flaps;
   gboolean leaving;        /* everything has been asked */

@@ -392,6 +392,7 @@ tess_window_finalize (GObject *object)
 
   g_free (self->mode);
   g_free (self->model);
+  g_free (self->scans);
   g_free (self->message_action);
   g_free (self->contents_label);
   g_clear_pointer (&self->waiting_labels, g_ptr_array_unref);
@@ -428,6 +429,7 @@ bind_template (GtkWidgetClass *klass)
   gtk_widget_class_bind_template_child (klass, TessWindow, notes);
   gtk_widget_class_bind_template_child (klass, TessWindow, recent_menu);
   gtk_widget_class_bind_template_child (klass, TessWindow, model_menu);
+  gtk_widget_class_bind_template_child (klass, TessWindow, segment_menu);
   gtk_widget_class_bind_template_callback (klass, tess_window_clear_error);
   gtk_widget_class_bind_template_callback (klass, message_button_cb);
   gtk_widget_class_bind_template_callback (klass, fold_cb);

@@ -20,6 +20,8 @@ void        tess_window_open      (TessWindow *self, const char *path, const cha
 void        tess_window_open_run  (TessWindow *self, const char *run_dir);
 void        tess_window_set_model (TessWindow *self, const char *path);
 const char *tess_window_get_model (TessWindow *self); /* NULL when none is chosen */
+/* While no scan is open, one is chosen from this folder; nothing is proposed when it is not there. */
+void        tess_window_propose_scans (TessWindow *self, const char *folder);
 /* Shows the job in the strip under the header until it is finished. */
 void        tess_window_add_job   (TessWindow *self, TessJob *job);
 /* One sentence in the bar above the canvas; button NULL or a label whose click activates action (e.g. "win.open"). */

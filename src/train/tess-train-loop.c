@@ -4,6 +4,7 @@
 #include <math.h>
 
 #define VIEW_SHARE 0.005   /* of the time, for snapshots between epochs; showing them takes as much again */
+#define FIRST_SHARE 0.02   /* in the first epoch: there is nothing else to look at yet */
 #define EMA_KEEP 0.9       /* nnU-Net's running mean of the Dice */
 #define STEP_SMOOTHING 0.1 /* of the shown speed */
 
@@ -152,6 +153,8 @@ train_step (TessTraining *t, gboolean *loader_failed, GError **error)
 static End
 train_epoch (TessTraining *t, gboolean *loader_failed, GError **error)
 {
+  double share = t->state.epoch == 0 ? FIRST_SHARE : VIEW_SHARE;
+
   while (t->state.iteration < t->plan->training.iterations_per_epoch) {
     if (!control_point (t))
       return END_STOPPED;
@@ -159,7 +162,7 @@ train_epoch (TessTraining *t, gboolean *loader_failed, GError **error)
       return END_BUDGET;
     if (!train_step (t, loader_failed, error))
       return END_FAILED;
-    if (t->view_cost + tess_live_view_cost (t->view) <= VIEW_SHARE * (tess_training_elapsed (t) - t->elapsed_before) &&
+    if (t->view_cost + tess_live_view_cost (t->view) <= share * (tess_training_elapsed (t) - t->elapsed_before) &&
         !tess_training_snapshot (t, FALSE, error))
       return END_FAILED;
     tess_training_publish (t, TESS_TRAIN_RUNNING);

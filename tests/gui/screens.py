@@ -140,7 +140,12 @@ def pixels(frame):
 
 
 def shrink(path):
-    """256 colours, where a tool for that is there."""
+    """As it is where that is small, else in 256 colours, where a tool for that is there."""
+    if shutil.which("convert"):
+        subprocess.run(["convert", path, "-define", "png:compression-level=9", "-define", "png:compression-filter=0",
+                        "PNG24:" + path], check=False)
+    if os.path.getsize(path) <= SMALL:
+        return
     if shutil.which("pngquant"):
         subprocess.run(["pngquant", "--force", "--skip-if-larger", "--nofs", "--output", path, "256", path],
                        check=False)
@@ -342,6 +347,7 @@ def segment(s):
     driver.wait_for(lambda: len(s.window.all("list item", under=s.part("TessViewSidebar"))) > 3, "labels", 240.0)
     driver.wait_for(lambda: screen.grab(canvas.box()) != before, "labels on the canvas")
     s.take("segment-done")
+    time.sleep(10.0)  # the toast goes
     s.window.send("--label", truth)
     driver.hands("key", "ctrl+3")
     table = s.part("TessResultsPage")
@@ -361,7 +367,7 @@ def errors(s):
     with open(scan, "rb") as file, open(damaged, "wb") as out:
         out.write(file.read()[:20000])
     for name, args in (("error-file", [damaged]), ("error-folder", ["/usr/share"]),
-                       ("error-missing", ["no-such-scan.nii.gz"]),
+                       ("error-missing", [f"{MATERIAL}/no-such-scan.nii.gz"]),
                        ("error-model", [scan, "--model", f"{MATERIAL}/broken.safetensors"])):
         if s.wanted(name):
             with open(f"{MATERIAL}/broken.safetensors", "wb") as out:
@@ -474,6 +480,7 @@ chosen = parser.parse_args()
 chosen.failed = False
 MATERIAL = os.path.abspath(chosen.material)
 BORDER = 5  # of a window that no window manager decorates
+SMALL = 64000  # bytes: pages of words
 if "TESSERA_HOME" in os.environ:
     sys.path.insert(0, HERE)
     import screen

@@ -11,7 +11,7 @@
 #define TITLE_HEIGHT 20.0
 #define FOOT_HEIGHT 16.0
 #define MARK_HEIGHT 8.0 /* between the curves and the epochs, where there are marks */
-#define LABEL_HEIGHT 13.0
+#define LABEL_HEIGHT 14.0
 #define MAX_TICKS 16u
 #define SMALL 0.8 /* of the widget's font */
 
@@ -140,7 +140,7 @@ tess_chart_frame (TessChart *self, int width, int height, TessChartFrame *f)
   margin = 0.06 * (upper - lower);
   *f = (TessChartFrame){
       .left = AXIS_WIDTH,
-      .top = TITLE_HEIGHT + 4.0,
+      .top = TITLE_HEIGHT + 6.0,
       .bottom = MAX (height - FOOT_HEIGHT - (self->marks->len ? MARK_HEIGHT : 0.0), TITLE_HEIGHT + 14.0),
       .x0 = self->n ? self->x[0] : 0.0,
       .x1 = self->n ? self->x[self->n - 1] : 1.0,
@@ -308,27 +308,26 @@ draw_ends (TessChart *self, cairo_t *cr, const TessChartFrame *f, gboolean dark)
   }
 }
 
-/* "epoch 1", some epochs between where there is room, the last one. */
+/* "epoch 1", multiples of a step so large that all of them find room between, the last one. */
 static void
 draw_epochs (TessChart *self, cairo_t *cr, const TessChartFrame *f, double y)
 {
   g_autofree char *first = g_strdup_printf (_ ("epoch %.0f"), f->x0),
                   *last = g_strdup_printf ("%.0f", self->x[self->n - 1]);
-  double from = f->left + text_width (self, first) + 8.0, to = f->right - text_width (self, last) - 8.0, step;
+  double from = f->left + text_width (self, first) + 8.0, to = f->right - text_width (self, last) - 8.0;
+  double width = text_width (self, last), step;
 
   text (self, cr, first, f->left, y, AT_LEFT, FALSE, 0.0);
   if (self->n < 2)
     return;
   text (self, cr, last, f->right, y, AT_RIGHT, FALSE, 0.0);
-  step = MAX (nice_step (f->x1 - f->x0, MAX ((f->right - f->left) / 70.0, 1.0)), 1.0);
+  step = MAX (nice_step (f->x1 - f->x0, MAX ((f->right - f->left) / MAX (2.5 * width, 40.0), 1.0)), 1.0);
   for (double x = ceil (f->x0 / step) * step; x < f->x1; x += step) {
     g_autofree char *label = g_strdup_printf ("%.0f", x);
     double at = tess_chart_place_x (f, x), half = text_width (self, label) / 2.0;
 
-    if (at - half >= from && at + half <= to) {
+    if (at - half >= from && at + half <= to)
       text (self, cr, label, at, y, AT_MIDDLE, FALSE, 0.0);
-      from = at + half + 8.0;
-    }
   }
 }
 

@@ -74,9 +74,9 @@ item_new (const TessCaseLook *look)
 
   item->id = g_strdup (look->id);
   item->voxels = look->dim[0] > 0 ? tess_format_dims (look->dim, 3) : g_strdup ("");
-  item->spacing = look->spacing[0] > 0.0
-                      ? g_strdup_printf ("%.3g x %.3g x %.3g mm", look->spacing[0], look->spacing[1], look->spacing[2])
-                      : g_strdup ("");
+  item->spacing = look->spacing[0] > 0.0 ? g_strdup_printf ("%#.3g x %#.3g x %#.3g mm", look->spacing[0],
+                                                            look->spacing[1], look->spacing[2])
+                                         : g_strdup ("");
   return item;
 }
 
@@ -202,7 +202,8 @@ tess_case_list_set_cases (TessCaseList *self, const GArray *cases)
   for (guint i = 0; i < cases->len; i++)
     g_ptr_array_add (items, item_new (&g_array_index (cases, TessCaseLook, i)));
   self->checked = self->failed = 0;
-  /* A list that need not scroll must not keep the wheel from the page. */
+  /* A list that need not scroll must not keep the wheel from the page: even without a bar GTK 4.8 takes it. */
+  gtk_widget_set_can_target (self->scroll, cases->len > MAX_WHOLE);
   gtk_scrolled_window_set_policy (GTK_SCROLLED_WINDOW (self->scroll), GTK_POLICY_NEVER,
                                   cases->len > MAX_WHOLE ? GTK_POLICY_AUTOMATIC : GTK_POLICY_NEVER);
   gtk_scrolled_window_set_min_content_height (GTK_SCROLLED_WINDOW (self->scroll),

@@ -155,6 +155,8 @@ show (TessRunView *self)
     tess_chart_set_cursor (charts[i], then ? (double)then->epoch : NAN);
   if (!self->newest)
     words = g_strdup ("");
+  else if (self->newest->epoch == 0 && !then)
+    words = g_strdup (_ ("before training"));
   else if (self->wanted >= 0 && then)
     words = g_strdup_printf (_ ("epoch %d beside %d"), (int)then->epoch, (int)self->newest->epoch);
   else if (tess_run_model_is_alive (self->model))

@@ -47,7 +47,20 @@ state_words (TessRunModel *model)
   return "";
 }
 
-/* "epoch 37/200   it 142/250   1.8 it/s   0:41 left   loader 2 %   memory 3.1 GB" */
+/* "   first model in 1:40": a model is written when an epoch is over, or the time. */
+static void
+append_first_model (GString *t, const TessTrainStatus *s)
+{
+  double seconds = (double)(s->n_iterations - s->iteration) / s->iterations_per_second;
+  g_autofree char *wait = NULL;
+
+  if (isfinite (s->remaining))
+    seconds = MIN (seconds, s->remaining);
+  wait = tess_format_duration (seconds);
+  g_string_append_printf (t, _ ("   first model in %s"), wait);
+}
+
+/* "epoch 37/200   iteration 142/250   1.8 it/s   0:41 left   loader 2 %   memory 3.1 GB" */
 static char *
 numbers_text (TessRunModel *model, const TessTrainStatus *s)
 {
@@ -68,7 +81,7 @@ numbers_text (TessRunModel *model, const TessTrainStatus *s)
   if (alive && s->validating)
     g_string_append (t, _ ("   validating"));
   else if (alive)
-    g_string_append_printf (t, _ ("   it %d/%d"), (int)s->iteration, (int)s->n_iterations);
+    g_string_append_printf (t, _ ("   iteration %d/%d"), (int)s->iteration, (int)s->n_iterations);
   if (moving && s->iterations_per_second > 0.0)
     g_string_append_printf (t, s->iterations_per_second < 10.0 ? _ ("   %.1f it/s") : _ ("   %.0f it/s"),
                             s->iterations_per_second);
@@ -81,6 +94,10 @@ numbers_text (TessRunModel *model, const TessTrainStatus *s)
 
     g_string_append_printf (t, _ ("   trained %s"), took);
   }
+  if (moving && n == 0 && !s->validating && s->iterations_per_second > 0.0)
+    append_first_model (t, s);
+  else if (!alive && n == 0)
+    g_string_append (t, _ ("   no model yet"));
   if (moving)
     g_string_append_printf (t, _ ("   loader %.0f %%"), 100.0 * s->loader_share);
   if (alive && s->memory_bytes > 0) {
@@ -115,12 +132,18 @@ update_buttons (TessRunView *self, const TessTrainStatus *s)
   GtkWidget *widget = GTK_WIDGET (self);
   gboolean ours = tess_run_model_is_ours (model), alive = tess_run_model_is_alive (model);
   gboolean stopping = tess_run_model_is_stopping (model), paused = s->state == TESS_TRAIN_PAUSED;
+  const char *stop =
+      tess_run_model_n_rows (model) > 0
+          ? _ ("Stop after this iteration; the best model so far and a checkpoint to resume from are kept")
+          : _ ("Stop after this iteration; there is no model yet, but a checkpoint to resume from is kept");
   gboolean work = ours && alive, resume = tess_run_model_can_resume (model),
            use = !alive && tess_run_model_has_model (model);
 
   gtk_widget_set_visible (self->pause_button, work && !paused);
   gtk_widget_set_visible (self->continue_button, work && paused);
   gtk_widget_set_visible (self->stop_button, work);
+  if (g_strcmp0 (gtk_widget_get_tooltip_text (self->stop_button), stop) != 0)
+    gtk_widget_set_tooltip_text (self->stop_button, stop);
   gtk_widget_set_visible (self->resume_button, resume);
   gtk_widget_set_visible (self->use_button, use);
   gtk_widget_action_set_enabled (widget, "run.pause", work && !paused && !stopping && s->state == TESS_TRAIN_RUNNING);
@@ -288,6 +311,18 @@ tess_run_view_get_property (GObject *object, guint id, GValue *value, GParamSpec
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
 }
 
+static void
+explain_numbers (TessRunView *self)
+{
+  g_autofree char *folder = g_filename_display_name (tess_run_model_get_run_dir (self->model));
+  g_autofree char *words =
+      g_strdup_printf (_ ("it/s: iterations a second\nloader: share of the time spent waiting for cases\nDice: of the "
+                          "validation cases, 1 is perfect\nrun folder: %s"),
+                       folder);
+
+  gtk_widget_set_tooltip_text (GTK_WIDGET (self->numbers), words);
+}
+
 void
 tess_run_view_set_model (TessRunView *self, TessRunModel *model)
 {
@@ -307,7 +342,7 @@ tess_run_view_set_model (TessRunView *self, TessRunModel *model)
   tess_run_view_show_epoch (self, -1);
   tess_run_view_kept_changed (self);
   tess_run_view_update_curves (self);
-  gtk_widget_set_tooltip_text (GTK_WIDGET (self->numbers), tess_run_model_get_run_dir (model));
+  explain_numbers (self);
   status_cb (self);
 }
 

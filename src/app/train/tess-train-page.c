@@ -1,9 +1,12 @@
 #include "tess-train-page.h"
 
 #include "tess-run-view.h"
+#include "tess-segment.h"
 #include "tess-train-setup.h"
 
+/* Of the sample. Left alone the planner takes the whole scan as one patch: better with hours to train, not minutes. */
 #define SAMPLE_MINUTES 3.0
+#define SAMPLE_PATCH 32
 
 #define TESS_TYPE_TRAIN_PAGE (tess_train_page_get_type ())
 G_DECLARE_FINAL_TYPE (TessTrainPage, tess_train_page, TESS, TRAIN_PAGE, GtkWidget)
@@ -149,7 +152,8 @@ looked_cb (GObject *object, GAsyncResult *result, gpointer data)
     return;
   }
   tess_window_clear_error (self->window);
-  tess_train_setup_set_dataset (self->setup, look, self->sample ? SAMPLE_MINUTES : 0.0);
+  tess_train_setup_set_dataset (self->setup, look, self->sample ? SAMPLE_MINUTES : 0.0,
+                                self->sample ? SAMPLE_PATCH : 0);
   show (self, "setup");
 }
 
@@ -244,7 +248,16 @@ toast_model (TessTrainPage *self, const char *words)
 static void
 use_model_cb (TessTrainPage *self, const char *path)
 {
-  tess_window_set_model (self->window, path);
+  const char *dataset = tess_run_model_get_dataset_dir (self->model);
+
+  if (!tess_segment_use_model (self->window, path))
+    return;
+  if (dataset) {
+    g_autofree char *held_out = g_build_filename (dataset, "imagesTs", NULL);
+
+    tess_window_propose_scans (self->window, held_out);
+  }
+  tess_window_set_mode (self->window, "view");
 }
 
 static void set_model (TessTrainPage *self, TessRunModel *model);

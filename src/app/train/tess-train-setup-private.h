@@ -31,6 +31,7 @@ struct _TessTrainSetup {
   gboolean plan_fits_device;
   char *run_dir;
   double minutes; /* proposed; 0: the plan's epochs */
+  int edge;       /* of the patch, proposed; 0: the planner's */
   gboolean filling;
   TessJob *job; /* of planning; NULL when none is at work */
   GtkFileChooserNative *chooser;

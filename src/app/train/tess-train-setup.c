@@ -103,14 +103,14 @@ read_wish (TessTrainSetup *self, TessPlanWish *wish)
 {
   gboolean patch = FALSE;
 
-  *wish = (TessPlanWish){{0}};
+  *wish = (TessPlanWish){{self->edge, self->edge, self->edge}, 0};
   if (!self->plan)
     return;
   for (guint a = 0; a < 3; a++) {
     wish->patch[a] = gtk_spin_button_get_value_as_int (self->patch[a]);
     patch |= wish->patch[a] != self->plan->patch[a];
   }
-  if (!patch)
+  if (!patch && !self->edge)
     memset (wish->patch, 0, sizeof wish->patch);
   wish->batch = gtk_spin_button_get_value_as_int (self->batch);
   if (wish->batch == self->plan->training.batch_size)
@@ -151,6 +151,20 @@ tess_train_setup_cancel (TessTrainSetup *self)
 
 /* ---- the dataset ---- */
 
+/* "2 cases (part 1 of 5)" */
+static char *
+fold_name (const TessDataset *dataset, guint fold, guint folds)
+{
+  g_autofree char *part = g_strdup_printf (_ ("part %u of %u"), fold + 1, folds), *cases = NULL;
+  TessSplit split = {0};
+
+  if (!tess_split_fold (dataset, (int)fold, &split, NULL)) /* training says why */
+    return g_steal_pointer (&part);
+  cases = g_strdup_printf (ngettext ("%u case", "%u cases", split.n_val), split.n_val);
+  tess_split_clear (&split);
+  return g_strdup_printf ("%s (%s)", cases, part);
+}
+
 static void
 fill_folds (TessTrainSetup *self)
 {
@@ -158,7 +172,7 @@ fill_folds (TessTrainSetup *self)
   g_autoptr (GtkStringList) model = gtk_string_list_new (NULL);
 
   for (guint f = 0; f < folds && n >= 2; f++) {
-    g_autofree char *name = g_strdup_printf (_ ("part %u of %u"), f + 1, folds);
+    g_autofree char *name = fold_name (self->look->dataset, f, folds);
 
     gtk_string_list_append (model, name);
   }
@@ -170,9 +184,10 @@ static void
 show_run_dir (TessTrainSetup *self)
 {
   g_autofree char *shown = g_filename_display_name (self->run_dir);
+  g_autofree char *tip = g_strdup_printf (_ ("Where model, curves and kept heads are written:\n%s"), shown);
 
   adw_action_row_set_subtitle (self->run_row, shown);
-  gtk_widget_set_tooltip_text (GTK_WIDGET (self->run_row), shown);
+  gtk_widget_set_tooltip_text (GTK_WIDGET (self->run_row), tip);
 }
 
 void
@@ -199,7 +214,7 @@ contents (const TessDataset *dataset, const char *folder)
 }
 
 void
-tess_train_setup_set_dataset (TessTrainSetup *self, TessDatasetLook *look, double minutes)
+tess_train_setup_set_dataset (TessTrainSetup *self, TessDatasetLook *look, double minutes, int edge)
 {
   g_autofree char *words = NULL, *shown = NULL;
 
@@ -208,6 +223,7 @@ tess_train_setup_set_dataset (TessTrainSetup *self, TessDatasetLook *look, doubl
   g_clear_pointer (&self->plan, tess_plan_unref);
   self->look = look;
   self->minutes = minutes;
+  self->edge = edge;
   shown = g_filename_display_name (look->dataset->directory);
   words = contents (look->dataset, shown);
   gtk_label_set_text (self->title, look->dataset->name);

@@ -16,8 +16,9 @@ G_DECLARE_FINAL_TYPE (TessTrainSetup, tess_train_setup, TESS, TRAIN_SETUP, GtkWi
 GtkWidget *tess_train_setup_new (void);
 const char *tess_train_setup_get_name (TessTrainSetup *self);                 /* of the dataset; "" without one */
 void tess_train_setup_set_devices (TessTrainSetup *self, GPtrArray *devices); /* TessTrainDevice; before a dataset */
-/* Takes the look and starts planning. minutes > 0: proposed instead of the plan's epochs. */
-void tess_train_setup_set_dataset (TessTrainSetup *self, TessDatasetLook *look, double minutes);
+/* Takes the look and starts planning. minutes > 0: proposed instead of the plan's epochs;
+ * edge > 0: of the patch, in voxels, instead of the planner's. */
+void tess_train_setup_set_dataset (TessTrainSetup *self, TessDatasetLook *look, double minutes, int edge);
 void tess_train_setup_cancel (TessTrainSetup *self);
 /* What to train, lent until something changes; the plan is a new reference inside the options' life. */
 void tess_train_setup_get_options (TessTrainSetup *self, TessTrainOptions *options);
