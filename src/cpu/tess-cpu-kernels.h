@@ -57,6 +57,8 @@ typedef struct {
   const void *source; /* forward: fine; backward: coarse */
   void       *target;
 } TessCpuAvgPool;
+
+typedef struct {
   guint  n_threads;
   gsize  n;
   float *param, *mean, *variance;

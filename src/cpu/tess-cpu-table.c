@@ -19,6 +19,8 @@
   X (sum_squares)                                                                                                      \
   X (sgd)                                                                                                              \
   X (add_leaky)                                                                                                        \
+  X (avg_pool)                                                                                                         \
+  X (avg_pool_backward)                                                                                                \
   X (adam)
 
 /* Each has the type of its member in the table. */

@@ -27,11 +27,11 @@ struct _Case {
   guint n_classes;
   gboolean batch_dice;
   double clip_norm;
-  gboolean slices;   /* convolutions with weights of four axes */
-  gboolean residual; /* U-Nets */
   TessLossAttr loss; /* what differs from nnU-Net's choice; smooth 0 = its 1e-5 */
   guint n_labels;    /* values in the labels; 0 = n_classes */
   TessOptimiser optimiser;
+  gboolean slices;   /* convolutions with weights of four axes */
+  gboolean residual; /* U-Nets */
 };
 
 static TessId
