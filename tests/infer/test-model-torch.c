@@ -1,6 +1,7 @@
 /* Checkpoints of nnU-Net v2 as models, against PyTorch (tests/reference/torch_file.py), and models for PyTorch. */
 #include "infer-fixture.h"
 
+#include "parity.h"
 #include "tess-cpu-backend.h"
 #include "tess-planner.h"
 #include "tess-torch-file.h"
@@ -129,6 +130,53 @@ test_plan (void)
     g_assert_cmpint (plan->training.batch_size, ==, 3);
     g_assert_cmpfloat (plan->augmentation.mirror_probability[1], ==, 0.5);
     g_assert_cmpuint (plan->reasons->len, ==, 3); /* splines, border, mirroring */
+  }
+}
+
+/* Residual networks of nnU-Net, 3D and of slices that lie across x: what tests/nn/parity.c has of them in PyTorch. The
+ * first sample alone, and its voxels stand in the same order whichever axis has one voxel. */
+static void
+test_residual (void)
+{
+  static const char *const names[] = {"residual_3d", "residual_2d"};
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autofree char *checkpoint = g_strdup_printf ("nets_%s.pth", names[i]);
+    g_autofree char *numbers = g_strdup_printf ("nets_%s.safetensors", names[i]), *path = reference (numbers);
+    g_autoptr (GError) error = NULL;
+    g_autoptr (TessModel) model = load (checkpoint);
+    g_autoptr (TessSafetensors) file = tess_safetensors_open (path, &error);
+    const TessSafetensor *wanted = tess_safetensors_find (file, "logits.0");
+    g_autoptr (TessSession) session = bound_session (model);
+    const TessNetwork *network = tess_session_network (session, 0);
+    gsize bytes = tess_graph_tensor (network->graph, network->logits[0])->bytes;
+    g_autofree float *image = NULL, *logits = g_malloc (bytes);
+    const gint64 dhw[3] = {i ? 1 : 4, i ? 16 : 12, i ? 24 : 16};
+    double worst = 0, largest = 0;
+    TessStepArgs args = {0};
+
+    g_assert_cmpint (model->plan->network.architecture, ==, TESS_PLAN_RESIDUAL_UNET);
+    g_assert_cmpuint (model->plan->network.slice_axis, ==, i); /* x */
+    g_assert_cmpint (model->plan->network.stem_features, ==, i ? 6 : 0);
+    g_assert_cmpint (model->plan->patch[0], ==, i ? 1 : 16);
+    g_assert_cmpfloat (model->plan->augmentation.mirror_probability[0], ==, i ? 0.0 : 0.5);
+    g_assert_cmpfloat (model->plan->augmentation.mirror_probability[2], ==, 0.5);
+    g_assert_cmpuint (wanted->bytes, ==, 2 * bytes);
+    image = parity_image (dhw);
+    g_assert_true (tess_session_write (session, 0, network->image, image,
+                                       tess_graph_tensor (network->graph, network->image)->bytes, &error));
+    g_assert_true (tess_session_run (session, 0, &args, &error));
+    g_assert_true (tess_session_read (session, 0, network->logits[0], logits, bytes, &error));
+    g_assert_no_error (error);
+    for (gsize k = 0; k < bytes / sizeof (float); k++) {
+      float want;
+
+      memcpy (&want, (const char *)wanted->data + k * sizeof want, sizeof want);
+      worst = MAX (worst, fabs ((double)logits[k] - (double)want));
+      largest = MAX (largest, fabs ((double)want));
+    }
+    g_test_message ("%s: largest difference %.3g of %.3g", names[i], worst, largest);
+    g_assert_cmpfloat (worst / largest, <, 1e-4);
   }
 }
 
@@ -277,14 +325,14 @@ test_endless (void)
 
 /* To PyTorch: all of its names in its order (292 for 108 tensors of six stages), and the same numbers. */
 static void
-test_export (void)
+test_export (gconstpointer data)
 {
   char *folder = fixture_folder ();
   g_autofree char *path = g_build_filename (folder, "out.pth", NULL);
   g_autofree char *own = g_build_filename (folder, "own.safetensors", NULL);
   g_autofree char *wrong = g_build_filename (folder, "out.onnx", NULL);
-  g_autofree char *source = reference ("torch_checkpoint.pth");
-  g_autoptr (TessModel) model = load ("torch_checkpoint.pth");
+  g_autofree char *source = reference (data);
+  g_autoptr (TessModel) model = load (data);
   g_autoptr (TessModel) again = NULL;
   g_autoptr (TessTorchFile) before = NULL, after = NULL;
   g_autoptr (GError) error = NULL;
@@ -293,7 +341,8 @@ test_export (void)
   g_assert_no_error (error);
   again = tess_model_load (own, &error);
   g_assert_no_error (error);
-  compare_logits (again, "checkpoint");
+  if (g_str_equal (data, "torch_checkpoint.pth"))
+    compare_logits (again, "checkpoint");
   g_assert_true (tess_model_export (again, path, &error));
   g_assert_no_error (error);
 
@@ -327,6 +376,9 @@ main (int argc, char **argv)
   g_test_add_func ("/model-torch/refused", test_refused);
   g_test_add_func ("/model-torch/no-model", test_no_model);
   g_test_add_func ("/model-torch/endless", test_endless);
-  g_test_add_func ("/model-torch/export", test_export);
+  g_test_add_func ("/model-torch/residual", test_residual);
+  g_test_add_data_func ("/model-torch/export/plain", "torch_checkpoint.pth", test_export);
+  g_test_add_data_func ("/model-torch/export/residual", "nets_residual_3d.pth", test_export);
+  g_test_add_data_func ("/model-torch/export/slices", "nets_residual_2d.pth", test_export);
   return g_test_run ();
 }
