@@ -12,16 +12,18 @@
  * checksum comes from those of the stretches, and is compared where the stream ends. */
 
 #define WORTH_AN_INDEX ((guint64)4 << 20) /* packed bytes */
-#define SEARCH_STEP ((gsize)64) /* packed bytes; most headers of blocks are longer, so that one is met in the middle   \
-                                 */
+#define COARSE ((gsize)8192) /* packed bytes; where a block has begun within these, they are inflated again, */
+#define FINE ((gsize)64)     /* so many at a time: most headers are longer, so that one is met in the middle */
 #define SEARCH_MOST ((guint64)1 << 20) /* packed bytes; who makes blocks as large as that makes one of everything */
 
 struct _TessStreamRecorder {
   TessStreamKey key;
   TessStreamIndex *index;
-  guint64 due;        /* contents before the next point */
-  gboolean searching; /* in small steps */
-  guint64 searched;   /* packed bytes since then */
+  guint64 due;                  /* contents before the next point */
+  gboolean searching;           /* in small steps */
+  guint64 searched;             /* packed bytes since then */
+  gsize fine;                   /* so many more of them in the smallest steps */
+  struct inflate_state *before; /* a coarse step */
 };
 
 struct _TessStreamAhead {
@@ -54,28 +56,63 @@ tess_stream_recorder_end (TessStream *stream, gboolean keep)
     tess_stream_index_save (recorder->index, &recorder->key);
   tess_stream_key_clear (&recorder->key);
   tess_stream_index_free (recorder->index);
+  g_free (recorder->before);
   g_free (recorder);
 }
 
-/* Is a block about to begin? */
-static void
-look_for_block (TessStream *stream, gsize fed)
+static gboolean
+block_began (const struct inflate_state *before, const struct inflate_state *now)
+{
+  return before->block_state != now->block_state ||
+         memcmp (before->lit_huff_code.short_code_lookup, now->lit_huff_code.short_code_lookup,
+                 sizeof now->lit_huff_code.short_code_lookup) != 0;
+}
+
+/* Is a block about to begin? TRUE: one began within this step, which is undone, to be made in smaller ones. */
+static gboolean
+look_for_block (TessStream *stream, gsize fed, gsize got)
 {
   TessStreamRecorder *recorder = stream->recorder;
   const guint8 *window = tess_inflate_window (stream->inflate);
+  gboolean was_coarse = recorder->fine == 0;
   guint64 bit;
   gsize inside;
 
-  recorder->searched += fed;
+  recorder->fine -= MIN (recorder->fine, fed);
   if (window && tess_inflate_at_block (stream->inflate, consumed (stream), &bit, &inside)) {
     guint64 out = stream->position + inside;
 
     tess_stream_index_add (recorder->index, bit, out, window);
     recorder->due = out + TESS_STREAM_MIN_PIECE;
-    recorder->searched = 0;
-  } else if (recorder->searched > SEARCH_MOST) {
-    recorder->due = G_MAXUINT64;
+    recorder->searched = recorder->fine = 0;
+    return FALSE;
   }
+  if (was_coarse && block_began (recorder->before, stream->inflate)) {
+    memcpy (stream->inflate, recorder->before, sizeof *recorder->before);
+    stream->begin -= fed;
+    stream->position -= got;
+    recorder->fine = fed;
+    return TRUE;
+  }
+  recorder->searched += fed;
+  if (recorder->searched > SEARCH_MOST)
+    recorder->due = G_MAXUINT64;
+  return FALSE;
+}
+
+/* How many bytes to inflate next. */
+static gsize
+search_step (TessStream *stream)
+{
+  const struct inflate_state *state = stream->inflate;
+  TessStreamRecorder *recorder = stream->recorder;
+  gint32 left = state->block_state == ISAL_BLOCK_TYPE0 ? state->type0_block_len - state->read_in_length / 8 : 0;
+
+  if (recorder->fine == 0)
+    memcpy (recorder->before, state, sizeof *state);
+  if (left > 0) /* a stored block says how long it is */
+    return (gsize)left;
+  return recorder->fine > 0 ? FINE : COARSE;
 }
 
 /* --- reading with one --------------------------------------------------------------------------------------------- */
@@ -145,30 +182,29 @@ reach_first (TessStream *stream, gboolean stuck)
 void
 tess_stream_hold_back (TessStream *stream, gsize *feed, guint32 *room)
 {
-  const struct inflate_state *state = stream->inflate;
-
   if (stream->ahead) {
     const TessStreamPoint *point = point_of (stream->ahead, 0);
 
     *feed = (gsize)MIN (*feed, (point->bit + 7) / 8 - consumed (stream));
     *room = (guint32)MIN (*room, point->out - stream->position);
-  } else if (!(stream->recorder->searching = stream->position >= stream->recorder->due)) {
-    *room = (guint32)MIN (*room, stream->recorder->due - stream->position);
   } else {
-    gint32 left = state->block_state == ISAL_BLOCK_TYPE0 ? state->type0_block_len - state->read_in_length / 8 : 0;
-
-    *feed = MIN (*feed, left > 0 ? (gsize)left : SEARCH_STEP); /* a stored block says how long it is */
+    stream->recorder->searching = stream->position >= stream->recorder->due;
+    if (stream->recorder->searching)
+      *feed = MIN (*feed, search_step (stream));
+    else
+      *room = (guint32)MIN (*room, stream->recorder->due - stream->position);
   }
 }
 
-/* @fed: bytes; @stuck: that was none, and nothing was inflated either. */
-void
-tess_stream_stepped (TessStream *stream, gsize fed, gboolean stuck)
+/* @fed, @got: bytes; @stuck: both 0. TRUE: that step was undone. */
+gboolean
+tess_stream_stepped (TessStream *stream, gsize fed, gsize got, gboolean stuck)
 {
   if (stream->ahead)
     reach_first (stream, stuck);
-  else if (stream->recorder && stream->recorder->searching)
-    look_for_block (stream, fed);
+  else if (stream->recorder->searching)
+    return look_for_block (stream, fed, got);
+  return FALSE;
 }
 
 gboolean
@@ -286,6 +322,7 @@ start_recorder (TessStream *stream, TessStreamKey *key)
   recorder->key = *key;
   key->path = NULL;
   recorder->index = tess_stream_index_new ();
+  recorder->before = g_new (struct inflate_state, 1);
   recorder->due = MAX (stream->position, TESS_STREAM_MIN_PIECE);
   stream->recorder = recorder;
 }

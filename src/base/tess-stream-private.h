@@ -39,7 +39,7 @@ gssize   tess_stream_inflate (TessStream *stream, guint8 *out, gsize n, GError *
 
 /* What tess_stream_inflate () asks for; the stream has a recorder or an ahead. */
 void     tess_stream_hold_back (TessStream *stream, gsize *feed, guint32 *room); /* inflate no more than this at once */
-void     tess_stream_stepped   (TessStream *stream, gsize fed, gboolean stuck);  /* after each step */
+gboolean tess_stream_stepped   (TessStream *stream, gsize fed, gsize got, gboolean stuck); /* after each step */
 gssize   tess_stream_take      (TessStream *stream, guint8 *out, gsize n, GError **error); /* of what others inflated */
 gboolean tess_stream_is_taking (const TessStream *stream);
 guint64  tess_stream_taken     (const TessStream *stream); /* bytes of the part */

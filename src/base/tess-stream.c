@@ -378,8 +378,8 @@ inflate_step (TessStream *stream, guint8 *out, gsize n, gboolean *stuck, GError 
   if (result < 0)
     return fail_format (stream, error, _ ("%s: the compressed data are damaged; copy the file again"));
   *stuck = feed == 0 && got == 0;
-  if (stream->ahead || stream->recorder)
-    tess_stream_stepped (stream, feed, *stuck);
+  if ((stream->ahead || stream->recorder) && tess_stream_stepped (stream, feed, (gsize)got, *stuck))
+    return 0;
   *stuck = *stuck && !held; /* else there is more, or others have it */
   return got;
 }
