@@ -54,3 +54,36 @@ tess_zlib_unpack (const guint8 *in, gsize n, guint8 *out, gsize n_out)
   state->avail_out = (guint32)n_out;
   return isal_inflate (state) == ISAL_DECOMP_OK && state->avail_out == 0 && state->block_state == ISAL_BLOCK_FINISH;
 }
+
+/* Product of two polynomials over GF(2) modulo CRC-32's, whose highest bit is the constant. */
+static guint32
+multiply (guint32 a, guint32 b)
+{
+  guint32 product = 0;
+
+  for (guint i = 0; i < 32; i++) {
+    if (a >> (31 - i) & 1)
+      product ^= b;
+    b = b & 1 ? b >> 1 ^ 0xedb88320u : b >> 1;
+  }
+  return product;
+}
+
+/**
+ * tess_crc32_combine:
+ * @n_second: bytes of the second stretch
+ *
+ * CRC-32 (as in gzip) of two stretches one after the other: that of the first times x^(8 n), plus that of the second.
+ */
+guint32
+tess_crc32_combine (guint32 first, guint32 second, guint64 n_second)
+{
+  guint32 power = 1u << 31, square = 1u << 23; /* 1 and x^8 */
+
+  for (; n_second > 0; n_second >>= 1) {
+    if (n_second & 1)
+      power = multiply (power, square);
+    square = multiply (square, square);
+  }
+  return multiply (power, first) ^ second;
+}

@@ -1,11 +1,10 @@
 #include "tess-stream.h"
 #include "tess-parallel.h"
-#include "tess-stream-fetcher.h"
+#include "tess-stream-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <isa-l/crc.h>
-#include <isa-l/igzip_lib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,25 +12,6 @@
 #define MAX_PIECE ((gsize)1 << 30)        /* ISA-L and read(2) count in 32 bits */
 #define WORTH_A_THREAD ((guint64)8 << 20) /* packed bytes still to come */
 #define MAX_RATIO 1032                    /* deflate's best: 258 bytes from two bits */
-
-struct _TessStream {
-  char *path;
-  int fd;
-  guint64 file_size, file_read; /* of the part that is read; file_read: fetched, what is still in the buffer included */
-  guint8 *buffer;               /* the fetcher's, once there is one */
-  gsize begin, end;             /* unread part of buffer */
-  TessStreamFetcher *fetcher;
-  TessPacking packing; /* never AUTO once open */
-  gboolean at_end;
-  gboolean finished; /* packed: the last member is complete and its checksum right */
-  struct inflate_state *inflate;
-  TessStreamFetch fetch; /* NULL: the bytes come from fd */
-  gpointer source;
-  GDestroyNotify source_free;
-  gboolean expecting;
-  guint64 expected, produced; /* contents: how many bytes there are to be, and were so far */
-  guint32 expected_crc, crc;
-};
 
 static char *
 display (const TessStream *stream)
@@ -109,9 +89,8 @@ fetch_ahead (TessStream *stream, GError **error)
   return got;
 }
 
-/* Puts more of the file into the empty buffer. At the end of the file at_end is set and TRUE returned. */
-static gboolean
-fill (TessStream *stream, GError **error)
+gboolean
+tess_stream_fill (TessStream *stream, GError **error)
 {
   gssize n = use_fetcher (stream) ? fetch_ahead (stream, error) : fetch (stream, stream->buffer, BUFFER_SIZE, error);
 
@@ -122,12 +101,29 @@ fill (TessStream *stream, GError **error)
   return TRUE;
 }
 
+gboolean
+tess_stream_rewind (TessStream *stream, guint64 byte, GError **error)
+{
+  if (stream->fetcher) {
+    g_clear_pointer (&stream->fetcher, tess_stream_fetcher_free);
+    stream->buffer = g_malloc (BUFFER_SIZE);
+  }
+  if (lseek (stream->fd, (off_t)(stream->offset + byte), SEEK_SET) < 0) {
+    tess_error_set_errno (error, stream->path, errno, _ ("read"));
+    return FALSE;
+  }
+  stream->begin = stream->end = 0;
+  stream->file_read = byte;
+  stream->at_end = FALSE;
+  return TRUE;
+}
+
 /* Reads the first bytes and, of packed ones, makes ready to inflate. */
 static gboolean
 start (TessStream *stream, TessPacking packing, GError **error)
 {
   stream->buffer = g_malloc (BUFFER_SIZE);
-  if (!fill (stream, error))
+  if (!tess_stream_fill (stream, error))
     return FALSE;
   if (packing == TESS_PACKING_AUTO)
     packing = stream->end >= 2 && stream->buffer[0] == 0x1f && stream->buffer[1] == 0x8b ? TESS_PACKING_GZIP
@@ -189,6 +185,7 @@ tess_stream_open_part (const char *path, guint64 offset, guint64 n_bytes, TessPa
     return NULL;
   }
   posix_fadvise (stream->fd, (off_t)offset, 0, POSIX_FADV_SEQUENTIAL);
+  stream->offset = offset;
   stream->file_size = MIN (n_bytes, (guint64)info.st_size - offset);
   return start (stream, packing, error) ? g_steal_pointer (&stream) : NULL;
 }
@@ -250,6 +247,8 @@ tess_stream_free (TessStream *stream)
 {
   if (!stream)
     return;
+  g_warn_if_fail (!stream->ahead);
+  tess_stream_recorder_end (stream, FALSE);
   if (stream->fetcher)
     tess_stream_fetcher_free (stream->fetcher);
   else
@@ -291,11 +290,21 @@ read_plain (TessStream *stream, guint8 *out, gsize n, GError **error)
       if (got < 0)
         return -1;
       done += (gsize)got;
-    } else if (!fill (stream, error)) {
+    } else if (!tess_stream_fill (stream, error)) {
       return -1;
     }
   }
   return (gssize)done;
+}
+
+/* Another one: no index is made of several. */
+static void
+begin_member (TessStream *stream)
+{
+  isal_inflate_reset (stream->inflate);
+  stream->inflate->crc_flag = ISAL_GZIP;
+  stream->several = TRUE;
+  tess_stream_recorder_end (stream, FALSE);
 }
 
 /* Between two members: looks for another. What follows the last member without gzip's magic number is ignored,
@@ -305,7 +314,7 @@ next_member (TessStream *stream, GError **error)
 {
   guint8 first;
 
-  if (stream->begin == stream->end && !stream->at_end && !fill (stream, error))
+  if (stream->begin == stream->end && !stream->at_end && !tess_stream_fill (stream, error))
     return FALSE;
   if (stream->begin == stream->end) {
     stream->finished = TRUE;
@@ -315,7 +324,7 @@ next_member (TessStream *stream, GError **error)
   if (first == 0x1f) {
     if (stream->end - stream->begin == 1) { /* the second magic byte lies in the next piece */
       stream->begin = stream->end;
-      if (!fill (stream, error))
+      if (!tess_stream_fill (stream, error))
         return FALSE;
       if (stream->begin == stream->end) {
         fail_format (stream, error, _ ("%s: the compressed data end too early; the file is incomplete, copy it again"));
@@ -325,8 +334,7 @@ next_member (TessStream *stream, GError **error)
         stream->finished = TRUE;
         return TRUE;
       }
-      isal_inflate_reset (stream->inflate);
-      stream->inflate->crc_flag = ISAL_GZIP;
+      begin_member (stream);
       stream->inflate->next_in = &first; /* hand over the byte that was dropped from the buffer */
       stream->inflate->avail_in = 1;
       stream->inflate->avail_out = 0;
@@ -334,8 +342,7 @@ next_member (TessStream *stream, GError **error)
       return TRUE;
     }
     if (stream->buffer[stream->begin + 1] == 0x8b) {
-      isal_inflate_reset (stream->inflate);
-      stream->inflate->crc_flag = ISAL_GZIP;
+      begin_member (stream);
       return TRUE;
     }
   }
@@ -343,39 +350,63 @@ next_member (TessStream *stream, GError **error)
   return TRUE;
 }
 
+/* One call of ISA-L's, at most n bytes. *stuck: it neither took bytes nor gave any. -1 on failure. */
 static gssize
-read_packed (TessStream *stream, guint8 *out, gsize n, GError **error)
+inflate_step (TessStream *stream, guint8 *out, gsize n, gboolean *stuck, GError **error)
 {
   struct inflate_state *state = stream->inflate;
+  guint32 room = (guint32)MIN (n, MAX_PIECE);
+  gsize feed = stream->end - stream->begin;
+  gboolean held = stream->ahead != NULL;
+  gssize got;
+  int result;
+
+  if (stream->ahead || stream->recorder)
+    tess_stream_hold_back (stream, &feed, &room);
+  state->next_in = stream->buffer + stream->begin;
+  state->avail_in = (guint32)feed;
+  state->next_out = out;
+  state->avail_out = room;
+  result = isal_inflate (state);
+  feed -= state->avail_in;
+  stream->begin += feed;
+  got = (gssize)(room - state->avail_out);
+  stream->position += (guint64)got;
+  if (result == ISAL_INCORRECT_CHECKSUM)
+    return fail_format (stream, error,
+                        _ ("%s: the checksum of the compressed data is wrong; the file is damaged, copy it again"));
+  if (result < 0)
+    return fail_format (stream, error, _ ("%s: the compressed data are damaged; copy the file again"));
+  *stuck = feed == 0 && got == 0;
+  if ((stream->ahead || stream->recorder) && tess_stream_stepped (stream, feed, (gsize)got, *stuck))
+    return 0;
+  *stuck = *stuck && !held; /* else there is more, or others have it */
+  return got;
+}
+
+gssize
+tess_stream_inflate (TessStream *stream, guint8 *out, gsize n, GError **error)
+{
   gsize done = 0;
   int idle = 0;
 
   while (done < n && !stream->finished) {
-    guint32 room = (guint32)MIN (n - done, MAX_PIECE);
-    gsize had;
-    int result;
+    gboolean stuck = FALSE, others = tess_stream_is_taking (stream);
+    gssize got;
 
-    if (stream->begin == stream->end && !stream->at_end && !fill (stream, error))
+    if (!others && stream->begin == stream->end && !stream->at_end && !tess_stream_fill (stream, error))
       return -1;
-    had = stream->end - stream->begin;
-    state->next_in = stream->buffer + stream->begin;
-    state->avail_in = (guint32)had;
-    state->next_out = out + done;
-    state->avail_out = room;
-    result = isal_inflate (state);
-    stream->begin = stream->end - state->avail_in;
-    done += room - state->avail_out;
-    if (result == ISAL_INCORRECT_CHECKSUM)
-      return fail_format (stream, error,
-                          _ ("%s: the checksum of the compressed data is wrong; the file is damaged, copy it again"));
-    if (result < 0)
-      return fail_format (stream, error, _ ("%s: the compressed data are damaged; copy the file again"));
-    if (state->block_state == ISAL_BLOCK_FINISH) {
+    got = others ? tess_stream_take (stream, out + done, n - done, error)
+                 : inflate_step (stream, out + done, n - done, &stuck, error);
+    if (got < 0)
+      return -1;
+    done += (gsize)got;
+    if (stream->inflate->block_state == ISAL_BLOCK_FINISH) {
       if (stream->packing != TESS_PACKING_GZIP)
         stream->finished = TRUE;
       else if (!next_member (stream, error))
         return -1;
-    } else if (had == state->avail_in && room == state->avail_out) {
+    } else if (stuck) {
       if (stream->at_end)
         return fail_format (stream, error,
                             _ ("%s: the compressed data end too early; the file is incomplete, copy it again"));
@@ -385,6 +416,8 @@ read_packed (TessStream *stream, guint8 *out, gsize n, GError **error)
       idle = 0;
     }
   }
+  if (stream->finished)
+    tess_stream_recorder_end (stream, TRUE);
   return (gssize)done;
 }
 
@@ -419,7 +452,8 @@ tess_stream_read (TessStream *stream, void *buffer, gsize n, GError **error)
   gssize got;
 
   g_return_val_if_fail (n <= G_MAXSSIZE, -1);
-  got = tess_stream_is_packed (stream) ? read_packed (stream, buffer, n, error) : read_plain (stream, buffer, n, error);
+  got = tess_stream_is_packed (stream) ? tess_stream_inflate (stream, buffer, n, error)
+                                       : read_plain (stream, buffer, n, error);
   return got >= 0 && stream->expecting ? check_expected (stream, buffer, n, (gsize)got, error) : got;
 }
 
@@ -465,7 +499,8 @@ tess_stream_file_size (TessStream *stream)
 guint64
 tess_stream_file_read (TessStream *stream)
 {
-  return stream->file_read - (stream->end - stream->begin);
+  return tess_stream_is_taking (stream) ? tess_stream_taken (stream)
+                                        : stream->file_read - (stream->end - stream->begin);
 }
 
 guint64

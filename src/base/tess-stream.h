@@ -33,6 +33,14 @@ guint64     tess_stream_file_read  (TessStream *stream);  /* bytes on disk consu
 guint64     tess_stream_max_size   (TessStream *stream);  /* upper bound of what it can hold: 1032 x what is packed */
 const char *tess_stream_peek_path  (TessStream *stream);
 
+/* Several threads inflate into the buffer that the next n bytes are going to be read to, in order. NULL: the stream reads
+ * by itself. Freed before the buffer is. */
+typedef struct _TessStreamAhead TessStreamAhead;
+
+TessStreamAhead *tess_stream_read_ahead (TessStream *stream, void *buffer, gsize n);
+void             tess_stream_ahead_free (TessStreamAhead *ahead);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessStream, tess_stream_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessStreamAhead, tess_stream_ahead_free)
 
 G_END_DECLS

@@ -51,9 +51,9 @@ tess_voxels_swap (guint8 *data, gsize n_bytes, gsize size)
  * Fills the volume, channel by channel, and reads on to the end of what is packed, so that its checksum has been
  * compared.
  *
- * Plain files are read, too, not mapped: a mapped file that somebody cuts or that a network drive loses ends the program
- * (SIGBUS) whenever it is looked at, hours after it was opened. Reading 315 MB that the kernel has in memory takes some
- * 0.3 s, with the first slices after 10 ms.
+ * Plain files are read, too, not mapped: a mapped file that somebody cuts or that a network drive loses ends the
+ * program (SIGBUS) whenever it is looked at, hours after it was opened. Reading 315 MB that the kernel has in memory
+ * takes some 0.3 s, with the first slices after 10 ms.
  */
 gboolean
 tess_voxels_read (TessVolume *volume, TessStream *stream, const TessVoxelCoding *coding,
@@ -68,6 +68,7 @@ tess_voxels_read (TessVolume *volume, TessStream *stream, const TessVoxelCoding 
   gsize slice = (gsize)(dim[0] * dim[1]) * size;
   guint8 *begin = tess_volume_data_mut (volume), *out = begin, rest[4096];
   g_autoptr (TessVoxelsAhead) ahead = tess_voxels_ahead_new (volume);
+  g_autoptr (TessStreamAhead) others = scratch ? NULL : tess_stream_read_ahead (stream, out, left);
   gssize got;
 
   if (listener->live)

@@ -1,9 +1,12 @@
 /* A volume is handed out while it is being read: what lies below its watermark is final. */
 #include "tess-format-registry.h"
+#include "tess-parallel.h"
 #include "tess-thread.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NX 160
@@ -125,6 +128,100 @@ test_cancel (gconstpointer ending)
   g_rmdir (folder);
 }
 
+/* Indices of gzip files in the cache folder. */
+static guint
+n_indices (void)
+{
+  g_autofree char *folder = g_build_filename (g_get_user_cache_dir (), "tessera", "gzip", NULL);
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  guint n = 0;
+
+  while (dir && g_dir_read_name (dir))
+    n++;
+  return n;
+}
+
+static void
+clear_cache (void)
+{
+  g_autofree char *folder = g_build_filename (g_get_user_cache_dir (), "tessera", "gzip", NULL);
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+
+  while (dir && (name = g_dir_read_name (dir))) {
+    g_autofree char *path = g_build_filename (folder, name, NULL);
+
+    g_unlink (path);
+  }
+}
+
+/* Changes a byte and leaves the file's time as it was. */
+static void
+damage_quietly (const char *path, goffset at)
+{
+  int fd = open (path, O_RDWR);
+  struct stat info;
+  guint8 byte;
+
+  g_assert_cmpint (fstat (fd, &info), ==, 0);
+  g_assert_cmpint (pread (fd, &byte, 1, at), ==, 1);
+  byte ^= 0xff;
+  g_assert_cmpint (pwrite (fd, &byte, 1, at), ==, 1);
+  g_assert_cmpint (futimens (fd, (struct timespec[2]){info.st_atim, info.st_mtim}), ==, 0);
+  close (fd);
+}
+
+/* The second time a large gzip file is read by several threads: the same slices in the same order, bytes swapped or
+ * not; cancelled as soon as there is something to see; and what is damaged is told in the same words. */
+static void
+test_second (gconstpointer ending)
+{
+  g_autoptr (GError) error = NULL, again = NULL;
+  g_autofree char *folder = g_dir_make_tmp ("tessera-live-XXXXXX", NULL),
+                  *path = g_strconcat (folder, "/scan", ending, NULL), *bytes = NULL;
+  g_autoptr (TessVolume) volume = make_volume (CHANNELS, path), loaded = NULL;
+  g_autoptr (TessProgress) progress = tess_progress_new ();
+  Cancel cancel = {.progress = progress};
+  gsize length;
+
+  clear_cache ();
+  for (int turn = 0; turn < 3; turn++) {
+    Watch watch = {.wanted = volume};
+
+    loaded = tess_volume_load_live (path, NULL, live_cb, &watch, &error);
+    g_assert_no_error (error);
+    g_assert_cmpint (watch.last, ==, NZ * CHANNELS);
+    g_assert_cmpuint (n_indices (), ==, 1);
+    tess_volume_unref (watch.seen);
+    g_clear_pointer (&loaded, tess_volume_unref);
+  }
+  g_assert_null (tess_volume_load_live (path, progress, cancel_cb, &cancel, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_cmpuint (cancel.n_after, ==, 0);
+
+  g_assert_true (g_file_get_contents (path, &bytes, &length, NULL));
+  bytes[length - 6] ^= 1; /* checksum */
+  g_assert_true (g_file_set_contents (path, bytes, (gssize)length, NULL));
+  g_assert_null (tess_volume_load (path, NULL, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+  bytes[length - 6] ^= 1;
+  g_assert_true (g_file_set_contents (path, bytes, (gssize)length, NULL));
+  g_assert_nonnull (loaded = tess_volume_load (path, NULL, NULL)); /* makes an index of the file as it is now */
+  g_assert_cmpuint (n_indices (), ==, 1);
+  damage_quietly (path, (goffset)length / 5 * 3);
+  damage_quietly (path, (goffset)length / 5 * 3 + 1);
+  g_assert_null (tess_volume_load (path, NULL, &again));
+  g_assert_error (again, TESS_ERROR, TESS_ERROR_FORMAT);
+  clear_cache ();
+  g_clear_error (&error);
+  g_assert_null (tess_volume_load (path, NULL, &error));
+  g_assert_cmpstr (error->message, ==, again->message);
+  g_assert_cmpuint (n_indices (), ==, 0);
+  g_unlink (path);
+  g_rmdir (folder);
+}
+
 /* Large enough for the thread that runs ahead; the file ends in the middle or is cancelled there. */
 static void
 test_ahead (void)
@@ -159,7 +256,16 @@ test_ahead (void)
 int
 main (int argc, char **argv)
 {
+  g_autofree char *cache = g_dir_make_tmp ("tessera-cache-XXXXXX", NULL);
+  g_autofree char *ours = g_build_filename (cache, "tessera", NULL), *gzip = g_build_filename (ours, "gzip", NULL);
+  int result;
+
+  g_setenv ("XDG_CACHE_HOME", cache, TRUE);
   g_test_init (&argc, &argv, NULL);
+  tess_parallel_set_threads (2);
+  g_test_add_data_func ("/formats/live/second/nii.gz", ".nii.gz", test_second);
+  g_test_add_data_func ("/formats/live/second/mgz", ".mgz", test_second);
+  g_test_add_data_func ("/formats/live/second/nrrd", ".nrrd", test_second);
   g_test_add_data_func ("/formats/live/plain", ".nii", test_live);
   g_test_add_data_func ("/formats/live/gzip", ".nii.gz", test_live);
   g_test_add_data_func ("/formats/live/cancel/nii", ".nii", test_cancel);
@@ -169,5 +275,10 @@ main (int argc, char **argv)
   g_test_add_data_func ("/formats/live/cancel/mgz", ".mgz", test_cancel);
   g_test_add_data_func ("/formats/live/cancel/npz", ".npz", test_cancel);
   g_test_add_func ("/formats/live/ahead", test_ahead);
-  return g_test_run ();
+  result = g_test_run ();
+  clear_cache ();
+  g_rmdir (gzip);
+  g_rmdir (ours);
+  g_rmdir (cache);
+  return result;
 }
