@@ -10,6 +10,7 @@ STATE-WIDTH-STYLE-LANGUAGE.png, 256 colours.
 import argparse
 import fnmatch
 import glob
+import gzip
 import os
 import re
 import shutil
@@ -235,7 +236,10 @@ def contents(s):
     if not os.path.isdir(folder):
         os.makedirs(folder)
         shutil.copy(case % ("imagesTr", "_0000"), f"{folder}/thorax.nii.gz")
-        shutil.copy(case % ("labelsTr", ""), f"{folder}/thorax_labels.nii.gz")
+        with gzip.open(case % ("labelsTr", "")) as labels, gzip.open(f"{folder}/thorax_labels.nii.gz", "wb") as copy:
+            whole = bytearray(labels.read())
+            whole[348] = 0  # no extension, and no names in it: they are looked for in the table beside it
+            copy.write(whole)
         for k, path in enumerate(sorted(glob.glob(f"{MATERIAL}/small/imagesTr/*.nii.gz"))[:4], 1):
             shutil.copy(path, f"{folder}/follow-up {k}.nii.gz")
         with open(f"{folder}/thorax_labels.ctbl", "w", encoding="ascii") as table:
