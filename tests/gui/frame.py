@@ -67,6 +67,9 @@ class Frame:
 @step
 def says_what_cannot_be_opened(f):
     f.start()
+    page = f.seen("push button", "Open a Scan…")
+    settled()
+    f.rest = page.box()[1]
     with open(f.scan, "rb") as file:
         whole = file.read()
     cases = {
@@ -99,9 +102,9 @@ def told(f, name, words, button):
     check("\n" not in sentence and sentence.count(": ") >= 1, f"not one sentence: {sentence}")
     f.seen("push button", button)
     page = f.seen("push button", "Open a Scan…")
-    below = page.box()[1]
+    wait_for(lambda: page.box()[1] > f.rest, "the bar to come")
     f.seen("push button", "Close this message").press()
-    wait_for(lambda: page.box()[1] < below, "the bar to go")  # the page has its place again
+    wait_for(lambda: page.box()[1] == f.rest, "the bar to go")  # the page has its place again
 
 
 @step

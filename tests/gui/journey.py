@@ -277,6 +277,10 @@ def plans_for_a_dropped_dataset(j):
         j.window.find("label", f"phantom_00{case}")
     for label in ("organ", "vessel", "gland"):
         j.window.find("label", lambda name, label=label: label in name)
+    case = j.shown("label", "phantom_002")
+    before = case.box()[1]
+    hands("mousemove", *case.centre(), "click", 5)
+    wait_for(lambda: case.box()[1] < before, "the wheel to turn the page over the list of cases")
 
 
 def ready_to_start(j):
@@ -371,7 +375,8 @@ def stops_with_a_model(j):
 @step
 def segments_the_scan_with_it(j):
     j.shown("push button", "Use This Model").press()
-    hands("key", "ctrl+1")
+    toast(j, r"^Segment now uses ")
+    j.shown("list", "Layers")
     button = j.shown("push button", "Segment")
     wait_for(lambda: button.now().has("SENSITIVE"), "the button Segment to take a click")
     before = j.picture()

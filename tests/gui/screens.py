@@ -10,6 +10,7 @@ STATE-WIDTH-STYLE-LANGUAGE.png, 256 colours.
 import argparse
 import fnmatch
 import glob
+import gzip
 import os
 import re
 import shutil
@@ -140,18 +141,19 @@ def pixels(frame):
 
 
 def shrink(path):
-    """As it is where that is small, else in 256 colours, where a tool for that is there."""
+    """As it is where that is small, else in 256 colours or in 64, where a tool for that is there."""
     if shutil.which("convert"):
         subprocess.run(["convert", path, "-define", "png:compression-level=9", "-define", "png:compression-filter=0",
                         "PNG24:" + path], check=False)
-    if os.path.getsize(path) <= SMALL:
-        return
-    if shutil.which("pngquant"):
-        subprocess.run(["pngquant", "--force", "--skip-if-larger", "--nofs", "--output", path, "256", path],
-                       check=False)
-    elif shutil.which("convert"):
-        subprocess.run(["convert", path, "+dither", "-colors", "256", "-define", "png:compression-level=9",
-                        "PNG8:" + path], check=False)
+    for colours in ("256", "64"):
+        if os.path.getsize(path) <= (SMALL if colours == "256" else LARGE):
+            return
+        if shutil.which("pngquant"):
+            subprocess.run(["pngquant", "--force", "--skip-if-larger", "--nofs", "--output", path, colours, path],
+                           check=False)
+        elif shutil.which("convert"):
+            subprocess.run(["convert", path, "+dither", "-colors", colours, "-define", "png:compression-level=9",
+                            "PNG8:" + path], check=False)
 
 
 def scans(options):
@@ -235,7 +237,10 @@ def contents(s):
     if not os.path.isdir(folder):
         os.makedirs(folder)
         shutil.copy(case % ("imagesTr", "_0000"), f"{folder}/thorax.nii.gz")
-        shutil.copy(case % ("labelsTr", ""), f"{folder}/thorax_labels.nii.gz")
+        with gzip.open(case % ("labelsTr", "")) as labels, gzip.open(f"{folder}/thorax_labels.nii.gz", "wb") as copy:
+            whole = bytearray(labels.read())
+            whole[348] = 0  # no extension, and no names in it: they are looked for in the table beside it
+            copy.write(whole)
         for k, path in enumerate(sorted(glob.glob(f"{MATERIAL}/small/imagesTr/*.nii.gz"))[:4], 1):
             shutil.copy(path, f"{folder}/follow-up {k}.nii.gz")
         with open(f"{folder}/thorax_labels.ctbl", "w", encoding="ascii") as table:
@@ -480,7 +485,7 @@ chosen = parser.parse_args()
 chosen.failed = False
 MATERIAL = os.path.abspath(chosen.material)
 BORDER = 5  # of a window that no window manager decorates
-SMALL = 64000  # bytes: pages of words
+SMALL, LARGE = 64000, 300000  # bytes: pages of words; noise on a large screen
 if "TESSERA_HOME" in os.environ:
     sys.path.insert(0, HERE)
     import screen

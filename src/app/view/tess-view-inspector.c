@@ -274,8 +274,9 @@ show_grid (TessViewInspector *self)
     set_spin (self->stride[a], (double)grid[3 + a]);
   }
   if (tess_study_peek_grid (self->study, n_starts, starts, &n, &coverage))
-    text = g_strdup_printf (_ ("%u × %u × %u = %" PRIu64 " patches, %.4g %% of the voxels covered"), n_starts[0],
-                            n_starts[1], n_starts[2], n, 100.0 * coverage);
+    text = n == 1 ? g_strdup_printf (_ ("one patch, %.4g %% of the voxels covered"), 100.0 * coverage)
+                  : g_strdup_printf (_ ("%u × %u × %u = %" PRIu64 " patches, %.4g %% of the voxels covered"),
+                                     n_starts[0], n_starts[1], n_starts[2], n, 100.0 * coverage);
   adw_action_row_set_subtitle (self->summary, text ? text : _ ("No grid fits this scan"));
 }
 
