@@ -90,7 +90,7 @@ dice_text (Display *d, const double *dice, guint n_labels)
 
   for (guint i = 1; i < n_labels && i <= 8 && n_labels > 2; i++) {
     g_autofree char *one = number (dice[i]);
-    const char *name = d->plan && i < d->plan->n_labels ? d->plan->labels[i].name : "";
+    const char *name = d->plan && i < tess_plan_n_scores (d->plan) ? tess_plan_score_name (d->plan, i) : "";
 
     g_string_append_printf (text, "%s%s%s%s", i > 1 ? ", " : " (", name, *name ? " " : "", one);
   }
@@ -213,7 +213,7 @@ print_json (Display *d, const TessTrainStatus *s, const char *best)
   json_object_set_double_member (o, "mean_dice", s->dice[0]);
   json_object_set_double_member (o, "best_dice", s->best_dice);
   for (guint i = 1; i < s->n_labels && d->plan; i++)
-    json_object_set_double_member (dice, d->plan->labels[i].name, s->dice[i]);
+    json_object_set_double_member (dice, tess_plan_score_name (d->plan, i), s->dice[i]);
   json_object_set_object_member (o, "dice", dice);
   json_object_set_double_member (o, "loader_share", mean_loader_share (d->trainer));
   json_object_set_int_member (o, "memory_bytes", (gint64)s->memory_bytes);
@@ -298,7 +298,7 @@ train (TessCli *cli, TessTrainOptions *options)
 int
 tess_cmd_train (TessCli *cli, int argc, char **argv)
 {
-  g_autofree char *dataset = NULL, *run = NULL, *plan_path = NULL, *fold = NULL, *cache = NULL;
+  g_autofree char *dataset = NULL, *run = NULL, *plan_path = NULL, *fold = NULL, *cache = NULL, *loss = NULL;
   TessTrainOptions options = {.epochs = G_MININT64, .minutes = NOT_GIVEN, .val_fraction = NOT_GIVEN};
   g_autoptr (TessPlan) plan = NULL;
   gboolean resume = FALSE;
@@ -317,6 +317,8 @@ tess_cmd_train (TessCli *cli, int argc, char **argv)
       {"minutes", 0, 0, G_OPTION_ARG_DOUBLE, &options.minutes, N_ ("train for this time instead"), "M"},
       {"cache", 0, 0, G_OPTION_ARG_STRING, &cache, N_ ("memory for decoded cases, as in 2G, instead of the plan's"),
        "BYTES"},
+      {"loss", 0, 0, G_OPTION_ARG_STRING, &loss,
+       N_ ("dice-ce, dice-bce, dice, tversky or focal, instead of the plan's"), "NAME"},
       {"resume", 0, 0, G_OPTION_ARG_NONE, &resume, N_ ("go on from the run's last checkpoint"), NULL},
       {NULL},
   };
@@ -338,5 +340,6 @@ tess_cmd_train (TessCli *cli, int argc, char **argv)
   options.run_dir = run;
   options.plan = plan;
   options.resume = resume;
+  options.loss = loss;
   return train (cli, &options);
 }

@@ -2,11 +2,14 @@
 
 #include "tess-thread.h"
 
+#include <string.h>
+
 typedef struct {
   TessCase *decoded; /* NULL: not here */
   gboolean loading;  /* some thread is decoding it */
   guint64 last_use;  /* clock of the last get */
   guint64 size;      /* bytes it took when it was decoded last; 0 = never was */
+  guint32 labels[8]; /* bits of the labels it holds */
 } Entry;
 
 struct _TessCaseCache {
@@ -72,6 +75,32 @@ make_room (TessCaseCache *cache, guint64 coming)
   }
 }
 
+static void
+note_labels (Entry *entry, const TessCase *decoded)
+{
+  for (guint l = 1; decoded->class_count && l < decoded->n_labels; l++)
+    if (decoded->class_count[l] > 0)
+      entry->labels[l / 32] |= 1u << l % 32;
+}
+
+gboolean
+tess_case_cache_labels (TessCaseCache *cache, const guint *cases, guint n, gboolean present[256])
+{
+  gboolean all = TRUE;
+
+  memset (present, 0, 256 * sizeof *present);
+  tess_mutex_lock (&cache->mutex);
+  for (guint i = 0; i < n; i++) {
+    const Entry *entry = &cache->entries[cases[i]];
+
+    all &= entry->size > 0;
+    for (guint l = 0; l < 256; l++)
+      present[l] |= (entry->labels[l / 32] >> l % 32 & 1) != 0;
+  }
+  tess_mutex_unlock (&cache->mutex);
+  return all;
+}
+
 /* Decodes case `index` unless it is here; waits while another thread decodes it. When that fails there, this thread
  * tries itself and so has its own error. Room is made before decoding (by the size the case had, else by the largest
  * seen), so that a budget holds while cases come and go, and again after. */
@@ -103,6 +132,7 @@ tess_case_cache_get (TessCaseCache *cache, guint index, GError **error)
   if (decoded) {
     entry->decoded = tess_case_ref (decoded);
     entry->size = decoded->bytes;
+    note_labels (entry, decoded);
     cache->largest = MAX (cache->largest, decoded->bytes);
     cache->loads++;
     cache->bytes += decoded->bytes;

@@ -12,6 +12,8 @@ TessCaseCache *tess_case_cache_new    (TessDataset *dataset, const char *constan
 void           tess_case_cache_free   (TessCaseCache *cache);
 TessCase      *tess_case_cache_get    (TessCaseCache *cache, guint index, GError **error); /* new reference */
 gboolean       tess_case_cache_peek   (TessCaseCache *cache, guint index); /* is it decoded now */
+/* The labels (but background) that the cases were seen to hold. FALSE: not all of them have been decoded yet. */
+gboolean       tess_case_cache_labels (TessCaseCache *cache, const guint *cases, guint n, gboolean present[256]);
 guint64        tess_case_cache_bytes  (TessCaseCache *cache); /* held now */
 guint64        tess_case_cache_peak   (TessCaseCache *cache);
 guint64        tess_case_cache_loads  (TessCaseCache *cache); /* decodes so far */

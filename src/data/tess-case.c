@@ -107,7 +107,7 @@ tess_case_load (const TessDataset *dataset, guint index, const char *constants_d
   if (files->label_path) {
     TessGrid image = tess_volume_grid (c->images[0]), label;
 
-    c->label = tess_load_label (files->label_path, NULL, dataset->n_labels, error);
+    c->label = tess_load_label (files->label_path, NULL, tess_dataset_n_values (dataset), error);
     if (!c->label)
       return NULL;
     label = tess_volume_grid (c->label);

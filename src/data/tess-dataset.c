@@ -34,8 +34,15 @@ tess_dataset_unref (TessDataset *dataset)
   g_free (dataset->name);
   g_strfreev (dataset->channel_names);
   g_strfreev (dataset->label_names);
+  tess_plan_regions_free (dataset->regions, dataset->n_regions);
   g_ptr_array_unref (dataset->cases);
   g_free (dataset);
+}
+
+guint
+tess_dataset_n_values (const TessDataset *dataset)
+{
+  return dataset->n_labels + (dataset->ignore_label > 0 ? 1 : 0);
 }
 
 /* The scan at position i of the sorted ids; lent. */
@@ -103,23 +110,8 @@ parse_label (const char *path, const char *key, JsonNode *node, gint64 *value, c
   JsonArray *list = JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
 
   *name = key;
-  if (list && json_array_get_length (list) != 1) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("%s: label \"%s\" is a region of several values, which this program does not train on; give every "
-                    "label one value"),
-                 path, key);
-    return FALSE;
-  }
-  if (list)
+  if (list && json_array_get_length (list) == 1)
     node = json_array_get_element (list, 0);
-  if (g_ascii_strcasecmp (key, "ignore") == 0) {
-    g_set_error (
-        error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-        _ ("%s: has an \"ignore\" label, which this program does not train with; annotate these voxels or take "
-           "the label out"),
-        path);
-    return FALSE;
-  }
   if (JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_INT64) {
     *value = json_node_get_int (node);
     return TRUE;
@@ -137,6 +129,16 @@ parse_label (const char *path, const char *key, JsonNode *node, gint64 *value, c
   return FALSE;
 }
 
+/* Regions: sets of labels that are learnt as one each (nnU-Net's region-based training). */
+static gboolean
+parse_regions (TessDataset *dataset, JsonObject *root, JsonObject *labels, const char *path, GError **error)
+{
+  if (!tess_regions_from_json (root, path, &dataset->regions, &dataset->n_regions, &dataset->n_labels, error))
+    return FALSE;
+  dataset->label_names = tess_region_label_names (dataset->regions, dataset->n_regions, dataset->n_labels);
+  return tess_ignore_from_json (labels, path, dataset->n_labels, &dataset->ignore_label, error);
+}
+
 static gboolean
 parse_labels (TessDataset *dataset, JsonObject *root, const char *path, GError **error)
 {
@@ -148,11 +150,15 @@ parse_labels (TessDataset *dataset, JsonObject *root, const char *path, GError *
 
   if (!tess_json_object (root, path, "labels", &labels, error))
     return FALSE;
+  if (tess_regions_in_json (labels))
+    return parse_regions (dataset, root, labels, path, error);
   json_object_iter_init (&iter, labels);
   while (json_object_iter_next (&iter, &key, &node)) {
     gint64 value = 0;
     const char *name;
 
+    if (g_ascii_strcasecmp (key, "ignore") == 0) /* below */
+      continue;
     if (!parse_label (path, key, node, &value, &name, error))
       return FALSE;
     if (value < 0 || value >= TESS_MAX_LABELS) {
@@ -186,7 +192,7 @@ parse_labels (TessDataset *dataset, JsonObject *root, const char *path, GError *
   dataset->n_labels = names->len;
   g_ptr_array_add (names, NULL);
   dataset->label_names = (char **)g_ptr_array_steal (names, NULL);
-  return TRUE;
+  return tess_ignore_from_json (labels, path, dataset->n_labels, &dataset->ignore_label, error);
 }
 
 /* The values of every label map, for a dataset that does not name them. */
@@ -261,8 +267,8 @@ discover_channels (TessDataset *dataset, guint n_files, GError **error)
 
 /* Opens a folder in nnU-Net's raw layout and checks that scans and label maps pair up; voxels are read only where
  * dataset.json is absent (labels of every map, channels of the first scan). numTraining is not compared: the folder is
- * what counts. Errors: IO (no such folder, nothing in it), FORMAT (dataset.json), UNSUPPORTED (regions, an ignore
- * label, too many channels or labels), MISMATCH (a file without its partner, labels with a gap). */
+ * what counts. Errors: IO (no such folder, nothing in it), FORMAT (dataset.json), UNSUPPORTED (too many
+ * channels, labels or regions), MISMATCH (a file without its partner, labels with a gap). */
 TessDataset *
 tess_dataset_open (const char *directory, TessProgress *progress, GError **error)
 {
@@ -321,6 +327,10 @@ tess_dataset_identity (const TessDataset *dataset)
   identity_add (sum, "");
   for (guint i = 0; i < dataset->n_labels; i++)
     identity_add (sum, dataset->label_names[i]);
+  for (guint i = 0; i < dataset->n_regions; i++)
+    identity_add (sum, dataset->regions[i].name);
+  if (dataset->ignore_label > 0)
+    identity_add (sum, "ignore");
   identity_add (sum, "");
   for (guint i = 0; i < dataset->cases->len; i++) {
     const TessCaseFiles *files = tess_dataset_case (dataset, i);
@@ -348,6 +358,24 @@ file_ending (const TessDataset *dataset)
   return g_strdup (g_str_has_prefix (base, stem) ? base + strlen (stem) : "");
 }
 
+/* The regions into labels; returns their order. */
+static JsonArray *
+regions_to_json (const TessDataset *dataset, JsonObject *labels)
+{
+  JsonArray *order = json_array_new ();
+
+  for (guint i = 0; i < dataset->n_regions; i++) {
+    JsonArray *values = json_array_new ();
+
+    for (guint v = 0; v < 256; v++)
+      if (dataset->regions[i].holds[v])
+        json_array_add_int_element (values, v);
+    json_object_set_array_member (labels, dataset->regions[i].name, values);
+    json_array_add_int_element (order, dataset->regions[i].label);
+  }
+  return order;
+}
+
 JsonNode *
 tess_dataset_to_json (const TessDataset *dataset)
 {
@@ -362,8 +390,12 @@ tess_dataset_to_json (const TessDataset *dataset)
 
     json_object_set_string_member (channels, key, dataset->channel_names[i]);
   }
-  for (guint i = 0; i < dataset->n_labels; i++)
+  for (guint i = 0; i < dataset->n_labels && (i == 0 || dataset->n_regions == 0); i++)
     json_object_set_int_member (labels, dataset->label_names[i], i);
+  if (dataset->n_regions > 0)
+    json_object_set_array_member (root, "regions_class_order", regions_to_json (dataset, labels));
+  if (dataset->ignore_label > 0)
+    json_object_set_int_member (labels, "ignore", dataset->ignore_label);
   for (guint i = 0; i < dataset->cases->len; i++)
     json_array_add_string_element (cases, tess_dataset_case (dataset, i)->id);
   json_object_set_string_member (root, "name", dataset->name);

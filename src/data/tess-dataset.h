@@ -2,6 +2,7 @@
 
 #include "tess-format-registry.h"
 #include "tess-json.h"
+#include "tess-plan.h"
 
 G_BEGIN_DECLS
 
@@ -21,11 +22,15 @@ typedef struct {
   char  **channel_names;   /* NULL-terminated */
   guint   n_labels;        /* with background */
   char  **label_names;     /* index = value */
+  guint   n_regions;       /* 0: the labels themselves are to be learnt */
+  TessPlanRegion *regions;
+  gint64  ignore_label;    /* n_labels, or 0 = there is none */
   GPtrArray *cases;        /* TessCaseFiles, sorted by id */
   gboolean has_json;
 } TessDataset;
 
 TessDataset *tess_dataset_open  (const char *directory, TessProgress *progress, GError **error);
+guint        tess_dataset_n_values (const TessDataset *dataset); /* values in its label maps: labels, and the ignore label */
 TessDataset *tess_dataset_ref   (TessDataset *dataset);
 void         tess_dataset_unref (TessDataset *dataset);
 const TessCaseFiles *tess_dataset_case (const TessDataset *dataset, guint i);

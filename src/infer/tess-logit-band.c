@@ -25,6 +25,7 @@ struct _TessLogitBand {
   gint64 opened;         /* slices below have a slot or had one */
   gint64 finished;       /* slices below hold means */
   gint64 written;        /* slices of the scan below are written */
+  guint8 *region_labels; /* NULL: argmax */
 };
 
 /* Linear interpolation between voxel centres, as order 1 of scipy or scikit-image with the edge voxel repeated. */
@@ -113,10 +114,18 @@ tess_logit_band_free (TessLogitBand *band)
     return;
   for (int a = 0; a < 3; a++)
     g_free (band->position[a]);
+  g_free (band->region_labels);
   g_free (band->sum);
   g_free (band->weight);
   g_clear_pointer (&band->output, tess_volume_unref);
   g_free (band);
+}
+
+void
+tess_logit_band_set_regions (TessLogitBand *band, const guint8 *labels)
+{
+  g_free (band->region_labels);
+  band->region_labels = g_memdup2 (labels, band->classes);
 }
 
 gsize
@@ -213,12 +222,18 @@ mean_rows (gsize begin, gsize end, gpointer user_data)
   }
 }
 
-/* The lowest class of the largest logit. */
+/* The lowest class of the largest logit, or what the regions paint. */
 static inline guint8
-argmax (const float *logits, gsize n)
+label_of (const TessLogitBand *band, const float *logits)
 {
-  gsize best = 0;
+  gsize best = 0, n = band->classes;
+  guint8 label = 0;
 
+  if (band->region_labels) {
+    for (gsize c = 0; c < n; c++)
+      label = logits[c] > 0.0f ? band->region_labels[c] : label;
+    return label;
+  }
   for (gsize c = 1; c < n; c++)
     if (logits[c] > logits[best])
       best = c;
@@ -238,7 +253,7 @@ direct_rows (gsize begin, gsize end, gpointer user_data)
     guint8 *line = out + (z * band->out_dim[1] + y) * band->out_dim[0];
 
     for (gint64 x = 0; x < band->out_dim[0]; x++)
-      line[x] = argmax (mean + (gsize)x * band->classes, band->classes);
+      line[x] = label_of (band, mean + (gsize)x * band->classes);
   }
 }
 
@@ -273,7 +288,7 @@ resampled_rows (gsize begin, gsize end, gpointer user_data)
 
       for (gsize k = 0; k < classes; k++)
         logits[k] = low[k] + px->f * (high[k] - low[k]);
-      line[x] = argmax (logits, classes);
+      line[x] = label_of (band, logits);
     }
   }
 }

@@ -12,6 +12,9 @@ typedef struct _TessLogitBand TessLogitBand;
  * target's; depth: slices of a tile. */
 TessLogitBand *tess_logit_band_new   (const TessGrid *target, TessVolume *output, guint n_classes, gint64 depth, GError **error);
 void           tess_logit_band_free  (TessLogitBand *band);
+/* Every channel is a region of its own, found where its logit is above 0; in order each paints its label, later ones over
+ * earlier ones. Without this the channel with the largest logit is the label. labels: one a channel, copied. */
+void           tess_logit_band_set_regions (TessLogitBand *band, const guint8 *labels);
 /* Slices below z_end get tiles from now on: makes room for them. What is finished must have been said before. */
 void           tess_logit_band_open  (TessLogitBand *band, gint64 z_end);
 /* logits {D,H,W,classes} of a tile at box (which may reach outside); weights {D,H,W} or NULL = 1. */

@@ -6,7 +6,8 @@
 
 #define KEY_PROVENANCE "tessera.provenance"
 #define KEY_STATE "tessera.state"
-#define MOMENTUM_PREFIX "optimiser.momentum/"
+/* By TessState. */
+static const char *const state_prefixes[] = {"", "optimiser.momentum/", "optimiser.variance/"};
 
 char *
 tess_model_format_shape (guint n_dims, const gint64 *dim)
@@ -163,6 +164,15 @@ collect (TessModel *model, TessSession *session, const char *prefix, const float
   return TRUE;
 }
 
+/* The states there are: parameters, and with the optimiser's its one or two. */
+static TessState
+last_state (TessSession *session, gboolean optimiser)
+{
+  if (!optimiser)
+    return TESS_STATE_PARAM;
+  return tess_session_has_variance (session) ? TESS_STATE_VARIANCE : TESS_STATE_MOMENTUM;
+}
+
 /**
  * tess_model_copy_params:
  * @model: a loaded model
@@ -179,17 +189,17 @@ tess_model_copy_params (TessModel *model, TessSession *session, gboolean momentu
   g_autofree const float **data = g_new0 (const float *, tess_session_n_params (session) + 1);
   g_autoptr (GPtrArray) copies = g_ptr_array_new_with_free_func (g_free);
 
-  if (!collect (model, session, "", data, copies, error) || !tess_session_set_params (session, FALSE, data, error))
-    return FALSE;
-  if (!momentum)
-    return TRUE;
-  return collect (model, session, MOMENTUM_PREFIX, data, copies, error) &&
-         tess_session_set_params (session, TRUE, data, error);
+  for (TessState s = TESS_STATE_PARAM; s <= last_state (session, momentum); s++)
+    if (!collect (model, session, state_prefixes[s], data, copies, error) ||
+        !tess_session_set_params (session, s, data, error))
+      return FALSE;
+  return TRUE;
 }
 
-/* Reads the session's parameters (or momentum) and hands them to the writer; `buffers` owns the bytes. */
+/* Reads the session's parameters (or the optimiser's state of them) and hands them to the writer; `buffers` owns the
+ * bytes. */
 static gboolean
-add_tensors (TessSafetensorsWriter *writer, TessSession *session, gboolean momentum, GPtrArray *buffers, GError **error)
+add_tensors (TessSafetensorsWriter *writer, TessSession *session, TessState state, GPtrArray *buffers, GError **error)
 {
   guint n = tess_session_n_params (session);
   g_autofree float **data = g_new0 (float *, n + 1);
@@ -204,11 +214,11 @@ add_tensors (TessSafetensorsWriter *writer, TessSession *session, gboolean momen
     }
     g_ptr_array_add (buffers, data[i]);
   }
-  if (!tess_session_get_params (session, momentum, data, error))
+  if (!tess_session_get_params (session, state, data, error))
     return FALSE;
   for (guint i = 0; i < n; i++) {
     const TessTensor *t = tess_session_param (session, i);
-    char *name = g_strconcat (momentum ? MOMENTUM_PREFIX : "", t->name, NULL);
+    char *name = g_strconcat (state_prefixes[state], t->name, NULL);
 
     g_ptr_array_add (buffers, name);
     tess_safetensors_writer_add (writer, name, TESS_DTYPE_F32, t->n_dims, t->dim, data[i]);
@@ -242,10 +252,10 @@ tess_model_save (const char *path, const TessPlan *plan, TessSession *session, c
     tess_safetensors_writer_metadata (writer, KEY_PROVENANCE, provenance_json);
   if (state_json)
     tess_safetensors_writer_metadata (writer, KEY_STATE, state_json);
-  if (!add_tensors (writer, session, FALSE, buffers, error) ||
-      (state_json && !add_tensors (writer, session, TRUE, buffers, error))) {
-    g_prefix_error (error, "%s: ", path);
-    return FALSE;
-  }
+  for (TessState s = TESS_STATE_PARAM; s <= last_state (session, state_json != NULL); s++)
+    if (!add_tensors (writer, session, s, buffers, error)) {
+      g_prefix_error (error, "%s: ", path);
+      return FALSE;
+    }
   return tess_safetensors_writer_save (writer, path, error);
 }

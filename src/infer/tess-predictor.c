@@ -31,7 +31,7 @@ check_program (TessPredictor *p, GError **error)
   gsize voxels = (gsize)(p->plan->patch[0] * p->plan->patch[1] * p->plan->patch[2]);
 
   p->n_image = voxels * p->plan->n_channels;
-  p->n_logits = voxels * p->plan->n_labels;
+  p->n_logits = voxels * tess_plan_n_outputs (p->plan);
   if (image->bytes == p->n_image * sizeof (float) && logits->bytes == p->n_logits * sizeof (float))
     return TRUE;
   g_set_error_literal (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
@@ -294,6 +294,16 @@ output_new (TessPredictor *p, TessVolume *image, GError **error)
   return out;
 }
 
+static void
+paint_regions (const TessPlan *plan, TessLogitBand *band)
+{
+  guint8 labels[TESS_PLAN_MAX_REGIONS];
+
+  for (guint i = 0; i < tess_plan_n_outputs (plan); i++)
+    labels[i] = tess_plan_output_label (plan, i);
+  tess_logit_band_set_regions (band, labels);
+}
+
 /**
  * tess_predictor_run:
  * @images: the scan's channels in plan order, all on one grid; a volume of several channels counts as all of them
@@ -301,9 +311,10 @@ output_new (TessPredictor *p, TessVolume *image, GError **error)
  *
  * Cuts the scan's target grid into overlapping tiles (nnU-Net's even spread, plan.inference.step), draws each with
  * tess_sampler_draw() under identity augmentation - what is segmented is what was trained on and previewed -, sums
- * the logits under Gaussian or uniform weights, and takes the largest mean logit, the lower class in a tie. Where the
- * plan's spacing is not the scan's, the mean logits are interpolated linearly at the scan's voxels before that (as
- * nnU-Net does on export). Memory: depth of a patch + 1 slices of the target grid times classes + 1 floats.
+ * the logits under Gaussian or uniform weights, and takes the largest mean logit, the lower class in a tie; with
+ * regions each paints its label where its mean logit is above 0, later ones over earlier ones. Where the plan's spacing
+ * is not the scan's, the mean logits are interpolated linearly at the scan's voxels before that (as nnU-Net does on
+ * export). Memory: depth of a patch + 1 slices of the target grid times classes + 1 floats.
  *
  * Returns: (transfer full): uint8 labels {x,y,z} on the first image's grid, or NULL: MISMATCH (channels, grids),
  * NO_MEMORY, CANCELLED or the backend's error.
@@ -332,8 +343,10 @@ tess_predictor_run (TessPredictor *p, TessVolume *const *images, guint n_images,
   if (tiles)
     out = output_new (p, images[0], error);
   if (out)
-    band = tess_logit_band_new (&target, out, p->plan->n_labels, p->plan->patch[2], error);
+    band = tess_logit_band_new (&target, out, tess_plan_n_outputs (p->plan), p->plan->patch[2], error);
   ok = band != NULL;
+  if (ok && tess_plan_is_sigmoid (p->plan))
+    paint_regions (p->plan, band);
   if (ok) {
     ok = feed_init (&feed, p, c, tiles, error) && predict_rows (p, &feed, band, progress, error);
     feed_clear (&feed);

@@ -322,20 +322,31 @@ tess_session_init_params (TessSession *session, guint64 seed, GError **error)
     g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY, _ ("no memory for the network's parameters"));
     return FALSE;
   }
-  if (momentum != NULL && !session->backend->upload (momentum, 0, host, n, error))
-    return FALSE;
+  for (gsize at = 0; momentum != NULL && at < shared_bytes (session, TESS_ARENA_MOMENTUM); at += n)
+    if (!session->backend->upload (momentum, at, host, n, error))
+      return FALSE;
   tess_graph_init_params (session->params, seed, session->spec.leaky_slope, host);
   session->param_version++;
   return session->backend->upload (session->shared[TESS_ARENA_PARAM], 0, host, n, error);
 }
 
-static TessBuffer *
-param_buffer (TessSession *session, gboolean momentum, GError **error)
+gboolean
+tess_session_has_variance (TessSession *session)
 {
-  TessBuffer *buffer = session->shared[momentum ? TESS_ARENA_MOMENTUM : TESS_ARENA_PARAM];
+  return shared_bytes (session, TESS_ARENA_MOMENTUM) > session->params->arena_bytes[TESS_ARENA_PARAM];
+}
+
+/* The buffer that holds a state and where in it the first parameter's stands. */
+static TessBuffer *
+state_buffer (TessSession *session, TessState state, gsize *offset, GError **error)
+{
+  TessBuffer *buffer = session->shared[state == TESS_STATE_PARAM ? TESS_ARENA_PARAM : TESS_ARENA_MOMENTUM];
 
   g_return_val_if_fail (session->bound, NULL);
 
+  *offset = state == TESS_STATE_VARIANCE ? session->params->arena_bytes[TESS_ARENA_PARAM] : 0;
+  if (state == TESS_STATE_VARIANCE && !tess_session_has_variance (session))
+    buffer = NULL;
   if (buffer == NULL)
     g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("without a training program there is no momentum"));
   return buffer;
@@ -343,18 +354,19 @@ param_buffer (TessSession *session, gboolean momentum, GError **error)
 
 /**
  * tess_session_get_params:
- * @momentum: the optimiser's momentum instead of the parameters
+ * @state: the parameters, or the optimiser's numbers for them
  * @data: one array for each parameter, in order, of tess_tensor_n_elements() floats in PyTorch's layout
  */
 gboolean
-tess_session_get_params (TessSession *session, gboolean momentum, float *const *data, GError **error)
+tess_session_get_params (TessSession *session, TessState state, float *const *data, GError **error)
 {
-  TessBuffer *buffer = param_buffer (session, momentum, error);
+  gsize offset;
+  TessBuffer *buffer = state_buffer (session, state, &offset, error);
 
   for (guint i = 0; buffer != NULL && i < session->param_ids->len; i++) {
     const TessTensor *t = tess_session_param (session, i);
 
-    if (!session->backend->download (buffer, t->offset, data[i], t->bytes, error))
+    if (!session->backend->download (buffer, offset + t->offset, data[i], t->bytes, error))
       return FALSE;
   }
   return buffer != NULL;
@@ -362,15 +374,16 @@ tess_session_get_params (TessSession *session, gboolean momentum, float *const *
 
 /* The inverse of tess_session_get_params(). */
 gboolean
-tess_session_set_params (TessSession *session, gboolean momentum, const float *const *data, GError **error)
+tess_session_set_params (TessSession *session, TessState state, const float *const *data, GError **error)
 {
-  TessBuffer *buffer = param_buffer (session, momentum, error);
+  gsize offset;
+  TessBuffer *buffer = state_buffer (session, state, &offset, error);
 
   session->param_version++;
   for (guint i = 0; buffer != NULL && i < session->param_ids->len; i++) {
     const TessTensor *t = tess_session_param (session, i);
 
-    if (!session->backend->upload (buffer, t->offset, data[i], t->bytes, error))
+    if (!session->backend->upload (buffer, offset + t->offset, data[i], t->bytes, error))
       return FALSE;
   }
   return buffer != NULL;

@@ -9,6 +9,13 @@ G_BEGIN_DECLS
  * validation, batch-1 snapshot, inference tile), activations shared because only one program runs at a time. */
 typedef struct _TessSession TessSession;
 
+/* One number a parameter: itself, the optimiser's momentum (Adam: first moment), Adam's second moment. */
+typedef enum {
+  TESS_STATE_PARAM,
+  TESS_STATE_MOMENTUM,
+  TESS_STATE_VARIANCE,
+} TessState;
+
 TessSession *tess_session_new  (const TessBackendIface *backend, guint device_index, guint n_threads,
                                 const TessNetworkSpec *spec, GError **error);
 void         tess_session_free (TessSession *session);
@@ -27,8 +34,9 @@ gboolean tess_session_run   (TessSession *session, int program, TessStepArgs *ar
 gboolean tess_session_init_params (TessSession *session, guint64 seed, GError **error);
 guint    tess_session_n_params    (TessSession *session);
 const TessTensor *tess_session_param (TessSession *session, guint i);
-gboolean tess_session_get_params (TessSession *session, gboolean momentum, float *const *data, GError **error); /* one array a parameter */
-gboolean tess_session_set_params (TessSession *session, gboolean momentum, const float *const *data, GError **error);
+gboolean tess_session_get_params (TessSession *session, TessState state, float *const *data, GError **error); /* one array a parameter */
+gboolean tess_session_set_params (TessSession *session, TessState state, const float *const *data, GError **error);
+gboolean tess_session_has_variance (TessSession *session); /* the optimiser keeps second moments, too (Adam) */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessSession, tess_session_free)
 

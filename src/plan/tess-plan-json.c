@@ -55,6 +55,9 @@ write_field (const TessPlan *plan, const TessPlanField *field, JsonObject *o)
   case TESS_PLAN_FIELD_BOOL:
     json_object_set_boolean_member (o, field->name, *(const gboolean *)at);
     break;
+  case TESS_PLAN_FIELD_CHOICE:
+    json_object_set_string_member (o, field->name, field->names[*(const int *)at]);
+    break;
   }
 }
 
@@ -103,6 +106,27 @@ write_labels (const TessPlan *plan)
 
 static const char *const axis_names[3] = {"x", "y", "z"};
 
+static JsonArray *
+write_regions (const TessPlan *plan)
+{
+  JsonArray *array = json_array_new ();
+
+  for (guint i = 0; i < plan->n_regions; i++) {
+    const TessPlanRegion *region = &plan->regions[i];
+    JsonObject *o = json_object_new ();
+    JsonArray *labels = json_array_new ();
+
+    for (guint v = 0; v < 256; v++)
+      if (region->holds[v])
+        json_array_add_int_element (labels, v);
+    json_object_set_string_member (o, "name", region->name);
+    json_object_set_array_member (o, "labels", labels);
+    json_object_set_int_member (o, "label", region->label);
+    json_array_add_object_element (array, o);
+  }
+  return array;
+}
+
 static JsonObject *
 write_network (const TessPlan *plan)
 {
@@ -146,6 +170,8 @@ tess_plan_to_json (const TessPlan *plan)
   json_object_set_string_member (root, "dataset", plan->dataset_name);
   json_object_set_array_member (root, "channels", write_channels (plan));
   json_object_set_array_member (root, "labels", write_labels (plan));
+  if (plan->n_regions > 0)
+    json_object_set_array_member (root, "regions", write_regions (plan));
   write_group (plan, "", root);
   json_object_set_object_member (root, "network", write_network (plan));
   for (guint g = 0; g < G_N_ELEMENTS (groups); g++) {
@@ -162,6 +188,25 @@ tess_plan_to_json (const TessPlan *plan)
 }
 
 /* ---- reading ---- */
+
+static gboolean
+read_choice (const TessPlanField *field, JsonObject *o, const char *origin, int *to, GError **error)
+{
+  g_autofree char *known = NULL;
+  const char *text;
+
+  if (!tess_json_string (o, origin, field->name, &text, error))
+    return FALSE;
+  for (int i = 0; field->names[i]; i++)
+    if (strcmp (text, field->names[i]) == 0) {
+      *to = i;
+      return TRUE;
+    }
+  known = g_strjoinv (", ", (char **)field->names);
+  g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: \"%s\" is \"%s\"; use one of %s"), origin, field->name,
+               text, known);
+  return FALSE;
+}
 
 static gboolean
 read_field (TessPlan *plan, const TessPlanField *field, JsonObject *o, const char *origin, GError **error)
@@ -181,6 +226,8 @@ read_field (TessPlan *plan, const TessPlanField *field, JsonObject *o, const cha
     return tess_json_doubles (o, origin, field->name, at, field->n, error);
   case TESS_PLAN_FIELD_BOOL:
     return tess_json_bool (o, origin, field->name, at, error);
+  case TESS_PLAN_FIELD_CHOICE:
+    return read_choice (field, o, origin, at, error);
   }
   return FALSE;
 }
@@ -317,6 +364,35 @@ read_architecture (TessPlan *plan, JsonObject *network, const char *where, GErro
 }
 
 static gboolean
+read_regions (TessPlan *plan, JsonObject *root, const char *origin, GError **error)
+{
+  JsonArray *array;
+
+  if (!has (root, "regions"))
+    return TRUE;
+  if (!read_array (root, origin, "regions", 1, TESS_PLAN_MAX_REGIONS, &array, error))
+    return FALSE;
+  for (guint i = 0; i < json_array_get_length (array); i++) {
+    g_autofree char *where = g_strdup_printf ("%s: regions[%u]", origin, i);
+    JsonObject *o = element (array, i, origin, "regions", error);
+    gint64 label, values[TESS_MAX_LABELS];
+    JsonArray *labels;
+    TessPlanRegion *region;
+    const char *name;
+
+    if (!o || !tess_json_string (o, where, "name", &name, error) ||
+        !tess_json_int (o, where, "label", 1, TESS_MAX_LABELS - 1, &label, error) ||
+        !read_array (o, where, "labels", 1, TESS_MAX_LABELS, &labels, error) ||
+        !tess_json_ints (o, where, "labels", 0, plan->n_labels - 1, values, json_array_get_length (labels), error))
+      return FALSE;
+    region = tess_plan_add_region (plan, name, label);
+    for (guint v = 0; v < json_array_get_length (labels); v++)
+      region->holds[values[v]] = 1;
+  }
+  return TRUE;
+}
+
+static gboolean
 read_network (TessPlan *plan, JsonObject *root, const char *origin, GError **error)
 {
   g_autofree char *where = g_strdup_printf ("%s: network", origin);
@@ -423,7 +499,8 @@ tess_plan_from_json (JsonNode *root, const char *origin, GError **error)
     origin = "plan";
   if (!tess_json_root (root, origin, &o, error) || !read_head (plan, o, origin, error) ||
       !read_channels (plan, o, origin, error) || !read_labels (plan, o, origin, error) ||
-      !read_group (plan, "", o, origin, error) || !read_network (plan, o, origin, error))
+      !read_regions (plan, o, origin, error) || !read_group (plan, "", o, origin, error) ||
+      !read_network (plan, o, origin, error))
     return NULL;
   for (guint g = 0; g < G_N_ELEMENTS (groups); g++) {
     g_autofree char *where = g_strdup_printf ("%s: %s", origin, groups[g]);

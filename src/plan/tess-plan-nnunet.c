@@ -290,6 +290,21 @@ read_channels (Import *m)
   return TRUE;
 }
 
+static gboolean
+read_regions (Import *m)
+{
+  g_auto (GStrv) names = NULL;
+  guint n_labels;
+
+  if (!tess_regions_from_json (m->dataset, m->origin, &m->plan->regions, &m->plan->n_regions, &n_labels, m->error))
+    return FALSE;
+  names = tess_region_label_names (m->plan->regions, m->plan->n_regions, n_labels);
+  for (guint i = 0; i < n_labels; i++)
+    tess_plan_add_label (m->plan, names[i], i);
+  m->plan->training.loss = TESS_PLAN_LOSS_DICE_BCE;
+  return TRUE;
+}
+
 /* The class of every label name; the one called "ignore" has none. */
 static gboolean
 read_labels (Import *m)
@@ -301,13 +316,16 @@ read_labels (Import *m)
 
   if (!tess_json_object (m->dataset, m->origin, "labels", &labels, m->error))
     return FALSE;
+  if (tess_regions_in_json (labels))
+    return read_regions (m) &&
+           tess_ignore_from_json (labels, m->origin, m->plan->n_labels, &m->plan->ignore_label, m->error);
   names = json_object_get_members (labels);
   for (GList *l = names; l; l = l->next) {
     g_autofree char *text = member_text (labels, l->data);
     gint64 value = 0;
 
     if (JSON_NODE_HOLDS_ARRAY (json_object_get_member (labels, l->data)))
-      return refuse (m, "labels", text); /* regions: classes that overlap */
+      return refuse (m, "labels", text); /* a list of one: not what nnU-Net writes */
     if (!tess_json_int (labels, m->origin, l->data, 0, TESS_MAX_LABELS, &value, m->error))
       return FALSE;
     if (strcmp (l->data, "ignore") == 0)
@@ -322,7 +340,7 @@ read_labels (Import *m)
       return wrong (m, "labels");
     tess_plan_add_label (m->plan, by_value[i], i);
   }
-  return TRUE;
+  return tess_ignore_from_json (labels, m->origin, n, &m->plan->ignore_label, m->error);
 }
 
 static gboolean
@@ -547,7 +565,7 @@ read_training (Import *m)
  * normalisation and the dataset's intensities, labels (an "ignore" label has no class), spacing, patch, network, batch.
  * A 2D configuration becomes a network of single slices across nnU-Net's axis 0.
  *
- * Returns: (transfer full): a validated plan, or NULL: UNSUPPORTED (cascades, regions, other networks,
+ * Returns: (transfer full): a validated plan, or NULL: UNSUPPORTED (cascades, other networks,
  * normalisations within a mask, readers that turn scans ...: named), FORMAT (damaged), or what validation says.
  */
 TessPlan *

@@ -9,6 +9,7 @@ typedef enum {
   TESS_PLAN_FIELD_INT,    /* gint64[n], ilo..ihi */
   TESS_PLAN_FIELD_DOUBLE, /* double[n], lo..hi */
   TESS_PLAN_FIELD_BOOL,   /* gboolean */
+  TESS_PLAN_FIELD_CHOICE, /* int, written as one of names */
 } TessPlanFieldKind;
 
 typedef struct {
@@ -20,6 +21,7 @@ typedef struct {
   gint64            ilo, ihi;
   double            lo, hi;
   gboolean          required; /* else the default holds when it is absent */
+  const char *const *names;   /* NULL-terminated */
 } TessPlanField;
 
 extern const TessPlanField tess_plan_fields[];
@@ -37,5 +39,7 @@ extern const guint         tess_plan_n_fields;
 const char *tess_plan_architecture_name (TessPlanArchitecture architecture); /* "plain-unet" */
 const char *tess_norm_scheme_name      (TessNormScheme scheme); /* "zscore", "ct", "none" */
 gboolean    tess_norm_scheme_from_name (const char *name, TessNormScheme *scheme);
+
+gboolean    tess_plan_validate_regions (const TessPlan *plan, const char *origin, GError **error);
 
 G_END_DECLS

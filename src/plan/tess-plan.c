@@ -18,10 +18,19 @@
     group, name, TESS_PLAN_FIELD_BOOL, AT (member), 1, 0, 1, 0.0, 0.0, FALSE                                           \
   }
 
+#define CHOICE(group, name, member, names)                                                                             \
+  {                                                                                                                    \
+    group, name, TESS_PLAN_FIELD_CHOICE, AT (member), 1, 0, 0, 0.0, 0.0, FALSE, names                                  \
+  }
+
+static const char *const loss_names[] = {"dice-ce", "dice-bce", "dice", "tversky", "focal", NULL};
+static const char *const optimiser_names[] = {"sgd", "adam", "adamw", NULL};
+
 /* The ranges keep out what can only be a mistake or an attack on memory; they are wider than what is sensible. */
 const TessPlanField tess_plan_fields[] = {
     DOUBLE ("", "spacing_mm", spacing, 3, 1e-6, 1e6, TRUE),
     INT ("", "patch", patch, 3, 1, TESS_PLAN_MAX_PATCH, TRUE),
+    INT ("", "ignore_label", ignore_label, 1, 0, TESS_MAX_LABELS - 1, FALSE),
 
     DOUBLE ("network", "leaky_slope", network.leaky_slope, 1, 0.0, 1.0, FALSE),
     DOUBLE ("network", "norm_eps", network.norm_eps, 1, 1e-12, 1.0, FALSE),
@@ -40,6 +49,15 @@ const TessPlanField tess_plan_fields[] = {
     DOUBLE ("training", "oversample_foreground", training.oversample_foreground, 1, 0.0, 1.0, FALSE),
     BOOL ("training", "batch_dice", training.batch_dice),
     DOUBLE ("training", "dice_smooth", training.dice_smooth, 1, 0.0, 1000.0, FALSE),
+    BOOL ("training", "dice_background", training.dice_background),
+    CHOICE ("training", "loss", training.loss, loss_names),
+    DOUBLE ("training", "tversky_alpha", training.tversky_alpha, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("training", "tversky_beta", training.tversky_beta, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("training", "focal_gamma", training.focal_gamma, 1, 0.0, 10.0, FALSE),
+    CHOICE ("training", "optimiser", training.optimiser, optimiser_names),
+    DOUBLE ("training", "beta1", training.beta1, 1, 0.0, 0.999999, FALSE),
+    DOUBLE ("training", "beta2", training.beta2, 1, 0.0, 0.999999, FALSE),
+    DOUBLE ("training", "epsilon", training.epsilon, 1, 1e-16, 1.0, FALSE),
     INT ("training", "cache_bytes", training.cache_bytes, 1, 0, G_GINT64_CONSTANT (1) << 60, FALSE),
     INT ("training", "pool_cases", training.pool_cases, 1, 0, 1000000, FALSE),
     INT ("training", "pool_patches", training.pool_patches, 1, 1, 1000000, FALSE),
@@ -89,6 +107,18 @@ tess_norm_scheme_from_name (const char *name, TessNormScheme *scheme)
   return FALSE;
 }
 
+/* FALSE when there is no loss of this name. */
+gboolean
+tess_plan_loss_from_name (const char *name, int *loss)
+{
+  for (int i = 0; loss_names[i]; i++)
+    if (strcmp (name, loss_names[i]) == 0) {
+      *loss = i;
+      return TRUE;
+    }
+  return FALSE;
+}
+
 /* A plan with nnU-Net's numbers (Isensee et al., Nature Methods 2021; nnU-Net v2): six stages of 32 to 320 channels,
  * patch 128^3, SGD with Nesterov momentum 0.99 and a polynomial rate, its spatial augmentation, half-overlapping
  * Gaussian tiles. It has no channels and no labels yet, so it does not validate. Returns a new reference. */
@@ -127,6 +157,12 @@ tess_plan_new (void)
   plan->training.clip_norm = 12.0;
   plan->training.oversample_foreground = 0.33;
   plan->training.dice_smooth = 1e-5;
+  plan->training.tversky_alpha = 0.3;
+  plan->training.tversky_beta = 0.7;
+  plan->training.focal_gamma = 2.0;
+  plan->training.beta1 = 0.9;
+  plan->training.beta2 = 0.999;
+  plan->training.epsilon = 1e-8;
   plan->training.cache_bytes = G_GINT64_CONSTANT (1) << 30;
   plan->training.pool_patches = 32;
 
@@ -163,6 +199,7 @@ tess_plan_unref (TessPlan *plan)
   for (guint l = 0; l < plan->n_labels; l++)
     g_free (plan->labels[l].name);
   g_free (plan->labels);
+  tess_plan_regions_free (plan->regions, plan->n_regions);
   g_ptr_array_unref (plan->reasons);
   g_free (plan);
 }
@@ -181,6 +218,7 @@ tess_plan_dup (const TessPlan *plan)
   copy->labels = g_new0 (TessPlanLabel, plan->n_labels);
   for (guint l = 0; l < plan->n_labels; l++)
     copy->labels[l] = (TessPlanLabel){g_strdup (plan->labels[l].name), plan->labels[l].value};
+  copy->regions = tess_plan_regions_dup (plan->regions, plan->n_regions);
   copy->reasons = g_ptr_array_new_with_free_func (g_free);
   for (guint i = 0; i < plan->reasons->len; i++)
     g_ptr_array_add (copy->reasons, g_strdup (g_ptr_array_index (plan->reasons, i)));
@@ -220,7 +258,7 @@ validate_field (const TessPlan *plan, const TessPlanField *field, const char *or
   const void *at = (const char *)plan + field->offset;
   const char *dot = *field->group ? "." : "";
 
-  if (field->kind == TESS_PLAN_FIELD_BOOL)
+  if (field->kind == TESS_PLAN_FIELD_BOOL || field->kind == TESS_PLAN_FIELD_CHOICE)
     return TRUE;
   for (guint i = 0; i < field->n; i++) {
     if (field->kind == TESS_PLAN_FIELD_INT) {
@@ -312,6 +350,15 @@ validate_labels (const TessPlan *plan, const char *origin, GError **error)
       return FALSE;
     }
   }
+  return TRUE;
+}
+
+static gboolean
+validate_region_names (const TessPlan *plan, const char *origin, GError **error)
+{
+  for (guint i = 0; i < plan->n_regions; i++)
+    if (!validate_name (plan->regions[i].name, "regions", i, origin, error))
+      return FALSE;
   return TRUE;
 }
 
@@ -413,6 +460,7 @@ tess_plan_validate (const TessPlan *plan, const char *origin, GError **error)
     if (!validate_field (plan, &tess_plan_fields[i], origin, error))
       return FALSE;
   if (!validate_channels (plan, origin, error) || !validate_labels (plan, origin, error) ||
+      !validate_region_names (plan, origin, error) || !tess_plan_validate_regions (plan, origin, error) ||
       !validate_network (plan, origin, error))
     return FALSE;
   if (plan->augmentation.scale_lower > plan->augmentation.scale_upper) {

@@ -32,6 +32,29 @@ typedef struct {
   gint64 value; /* class index = value; 0 is background, consecutive */
 } TessPlanLabel;
 
+#define TESS_PLAN_MAX_REGIONS 64
+
+/* A set of labels that is learnt as one, by a sigmoid of its own. */
+typedef struct {
+  char  *name;
+  guint8 holds[256]; /* by label: 1 = belongs to it */
+  gint64 label;      /* painted where it is found; later regions over earlier ones */
+} TessPlanRegion;
+
+typedef enum {
+  TESS_PLAN_LOSS_DICE_CE,  /* softmax over labels: cross-entropy + Dice (nnU-Net) */
+  TESS_PLAN_LOSS_DICE_BCE, /* a sigmoid a foreground label or region: binary cross-entropy + Dice (nnU-Net, regions) */
+  TESS_PLAN_LOSS_DICE,     /* a sigmoid each, Dice alone */
+  TESS_PLAN_LOSS_TVERSKY,  /* softmax; sigmoids with regions */
+  TESS_PLAN_LOSS_FOCAL,    /* the same */
+} TessPlanLoss;
+
+typedef enum {
+  TESS_PLAN_OPTIMISER_SGD, /* Nesterov momentum */
+  TESS_PLAN_OPTIMISER_ADAM,
+  TESS_PLAN_OPTIMISER_ADAMW,
+} TessPlanOptimiser;
+
 /* Everything between a raw scan and its labels. All arrays over axes are (x, y, z); `nn` reverses them to (D, H, W).
  * Ref-counted; not changed once it is shared (dup first). */
 typedef struct {
@@ -42,6 +65,9 @@ typedef struct {
   TessPlanChannel channels[TESS_MAX_CHANNELS];
   guint           n_labels; /* with background */
   TessPlanLabel  *labels;
+  guint           n_regions; /* 0: the labels themselves are learnt */
+  TessPlanRegion *regions;   /* in the order of the network's channels and of painting */
+  gint64          ignore_label; /* voxels that teach nothing; n_labels, or 0 = there are none */
 
   double spacing[3]; /* mm, along the index axes of the case */
   gint64 patch[3];   /* voxels of the target grid */
@@ -68,6 +94,12 @@ typedef struct {
     double oversample_foreground; /* share of a batch whose patch is centred on a foreground voxel */
     gboolean batch_dice;
     double dice_smooth;
+    gboolean dice_background;     /* softmax: the background counts in the overlap */
+    int    loss;                  /* TessPlanLoss */
+    double tversky_alpha, tversky_beta; /* weights of false positives and false negatives */
+    double focal_gamma;
+    int    optimiser;             /* TessPlanOptimiser */
+    double beta1, beta2, epsilon; /* Adam */
     gint64 cache_bytes;           /* budget of decoded cases */
     gint64 pool_cases;            /* 0: all cases stay decoded; else size of the rotating pool */
     gint64 pool_patches;          /* patches drawn from a case before it leaves the pool */
@@ -99,6 +131,27 @@ guint     tess_plan_n_heads   (const TessPlan *plan); /* deep-supervision output
 /* Weight of every head in the loss, finest first: 1/2^i, the coarsest 0 (unless it is the only one), sum 1. */
 void      tess_plan_head_weights (const TessPlan *plan, double *weights);
 
+/* What the network gives: softmax over labels, or a sigmoid for every region (foreground label). */
+TessPlanRegion *tess_plan_add_region (TessPlan *plan, const char *name, gint64 label); /* its holds are to be filled */
+gboolean    tess_plan_is_sigmoid   (const TessPlan *plan);
+guint       tess_plan_n_outputs    (const TessPlan *plan); /* channels of the logits */
+gboolean    tess_plan_output_holds (const TessPlan *plan, guint output, guint label);
+guint8      tess_plan_output_label (const TessPlan *plan, guint output); /* painted where the output wins */
+/* What is scored: [0] stands for the mean, then every foreground class or region. */
+guint       tess_plan_n_scores     (const TessPlan *plan);
+const char *tess_plan_score_name   (const TessPlan *plan, guint score);
+GPtrArray  *tess_plan_hidden_labels (const TessPlan *plan); /* sentences (char *): what can never come out */
+
+/* Regions and the ignore label of nnU-Net's dataset.json. */
+gboolean    tess_regions_in_json   (JsonObject *labels);
+gboolean    tess_regions_from_json (JsonObject *root, const char *origin, TessPlanRegion **regions, guint *n, guint *n_labels,
+                                    GError **error);
+gboolean    tess_ignore_from_json  (JsonObject *labels, const char *origin, guint n_labels, gint64 *ignore, GError **error);
+char      **tess_region_label_names (const TessPlanRegion *regions, guint n, guint n_labels);
+TessPlanRegion *tess_plan_regions_dup (const TessPlanRegion *regions, guint n);
+void        tess_plan_regions_free (TessPlanRegion *regions, guint n);
+
+gboolean  tess_plan_loss_from_name (const char *name, int *loss); /* "dice-ce" ... */
 JsonNode *tess_plan_to_json   (const TessPlan *plan);
 TessPlan *tess_plan_from_json (JsonNode *root, const char *origin, GError **error); /* validated */
 TessPlan *tess_plan_load      (const char *path, GError **error);

@@ -3,6 +3,7 @@
 G_STATIC_ASSERT (TESS_MAX_STAGES == TESS_NETWORK_MAX_STAGES);
 G_STATIC_ASSERT ((int)TESS_PLAN_PLAIN_UNET == (int)TESS_NETWORK_PLAIN_UNET);
 G_STATIC_ASSERT ((int)TESS_PLAN_RESIDUAL_UNET == (int)TESS_NETWORK_RESIDUAL_UNET);
+G_STATIC_ASSERT (TESS_PLAN_MAX_REGIONS == TESS_MAX_REGIONS);
 
 /* plan: validated, or at least with n_stages set. The arrays over axes turn round: (x, y, z) -> (D, H, W). */
 void
@@ -14,7 +15,7 @@ tess_plan_network_spec (const TessPlan *plan, TessNetworkSpec *spec)
       .stem_features = plan->network.stem_features,
       .n_stages = plan->network.n_stages,
       .n_channels = plan->n_channels,
-      .n_classes = plan->n_labels,
+      .n_classes = tess_plan_n_outputs (plan),
       .leaky_slope = plan->network.leaky_slope,
       .norm_eps = plan->network.norm_eps,
   };
@@ -34,6 +35,17 @@ void
 tess_plan_program_spec (const TessPlan *plan, TessProgramKind kind, gint64 batch, TessDType act_dtype,
                         gboolean all_heads, TessProgramSpec *spec)
 {
+  static const TessLossKind losses[] = {
+      [TESS_PLAN_LOSS_DICE_CE] = TESS_LOSS_DICE_CE, [TESS_PLAN_LOSS_DICE_BCE] = TESS_LOSS_DICE_CE,
+      [TESS_PLAN_LOSS_DICE] = TESS_LOSS_DICE,       [TESS_PLAN_LOSS_TVERSKY] = TESS_LOSS_TVERSKY,
+      [TESS_PLAN_LOSS_FOCAL] = TESS_LOSS_FOCAL,
+  };
+  static const TessOptimiser optimisers[] = {
+      [TESS_PLAN_OPTIMISER_SGD] = TESS_OPTIMISER_SGD,
+      [TESS_PLAN_OPTIMISER_ADAM] = TESS_OPTIMISER_ADAM,
+      [TESS_PLAN_OPTIMISER_ADAMW] = TESS_OPTIMISER_ADAMW,
+  };
+
   *spec = (TessProgramSpec){
       .kind = kind,
       .batch = batch,
@@ -42,7 +54,19 @@ tess_plan_program_spec (const TessPlan *plan, TessProgramKind kind, gint64 batch
       .deep_supervision = all_heads && plan->network.deep_supervision,
       .dice_smooth = (float)plan->training.dice_smooth,
       .batch_dice = plan->training.batch_dice,
+      .loss = losses[plan->training.loss],
+      .dice_background = plan->training.dice_background,
+      .has_regions = tess_plan_is_sigmoid (plan),
+      .ignore = (guint)plan->ignore_label,
+      .alpha = (float)plan->training.tversky_alpha,
+      .beta = (float)plan->training.tversky_beta,
+      .gamma = (float)plan->training.focal_gamma,
+      .optimiser = optimisers[plan->training.optimiser],
   };
+  for (guint i = 0; spec->has_regions && i < tess_plan_n_outputs (plan); i++)
+    for (guint v = 0; v < 256; v++)
+      if (tess_plan_output_holds (plan, i, v))
+        spec->regions[v] |= (guint64)1 << i;
 }
 
 /* Multiplications and additions of one op (2 a multiply-add); only convolutions count, the rest is small beside them.

@@ -48,12 +48,31 @@ add_case (const TessDataset *dataset, guint i, TessFingerprint *fingerprint, GEr
 
   if (!tess_load_images (files->image_paths, dataset->n_channels, NULL, images, error))
     return FALSE;
-  label = tess_load_label (files->label_path, images[0], dataset->n_labels, error);
+  label = tess_load_label (files->label_path, images[0], tess_dataset_n_values (dataset), error);
   if (label && !(done = tess_fingerprint_add (fingerprint, images, label, error)))
     g_prefix_error (error, "%s: ", files->image_paths[0]);
   for (guint c = 0; c < dataset->n_channels; c++)
     g_clear_pointer (&images[c], tess_volume_unref);
   return done;
+}
+
+/* Regions and the ignore label, as nnU-Net trains with them. */
+static void
+add_targets (TessPlan *plan, const TessDataset *dataset)
+{
+  plan->ignore_label = dataset->ignore_label;
+  if (plan->ignore_label > 0)
+    tess_plan_add_reason (plan, _ ("voxels of label %d teach nothing: the dataset says to ignore them"),
+                          (int)plan->ignore_label);
+  if (dataset->n_regions == 0)
+    return;
+  plan->regions = tess_plan_regions_dup (dataset->regions, dataset->n_regions);
+  plan->n_regions = dataset->n_regions;
+  plan->training.loss = TESS_PLAN_LOSS_DICE_BCE;
+  tess_plan_add_reason (plan,
+                        _ ("%u regions, a sigmoid each, binary cross-entropy and Dice: labels of the dataset "
+                           "overlap"),
+                        plan->n_regions);
 }
 
 TessPlan *
@@ -74,6 +93,7 @@ tess_auto_plan (const TessDataset *dataset, const TessPlannerLimits *limits, Tes
     tess_plan_add_channel (plan, dataset->channel_names[c], scheme_of (dataset->channel_names[c]));
   for (guint l = 0; l < dataset->n_labels; l++)
     tess_plan_add_label (plan, dataset->label_names[l], l);
+  add_targets (plan, dataset);
   for (guint i = 0; i < dataset->cases->len; i++) {
     if (!tess_progress_check (progress, error) || !add_case (dataset, i, fingerprint, error))
       return NULL;

@@ -1,5 +1,7 @@
 #include "tess-live-view.h"
 
+#include "tess-train-check.h"
+
 #include <stdatomic.h>
 
 #define CANDIDATES 8u                /* places looked at to find one that shows much */
@@ -52,7 +54,8 @@ struct _TessLiveView {
   TessSession *session;
   int program;
   char *case_id;
-  guint n_channels, n_classes;
+  guint n_channels, n_classes; /* of the logits */
+  gboolean sigmoid, activated;
   gint64 dhw[3];
   float *image; /* {1, D, H, W, C} */
   gsize image_bytes;
@@ -105,6 +108,22 @@ draw (TessLiveView *view, const TessPlan *plan, const TessCase *c, guint32 sampl
   return tess_sampler_draw (plan, c, &key, NULL, &out, error);
 }
 
+/* Sigmoids: labels become what is painted of them, the last region that holds each, as in the prediction. */
+static void
+paint_truth (TessLiveView *view, const TessPlan *plan, gsize n)
+{
+  guint8 painted[256] = {0};
+
+  if (!view->sigmoid)
+    return;
+  for (guint v = 0; v < plan->n_labels; v++)
+    for (guint i = 0; i < view->n_classes; i++)
+      if (tess_plan_output_holds (plan, i, v))
+        painted[v] = (guint8)(i + 1);
+  for (gsize i = 0; i < n; i++)
+    view->truth[i] = painted[view->truth[i]];
+}
+
 /**
  * tess_live_view_new:
  * @c: a validation case
@@ -126,7 +145,8 @@ tess_live_view_new (TessSession *session, int program, const TessPlan *plan, con
   view->program = program;
   view->case_id = g_strdup (c->id);
   view->n_channels = plan->n_channels;
-  view->n_classes = plan->n_labels;
+  view->n_classes = tess_plan_n_outputs (plan);
+  view->sigmoid = tess_plan_is_sigmoid (plan);
   for (guint a = 0; a < 3; a++)
     view->dhw[a] = plan->patch[2 - a];
   view->image_bytes = n * view->n_channels * sizeof (float);
@@ -152,6 +172,7 @@ tess_live_view_new (TessSession *session, int program, const TessPlan *plan, con
   }
   if (!draw (view, plan, c, best, error))
     return NULL;
+  paint_truth (view, plan, n);
   for (guint ch = 0; ch < view->n_channels; ch++)
     for (gsize i = 0; i < n; i++)
       view->shown[ch * n + i] = tess_float_to_f16 (view->image[i * view->n_channels + ch]);
@@ -170,14 +191,15 @@ tess_live_view_take (TessLiveView *view, gint64 epoch, gint64 iteration, GError 
 
   for (guint h = 0; h < n_heads; h++)
     memcpy (head_dhw[h], tess_graph_tensor (network->graph, network->logits[h])->dim + 1, sizeof head_dhw[h]);
-  snapshot = tess_snapshot_new (view->case_id, view->n_channels, view->n_classes, n_heads, view->dhw,
-                                (const gint64 (*)[3])head_dhw, error);
+  snapshot = tess_snapshot_new (view->case_id, view->n_channels, view->n_classes + (view->sigmoid ? 1 : 0), n_heads,
+                                view->dhw, (const gint64 (*)[3])head_dhw, error);
   if (!snapshot ||
       !tess_session_write (view->session, view->program, network->image, view->image, view->image_bytes, error) ||
       !tess_session_run (view->session, view->program, &args, error))
     return NULL;
   snapshot->epoch = epoch;
   snapshot->iteration = iteration;
+  snapshot->sigmoid = view->sigmoid;
   memcpy (snapshot->image, view->shown, n * view->n_channels * sizeof (guint16));
   memcpy (snapshot->truth, view->truth, n);
   for (guint h = 0; h < n_heads; h++) {
@@ -185,10 +207,18 @@ tess_live_view_take (TessLiveView *view, gint64 epoch, gint64 iteration, GError 
 
     if (!tess_session_read (view->session, view->program, network->logits[h], view->logits, t->bytes, error))
       return NULL;
+    if (h == 0)
+      view->activated = tess_logits_look_activated (view->logits, n, view->n_classes, view->sigmoid);
     tess_snapshot_set_head (snapshot, h, view->logits);
   }
   view->cost = (double)(g_get_monotonic_time () - start) / 1e6;
   return g_steal_pointer (&snapshot);
+}
+
+gboolean
+tess_live_view_activated (const TessLiveView *view)
+{
+  return view->activated;
 }
 
 double

@@ -27,6 +27,7 @@ typedef struct _TessLiveView TessLiveView;
 TessLiveView *tess_live_view_new  (TessSession *session, int program, const TessPlan *plan, const TessCase *c, GError **error);
 void          tess_live_view_free (TessLiveView *view);
 TessSnapshot *tess_live_view_take (TessLiveView *view, gint64 epoch, gint64 iteration, GError **error);
+gboolean      tess_live_view_activated (const TessLiveView *view); /* the last one's logits look activated (tess-train-check.h) */
 double        tess_live_view_cost (const TessLiveView *view); /* seconds the last one took */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessLiveView, tess_live_view_free)

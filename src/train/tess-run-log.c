@@ -33,8 +33,8 @@ header_line (const TessPlan *plan)
 {
   GString *line = g_string_new ("epoch,iteration,loss,val_loss");
 
-  for (guint i = 1; i < plan->n_labels; i++) {
-    g_autofree char *name = g_strconcat ("dice_", plan->labels[i].name, NULL);
+  for (guint i = 1; i < tess_plan_n_scores (plan); i++) {
+    g_autofree char *name = g_strconcat ("dice_", tess_plan_score_name (plan, i), NULL);
 
     g_string_append_c (line, ',');
     append_field (line, name);
@@ -127,7 +127,7 @@ keep_lines (const char *text, const TessPlan *plan, gint64 epochs, GArray *histo
     g_autofree char *line = g_strndup (p, (gsize)(end - p));
     TessEpochRecord record;
 
-    if (!parse_line (line, plan->n_labels, &record))
+    if (!parse_line (line, tess_plan_n_scores (plan), &record))
       break;
     if (record.epoch > epochs || record.epoch <= last) {
       tess_epoch_record_clear (&record);

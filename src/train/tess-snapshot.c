@@ -75,9 +75,32 @@ tess_snapshot_new (const char *case_id, guint n_channels, guint n_classes, guint
   return g_steal_pointer (&s);
 }
 
+static void
+set_sigmoid_head (TessSnapshot *snapshot, guint head, const float *logits)
+{
+  TessSnapshotHead *h = &snapshot->heads[head];
+  gsize n = (gsize)(h->dhw[0] * h->dhw[1] * h->dhw[2]);
+  guint n_regions = snapshot->n_classes - 1;
+
+  for (gsize i = 0; i < n; i++) {
+    guint8 largest = 0;
+
+    for (guint c = 0; c < n_regions; c++) {
+      float z = logits[i * n_regions + c], p = 1.0f / (1.0f + expf (-z));
+      guint8 step = isfinite (p) ? (guint8)lrintf (255.0f * p) : 0;
+
+      /* 127.5 stands for both sides of the threshold. */
+      step = z > 0.0f ? MAX (step, 128) : MIN (step, 127);
+      h->probabilities[(c + 1) * n + i] = step;
+      largest = MAX (largest, step);
+    }
+    h->probabilities[i] = (guint8)(255 - largest);
+  }
+}
+
 /**
  * tess_snapshot_set_head:
- * @logits: {d, h, w, classes}, classes fastest
+ * @logits: {d, h, w, classes}, classes fastest; with sigmoids all classes but the background
  *
  * Softmax, rounded to 255 steps, classes apart: what a viewer shows as one grey volume a class.
  */
@@ -89,6 +112,10 @@ tess_snapshot_set_head (TessSnapshot *snapshot, guint head, const float *logits)
   guint n_classes = snapshot->n_classes;
   float p[TESS_MAX_LABELS];
 
+  if (snapshot->sigmoid) {
+    set_sigmoid_head (snapshot, head, logits);
+    return;
+  }
   for (gsize i = 0; i < n; i++) {
     const float *l = logits + i * n_classes;
     float largest = l[0], sum = 0.0f;
@@ -118,7 +145,7 @@ int_text (gint64 value)
  * tess_snapshot_save:
  *
  * A safetensors file: "image" F16 {C, D, H, W}, "truth" U8 {D, H, W}, "head.0" ... U8 {classes, d, h, w}; metadata
- * tessera.kind, tessera.case, tessera.epoch, tessera.iteration.
+ * tessera.kind, tessera.case, tessera.epoch, tessera.iteration, tessera.activation ("softmax", "sigmoid").
  */
 gboolean
 tess_snapshot_save (const TessSnapshot *snapshot, const char *path, GError **error)
@@ -132,6 +159,7 @@ tess_snapshot_save (const TessSnapshot *snapshot, const char *path, GError **err
   tess_safetensors_writer_metadata (writer, "tessera.case", snapshot->case_id);
   tess_safetensors_writer_metadata (writer, "tessera.epoch", epoch);
   tess_safetensors_writer_metadata (writer, "tessera.iteration", iteration);
+  tess_safetensors_writer_metadata (writer, "tessera.activation", snapshot->sigmoid ? "sigmoid" : "softmax");
   tess_safetensors_writer_add (writer, "image", TESS_DTYPE_F16, 4, image_dim, snapshot->image);
   tess_safetensors_writer_add (writer, "truth", TESS_DTYPE_U8, 3, d, snapshot->truth);
   for (guint h = 0; h < snapshot->n_heads; h++) {
@@ -217,6 +245,7 @@ tess_snapshot_load (const char *path, GError **error)
   }
   snapshot->epoch = epoch;
   snapshot->iteration = iteration;
+  snapshot->sigmoid = g_strcmp0 (tess_safetensors_metadata (file, "tessera.activation"), "sigmoid") == 0;
   memcpy (snapshot->image, image->data, image->bytes);
   memcpy (snapshot->truth, truth->data, truth->bytes);
   for (guint h = 0; h < n_heads; h++)

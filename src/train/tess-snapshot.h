@@ -21,6 +21,9 @@ typedef struct {
   guint16  *image; /* {C, D, H, W} float16 */
   guint8   *truth; /* {D, H, W} */
   TessSnapshotHead heads[TESS_MAX_HEADS]; /* finest first */
+  /* Classes are regions, each with a probability of its own; [0] is what is left for the background. What is shown as
+   * label is painted: in order every class of at least 128, later ones over earlier ones; so is truth. */
+  gboolean  sigmoid;
 } TessSnapshot;
 
 /* All arrays taken, unset. head_dhw: [n_heads][3]. NULL with BAD_SHAPE or NO_MEMORY. */
@@ -28,7 +31,7 @@ TessSnapshot *tess_snapshot_new   (const char *case_id, guint n_channels, guint 
                                    const gint64 head_dhw[][3], GError **error);
 TessSnapshot *tess_snapshot_ref   (TessSnapshot *snapshot);
 void          tess_snapshot_unref (TessSnapshot *snapshot);
-/* Softmax of logits {d, h, w, classes} into a head. */
+/* Softmax of logits {d, h, w, classes} into a head; sigmoid: of {d, h, w, classes - 1}. */
 void          tess_snapshot_set_head (TessSnapshot *snapshot, guint head, const float *logits);
 gboolean      tess_snapshot_save  (const TessSnapshot *snapshot, const char *path, GError **error); /* safetensors, atomic */
 TessSnapshot *tess_snapshot_load  (const char *path, GError **error);

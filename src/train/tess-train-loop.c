@@ -1,4 +1,4 @@
-#include "tess-trainer-private.h"
+#include "tess-train-check.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -123,6 +123,7 @@ train_step (TessTraining *t, gboolean *loader_failed, GError **error)
   double waited, loss, norm = 0.0, seconds;
 
   t->args.learning_rate = current_rate (t);
+  t->args.step = t->state.total + 1;
   *loader_failed = TRUE;
   if (!feed (t, t->train, &waited, error))
     return FALSE;
@@ -183,10 +184,10 @@ static void
 pseudo_dice (TessTraining *t, double *dice)
 {
   double sum = 0.0;
-  guint n = 0;
+  guint n = 0, offset = t->n_scores - t->n_classes; /* sigmoids have no background */
 
-  for (guint c = 1; c < t->n_classes; c++) {
-    const gint64 *k = t->counts + 3 * c;
+  for (guint c = 1; c < t->n_scores; c++) {
+    const gint64 *k = t->counts + 3 * (c - offset);
     double below = (double)(2 * k[0] + k[1] + k[2]);
 
     dice[c] = below > 0.0 ? 2.0 * (double)k[0] / below : NAN;
@@ -256,7 +257,7 @@ close_epoch (TessTraining *t, double val_loss, double *dice, GError **error)
       .iteration = s->total,
       .train_loss = s->iteration > 0 ? s->loss_sum / (double)s->iteration : NAN,
       .val_loss = val_loss,
-      .n_labels = t->n_classes,
+      .n_labels = t->n_scores,
       .dice = dice,
       .learning_rate = s->last_rate,
       .seconds = s->epoch_seconds + (double)(training_clock (t) - t->epoch_mark) / 1e6,
@@ -273,6 +274,7 @@ close_epoch (TessTraining *t, double val_loss, double *dice, GError **error)
       !tess_training_save (t, "latest.safetensors", error))
     return FALSE;
   tess_training_add_epoch (t, &record);
+  tess_training_check_classes (t);
   tess_training_publish (t, TESS_TRAIN_RUNNING);
   return TRUE;
 }
@@ -320,7 +322,7 @@ is_finished (TessTraining *t)
 gboolean
 tess_training_loop (TessTraining *t, gboolean *stopped, GError **error)
 {
-  g_autofree double *dice = g_new0 (double, t->n_classes);
+  g_autofree double *dice = g_new0 (double, t->n_scores);
   gboolean loader_failed = FALSE;
   End end = END_WHOLE;
 

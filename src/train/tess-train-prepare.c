@@ -2,6 +2,7 @@
 
 #include "tess-auto-plan.h"
 #include "tess-parallel.h"
+#include "tess-train-check.h"
 
 #include <math.h>
 
@@ -62,6 +63,7 @@ static gboolean
 check_same_run (TessTraining *t, GError **error)
 {
   const TessTrainOptions *o = t->options;
+  int loss;
 
   if (o->val_fraction > 0.0 && o->val_fraction != t->run_dataset.val_fraction)
     return other_run (t, error, _ ("holds a run with another share of validation cases"));
@@ -69,6 +71,8 @@ check_same_run (TessTraining *t, GError **error)
     return other_run (t, error, _ ("holds a run of another fold"));
   if (o->seed >= 0 && o->seed != t->plan->training.seed)
     return other_run (t, error, _ ("holds a run with another seed"));
+  if (o->loss && tess_plan_loss_from_name (o->loss, &loss) && loss != t->plan->training.loss)
+    return other_run (t, error, _ ("holds a run with another loss"));
   if (o->plan && !same_plan (o->plan, t->plan))
     return other_run (t, error, _ ("holds a run with another plan"));
   return TRUE;
@@ -137,6 +141,8 @@ open_new_run (TessTraining *t, GError **error)
     if (!t->plan)
       return FALSE;
   }
+  if (o->loss)
+    tess_plan_loss_from_name (o->loss, &t->plan->training.loss);
   if (o->seed >= 0)
     t->plan->training.seed = o->seed;
   if (o->epochs > 0)
@@ -161,6 +167,11 @@ check_fit (TessTraining *t, GError **error)
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
                  _ ("%s: has %u labels, but the plan is for %u; plan this dataset"), d->directory, d->n_labels,
                  t->plan->n_labels);
+    return FALSE;
+  }
+  if (t->plan->ignore_label != d->ignore_label) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
+                 _ ("%s: its label to ignore is not the plan's; plan this dataset"), d->directory);
     return FALSE;
   }
   if (t->run_dataset.split.n_train == 0) {
@@ -238,12 +249,16 @@ open_session (TessTraining *t, GError **error)
       (t->infer = add_program (t, TESS_PROGRAM_INFER, 1, error)) < 0 || !tess_session_bind (t->session, 0, error))
     return FALSE;
   t->n_heads = tess_session_network (t->session, t->train)->n_heads;
-  t->n_classes = t->plan->n_labels;
+  t->n_classes = tess_plan_n_outputs (t->plan);
+  t->n_scores = tess_plan_n_scores (t->plan);
   t->metrics = g_new (double, TESS_METRICS_SIZE (t->n_classes));
   t->counts = g_new0 (gint64, 3 * t->n_classes);
   t->args = (TessStepArgs){.momentum = t->plan->training.momentum,
                            .weight_decay = t->plan->training.weight_decay,
-                           .clip_norm = t->plan->training.clip_norm};
+                           .clip_norm = t->plan->training.clip_norm,
+                           .beta1 = t->plan->training.beta1,
+                           .beta2 = t->plan->training.beta2,
+                           .epsilon = t->plan->training.epsilon};
   tess_plan_head_weights (t->plan, t->args.head_weight);
   if (!t->checkpoint)
     return tess_session_init_params (t->session, (guint64)t->plan->training.seed, error);
@@ -364,6 +379,7 @@ tess_training_prepare (TessTraining *t, GError **error)
   compare_machine (t);
   if (!tess_progress_check (t->trainer->progress, error) || !open_files (t, begun, error))
     return FALSE;
+  tess_training_check_plan (t);
   g_clear_pointer (&t->checkpoint, tess_model_free); /* it maps the file that will be replaced */
   t->elapsed_before = t->elapsed_saved = t->state.elapsed;
   return open_loader (t, error);

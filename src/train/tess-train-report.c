@@ -1,4 +1,4 @@
-#include "tess-trainer-private.h"
+#include "tess-train-check.h"
 
 #include "tess-json.h"
 
@@ -118,7 +118,7 @@ fill_status (TessTraining *t, TessTrainState state)
     s->total_iterations = t->state.total;
     s->elapsed = t->state.elapsed;
     s->remaining = estimate_remaining (t);
-    s->n_labels = t->plan->n_labels;
+    s->n_labels = tess_plan_n_scores (t->plan);
     s->best_dice = t->state.best;
     s->learning_rate = t->args.learning_rate;
     s->iterations_per_second = t->step_seconds > 0.0 ? 1.0 / t->step_seconds : 0.0;
@@ -192,6 +192,7 @@ tess_training_snapshot (TessTraining *t, gboolean to_file, GError **error)
   snapshot = tess_live_view_take (t->view, epoch, t->state.total, error);
   if (!snapshot)
     return FALSE;
+  tess_training_check_heads (t);
   if (to_file) {
     g_autofree char *path = tess_run_folder_snapshot (t->run, epoch);
     g_autoptr (GError) local = NULL;

@@ -54,7 +54,8 @@ typedef struct {
   TessSession *session;
   int train, evaluate, infer; /* programs */
   TessStepArgs args;
-  guint n_heads, n_classes;
+  guint n_heads, n_classes; /* classes: channels of the logits */
+  guint n_scores;           /* the mean and every foreground class or region */
   double *metrics;      /* of one head */
   gint64 *counts;       /* [n_classes][3]: tp, fp, fn */
 
@@ -72,6 +73,7 @@ typedef struct {
   gint64 last_notify, next_progress; /* monotonic microseconds */
   gint64 epoch_mark;               /* when this part of the epoch began, on the training clock, microseconds */
   char *newest_snapshot;           /* relative to the run */
+  gboolean classes_checked, heads_noted;
 } TessTraining;
 
 /* tess-train-prepare.c: everything before the first iteration. Nothing is written before all could be checked. */

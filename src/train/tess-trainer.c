@@ -12,6 +12,7 @@ options_copy (TessTrainOptions *to, const TessTrainOptions *from)
   *to = *from;
   to->dataset_dir = g_strdup (from->dataset_dir);
   to->run_dir = g_strdup (from->run_dir);
+  to->loss = g_strdup (from->loss);
   to->plan = from->plan ? tess_plan_dup (from->plan) : NULL;
 }
 
@@ -25,8 +26,12 @@ usage (GError **error, const char *message)
 static gboolean
 check_options (const TessTrainOptions *o, TessRunFolder *run, GError **error)
 {
+  int loss;
+
   if (o->epochs > 0 && o->minutes > 0.0)
     return usage (error, _ ("training ends after epochs or after minutes, not both; give one of them"));
+  if (o->loss && !tess_plan_loss_from_name (o->loss, &loss))
+    return usage (error, _ ("the loss must be dice-ce, dice-bce, dice, tversky or focal"));
   if (o->epochs < 0 || !isfinite (o->minutes) || o->minutes < 0.0)
     return usage (error, _ ("the length of a training must be positive"));
   if (!isfinite (o->val_fraction) || o->val_fraction < 0.0 || o->val_fraction >= 1.0)
@@ -102,6 +107,7 @@ tess_trainer_free (TessTrainer *trainer)
   tess_run_folder_free (trainer->run);
   g_free ((char *)trainer->options.dataset_dir);
   g_free ((char *)trainer->options.run_dir);
+  g_free ((char *)trainer->options.loss);
   if (trainer->options.plan)
     tess_plan_unref (trainer->options.plan);
   g_free (trainer);

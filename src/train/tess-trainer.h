@@ -22,6 +22,7 @@ typedef struct {
   TessDType   act_dtype;
   gint64      seed;         /* < 0: the plan's */
   guint64     cache_bytes;  /* > 0: instead of the plan's budget of decoded cases */
+  const char *loss;         /* instead of the plan's: "dice-ce", ...; NULL */
   gboolean    no_live_view; /* no snapshots of any kind: what they cost can be measured so */
 } TessTrainOptions;
 

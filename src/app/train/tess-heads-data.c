@@ -147,7 +147,7 @@ grey_image (const TessSnapshot *s)
 }
 
 static void
-find_prediction (TessHeadsLevel *level, guint n_classes)
+find_prediction (TessHeadsLevel *level, guint n_classes, gboolean sigmoid)
 {
   gsize n = (gsize)(level->dim[0] * level->dim[1] * level->dim[2]);
   g_autofree guint8 *best = g_memdup2 (level->p[0], n);
@@ -155,7 +155,7 @@ find_prediction (TessHeadsLevel *level, guint n_classes)
   level->prediction = g_malloc0 (n);
   for (guint c = 1; c < n_classes; c++)
     for (gsize i = 0; i < n; i++)
-      if (level->p[c][i] > best[i]) {
+      if (sigmoid ? level->p[c][i] >= 128 : level->p[c][i] > best[i]) {
         best[i] = level->p[c][i];
         level->prediction[i] = (guint8)c;
       }
@@ -204,7 +204,7 @@ make_level (TessHeadsData *data, guint l, const TessSnapshot *s, const Turn *tur
   for (guint c = 0; c < s->n_classes; c++)
     p[c] = gather (head->probabilities + c * n, &own, level->dim);
   level->p = p;
-  find_prediction (level, s->n_classes);
+  find_prediction (level, s->n_classes, s->sigmoid);
   find_dice (level, s->n_classes);
   map_clear (&full);
   map_clear (&own);

@@ -102,8 +102,8 @@ static void
 set_names (TessRunModel *self, const TessPlan *plan)
 {
   g_ptr_array_set_size (self->label_names, 0);
-  for (guint i = 0; i < plan->n_labels; i++)
-    g_ptr_array_add (self->label_names, g_strdup (plan->labels[i].name));
+  for (guint i = 0; i < tess_plan_n_scores (plan); i++)
+    g_ptr_array_add (self->label_names, g_strdup (tess_plan_score_name (plan, i)));
 }
 
 static void

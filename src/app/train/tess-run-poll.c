@@ -361,7 +361,7 @@ look_at_plan (TessRunPoll *poll, TessRunNews *news)
     return;
   news->plan = tess_plan_load (path, &error);
   if (news->plan)
-    poll->n_labels = news->plan->n_labels;
+    poll->n_labels = tess_plan_n_scores (news->plan);
   set_trouble (poll, FILE_PLAN, error);
 }
 
