@@ -25,8 +25,4 @@ void tess_plan_network_spec (const TessPlan *plan, TessNetworkSpec *spec);
 void tess_plan_program_spec (const TessPlan *plan, TessProgramKind kind, gint64 batch, TessDType act_dtype,
                              gboolean all_heads, TessProgramSpec *spec);
 
-/* Floating-point operations of op i, and of one run of the whole program (convolutions; a multiply-add is 2). */
-double tess_graph_op_flops (const TessGraph *graph, guint i);
-double tess_graph_flops    (const TessGraph *graph);
-
 G_END_DECLS

@@ -1,3 +1,4 @@
+#include "tess-network-table.h"
 #include "tess-planner-private.h"
 
 #include <string.h>
