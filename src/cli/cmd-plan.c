@@ -129,7 +129,7 @@ table_json (const TessPlan *plan, GPtrArray *rows)
 }
 
 #define N_CELLS 8
-static const int columns[N_CELLS] = {44, 22, 7, 10, 14, -12, -12, -10};
+static const int columns[N_CELLS] = {44, 22, 7, 10, 16, -12, -12, -10};
 
 static void
 print_counts (const char *const cells[5], gint64 n_parameters, double mflops, double bytes)
@@ -155,7 +155,7 @@ table_text (const TessPlan *plan, GPtrArray *rows)
 
   printf ("\n");
   tess_cli_print_row ((const char *[N_CELLS]){_ ("layer (+: norm, *: leaky ReLU)"), _ ("output x,y,z,channels"),
-                                              _ ("kernel"), _ ("stride"), _ ("field of view"), _ ("parameters"),
+                                              _ ("kernel"), _ ("stride"), _ ("receptive field"), _ ("parameters"),
                                               _ ("MFLOP"), _ ("memory")},
                       columns, N_CELLS, " ");
   for (guint i = 0; i < rows->len; i++) {
