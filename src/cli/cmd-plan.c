@@ -12,7 +12,7 @@
 typedef struct {
   char *out, *cache, *memory, *patch;
   gint64 batch, epochs;
-  gboolean network;
+  gboolean network, residual;
 } Options;
 
 static gboolean
@@ -39,6 +39,7 @@ apply_options (const Options *options, TessPlannerLimits *limits, GError **error
   }
   limits->batch = options->batch == NOT_GIVEN ? 0 : options->batch;
   limits->epochs = options->epochs == NOT_GIVEN ? 0 : options->epochs;
+  limits->residual = options->residual;
   return TRUE;
 }
 
@@ -264,6 +265,7 @@ tess_cmd_plan (TessCli *cli, int argc, char **argv)
   const GOptionEntry entries[] = {
       {"out", 'o', 0, G_OPTION_ARG_FILENAME, &options.out, N_ ("write the plan to FILE (JSON)"), "FILE"},
       {"network", 0, 0, G_OPTION_ARG_NONE, &options.network, N_ ("print the network layer by layer"), NULL},
+      {"residual", 0, 0, G_OPTION_ARG_NONE, &options.residual, N_ ("a residual encoder instead of a plain one"), NULL},
       {"patch", 0, 0, G_OPTION_ARG_STRING, &options.patch, N_ ("use this patch, voxels of the target grid"), "X,Y,Z"},
       {"batch", 0, 0, G_OPTION_ARG_INT64, &options.batch, N_ ("use this batch size"), "N"},
       {"epochs", 0, 0, G_OPTION_ARG_INT64, &options.epochs, N_ ("train this many epochs"), "N"},
