@@ -1,6 +1,7 @@
 #include "tess-auto-plan.h"
 #include "tess-cli.h"
 #include "tess-format.h"
+#include "tess-network-table.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,19 +12,8 @@
 typedef struct {
   char *out, *cache, *memory, *patch;
   gint64 batch, epochs;
-  gboolean network;
+  gboolean network, residual;
 } Options;
-
-/* A row of the network table: one convolution with the norm that follows it. */
-typedef struct {
-  const char *name; /* of its weight, without ".weight" */
-  gsize name_length;
-  gint64 shape[4]; /* x, y, z, channels of the output */
-  gint64 kernel[3], stride[3];
-  gint64 n_parameters;
-  double mflops;
-  gboolean norm;
-} Layer;
 
 static gboolean
 apply_options (const Options *options, TessPlannerLimits *limits, GError **error)
@@ -49,70 +39,37 @@ apply_options (const Options *options, TessPlannerLimits *limits, GError **error
   }
   limits->batch = options->batch == NOT_GIVEN ? 0 : options->batch;
   limits->epochs = options->epochs == NOT_GIVEN ? 0 : options->epochs;
+  limits->residual = options->residual;
   return TRUE;
 }
 
 /* ---- the network table ---- */
 
-static void
-layer_init (Layer *layer, const TessGraph *graph, guint i)
-{
-  const TessOp *op = tess_graph_op (graph, i);
-  const TessTensor *w = tess_graph_tensor (graph, op->in[1]), *y = tess_graph_tensor (graph, op->out[0]);
-  const char *name = w->name ? w->name : "";
-  g_autofree char *bias = NULL;
-
-  *layer = (Layer){.name = name, .name_length = strlen (name)};
-  if (g_str_has_suffix (name, ".weight"))
-    layer->name_length -= strlen (".weight");
-  for (guint a = 0; a < 3; a++) { /* D, H, W -> x, y, z */
-    layer->shape[a] = y->dim[3 - a];
-    layer->kernel[a] = op->attr.conv.kernel[2 - a];
-    layer->stride[a] = op->attr.conv.stride[2 - a];
-  }
-  layer->shape[3] = y->dim[4];
-  layer->n_parameters = tess_tensor_n_elements (w);
-  /* By name: a bias before a norm is a parameter, but no input of the op. */
-  bias = g_strdup_printf ("%.*s.bias", (int)layer->name_length, layer->name);
-  if (tess_graph_find (graph, bias) != TESS_NONE)
-    layer->n_parameters += tess_tensor_n_elements (tess_graph_tensor (graph, tess_graph_find (graph, bias)));
-  layer->mflops = tess_graph_op_flops (graph, i) * 1e-6;
-}
-
-/* Of the forward program with all heads, one patch; what is not a convolution has a row only through its parameters. */
-static GArray *
-network_table (const TessPlan *plan, TessNetwork **network, GError **error)
+/* Of the forward program with all heads, one patch. */
+static GPtrArray *
+network_table (const TessPlan *plan, GError **error)
 {
   TessNetworkSpec spec;
   TessProgramSpec program;
-  GArray *rows;
-  const TessGraph *graph;
 
   tess_plan_network_spec (plan, &spec);
   tess_plan_program_spec (plan, TESS_PROGRAM_INFER, 1, TESS_DTYPE_F32, TRUE, &program);
-  *network = tess_network_build (&spec, &program, error);
-  if (!*network)
-    return NULL;
-  graph = (*network)->graph;
-  rows = g_array_new (FALSE, TRUE, sizeof (Layer));
-  for (guint i = 0; i < graph->ops->len; i++) {
-    const TessOp *op = tess_graph_op (graph, i);
+  return tess_network_table (&spec, &program, error);
+}
 
-    if (op->kind == TESS_OP_CONV || op->kind == TESS_OP_CONV_TRANSPOSE) {
-      Layer layer;
+/* D, H, W -> x, y, z */
+static void
+turned (const gint64 dhw[3], gint64 xyz[3])
+{
+  for (guint a = 0; a < 3; a++)
+    xyz[a] = dhw[2 - a];
+}
 
-      layer_init (&layer, graph, i);
-      g_array_append_val (rows, layer);
-    } else if (op->kind == TESS_OP_NORM_ACT && rows->len > 0) {
-      Layer *layer = &g_array_index (rows, Layer, rows->len - 1);
-
-      layer->norm = TRUE;
-      for (guint k = 1; k < op->n_in; k++)
-        if (op->in[k] != TESS_NONE)
-          layer->n_parameters += tess_tensor_n_elements (tess_graph_tensor (graph, op->in[k]));
-    }
-  }
-  return rows;
+static void
+shape_of (const TessNetworkRow *row, gint64 shape[4])
+{
+  turned (row->dim + 1, shape);
+  shape[3] = row->dim[4];
 }
 
 static JsonArray *
@@ -125,73 +82,101 @@ ints_json (const gint64 *values, guint n)
   return array;
 }
 
+static JsonArray *
+axes_json (const gint64 dhw[3])
+{
+  gint64 xyz[3];
+
+  turned (dhw, xyz);
+  return ints_json (xyz, 3);
+}
+
 static JsonObject *
-table_json (const TessPlan *plan, GArray *rows)
+table_json (const TessPlan *plan, GPtrArray *rows)
 {
   JsonObject *table = json_object_new ();
   JsonArray *layers = json_array_new ();
   TessNetworkSpec spec;
-  double mflops = 0.0;
+  double mflops = 0.0, bytes = 0.0;
 
   for (guint i = 0; i < rows->len; i++) {
-    const Layer *layer = &g_array_index (rows, Layer, i);
-    g_autofree char *name = g_strndup (layer->name, layer->name_length);
+    const TessNetworkRow *row = g_ptr_array_index (rows, i);
     JsonObject *o = json_object_new ();
+    gint64 shape[4];
 
-    json_object_set_string_member (o, "name", name);
-    json_object_set_array_member (o, "output", ints_json (layer->shape, 4));
-    json_object_set_array_member (o, "kernel", ints_json (layer->kernel, 3));
-    json_object_set_array_member (o, "stride", ints_json (layer->stride, 3));
-    json_object_set_int_member (o, "parameters", layer->n_parameters);
-    json_object_set_double_member (o, "mflops", layer->mflops);
-    json_object_set_boolean_member (o, "norm", layer->norm);
+    shape_of (row, shape);
+    json_object_set_string_member (o, "name", row->name);
+    json_object_set_string_member (o, "op", tess_op_name (row->kind));
+    json_object_set_array_member (o, "output", ints_json (shape, 4));
+    json_object_set_array_member (o, "kernel", axes_json (row->kernel));
+    json_object_set_array_member (o, "stride", axes_json (row->stride));
+    json_object_set_array_member (o, "receptive_field", axes_json (row->field));
+    json_object_set_int_member (o, "parameters", row->n_parameters);
+    json_object_set_double_member (o, "mflops", row->flops * 1e-6);
+    json_object_set_int_member (o, "bytes", (gint64)row->bytes);
+    json_object_set_boolean_member (o, "norm", row->norm);
+    json_object_set_boolean_member (o, "activation", row->activation);
     json_array_add_object_element (layers, o);
-    mflops += layer->mflops;
+    mflops += row->flops * 1e-6;
+    bytes += (double)row->bytes;
   }
   tess_plan_network_spec (plan, &spec);
   json_object_set_string_member (table, "output_axes", "x,y,z,channels");
   json_object_set_array_member (table, "layers", layers);
   json_object_set_int_member (table, "parameters", tess_network_n_parameters (&spec));
   json_object_set_double_member (table, "mflops", mflops);
+  json_object_set_double_member (table, "bytes", bytes);
   return table;
 }
 
-#define N_CELLS 6
-static const int columns[N_CELLS] = {44, 22, 7, 10, -12, -12};
+#define N_CELLS 8
+static const int columns[N_CELLS] = {44, 22, 7, 10, 16, -12, -12, -10};
 
 static void
-print_counts (const char *layer, const char *shape, const char *kernel, const char *stride, gint64 n_parameters,
-              double mflops)
+print_counts (const char *const cells[5], gint64 n_parameters, double mflops, double bytes)
 {
   g_autofree char *n = g_strdup_printf ("%" PRId64, n_parameters), *work = g_strdup_printf ("%.1f", mflops);
+  g_autofree char *memory = tess_format_bytes ((guint64)bytes);
 
-  tess_cli_print_row ((const char *[N_CELLS]){layer, shape, kernel, stride, n, work}, columns, N_CELLS, " ");
+  tess_cli_print_row ((const char *[N_CELLS]){cells[0], cells[1], cells[2], cells[3], cells[4], n, work, memory},
+                      columns, N_CELLS, " ");
+}
+
+static char *
+axes_text (const gint64 dhw[3])
+{
+  return g_strdup_printf ("%" PRId64 ",%" PRId64 ",%" PRId64, dhw[2], dhw[1], dhw[0]);
 }
 
 static void
-table_text (const TessPlan *plan, GArray *rows)
+table_text (const TessPlan *plan, GPtrArray *rows)
 {
   TessNetworkSpec spec;
-  double mflops = 0.0;
+  double mflops = 0.0, bytes = 0.0;
 
   printf ("\n");
-  tess_cli_print_row ((const char *[N_CELLS]){_ ("layer (+: norm and leaky ReLU)"), _ ("output x,y,z,channels"),
-                                              _ ("kernel"), _ ("stride"), _ ("parameters"), _ ("MFLOP")},
+  tess_cli_print_row ((const char *[N_CELLS]){_ ("layer (+: norm, *: leaky ReLU)"), _ ("output x,y,z,channels"),
+                                              _ ("kernel"), _ ("stride"), _ ("receptive field"), _ ("parameters"),
+                                              _ ("MFLOP"), _ ("memory")},
                       columns, N_CELLS, " ");
   for (guint i = 0; i < rows->len; i++) {
-    const Layer *layer = &g_array_index (rows, Layer, i);
-    g_autofree char *name = g_strdup_printf ("%.*s%s", (int)layer->name_length, layer->name, layer->norm ? " +" : "");
-    g_autofree char *shape = tess_format_dims (layer->shape, 4);
-    g_autofree char *kernel =
-        g_strdup_printf ("%d,%d,%d", (int)layer->kernel[0], (int)layer->kernel[1], (int)layer->kernel[2]);
-    g_autofree char *stride =
-        g_strdup_printf ("%d,%d,%d", (int)layer->stride[0], (int)layer->stride[1], (int)layer->stride[2]);
+    const TessNetworkRow *row = g_ptr_array_index (rows, i);
+    g_autofree char *name = g_strdup_printf ("%s%s%s%s", row->name, row->norm || row->activation ? " " : "",
+                                             row->norm ? "+" : "", row->activation ? "*" : "");
+    g_autofree char *shape = NULL, *kernel = axes_text (row->kernel), *stride = axes_text (row->stride);
+    g_autofree char *field = axes_text (row->field);
+    gint64 output[4];
 
-    print_counts (name, shape, kernel, stride, layer->n_parameters, layer->mflops);
-    mflops += layer->mflops;
+    shape_of (row, output);
+    shape = tess_format_dims (output, 4);
+    print_counts ((const char *[5]){name, shape, kernel, stride, field}, row->n_parameters, row->flops * 1e-6,
+                  (double)row->bytes);
+    mflops += row->flops * 1e-6;
+    bytes += (double)row->bytes;
   }
   tess_plan_network_spec (plan, &spec);
-  print_counts (_ ("sum (one patch, forward)"), "", "", "", tess_network_n_parameters (&spec), mflops);
+  print_counts ((const char *[5]){_ ("sum (one patch, forward)"), "", "", "", ""}, tess_network_n_parameters (&spec),
+                mflops, bytes);
 }
 
 /* ---- the command ---- */
@@ -199,10 +184,9 @@ table_text (const TessPlan *plan, GArray *rows)
 static gboolean
 print_plan (TessCli *cli, const Options *options, const TessPlan *plan, GError **error)
 {
-  g_autoptr (TessNetwork) network = NULL; /* lends the names */
-  g_autoptr (GArray) rows = NULL;
+  g_autoptr (GPtrArray) rows = NULL;
 
-  if (options->network && !(rows = network_table (plan, &network, error)))
+  if (options->network && !(rows = network_table (plan, error)))
     return FALSE;
   if (cli->json) {
     JsonNode *root = tess_plan_to_json (plan);
@@ -281,6 +265,7 @@ tess_cmd_plan (TessCli *cli, int argc, char **argv)
   const GOptionEntry entries[] = {
       {"out", 'o', 0, G_OPTION_ARG_FILENAME, &options.out, N_ ("write the plan to FILE (JSON)"), "FILE"},
       {"network", 0, 0, G_OPTION_ARG_NONE, &options.network, N_ ("print the network layer by layer"), NULL},
+      {"residual", 0, 0, G_OPTION_ARG_NONE, &options.residual, N_ ("a residual encoder instead of a plain one"), NULL},
       {"patch", 0, 0, G_OPTION_ARG_STRING, &options.patch, N_ ("use this patch, voxels of the target grid"), "X,Y,Z"},
       {"batch", 0, 0, G_OPTION_ARG_INT64, &options.batch, N_ ("use this batch size"), "N"},
       {"epochs", 0, 0, G_OPTION_ARG_INT64, &options.epochs, N_ ("train this many epochs"), "N"},

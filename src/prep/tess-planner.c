@@ -33,6 +33,7 @@ typedef struct {
 static gboolean
 measure (Planner *p, GError **error)
 {
+  p->plan->network.architecture = p->limits->residual ? TESS_PLAN_RESIDUAL_UNET : TESS_PLAN_PLAIN_UNET;
   tess_planner_set_width (p->plan, p->width);
   return tess_planner_measure (p->plan, p->act_dtype, &p->bytes, &p->flops, error);
 }
@@ -202,6 +203,10 @@ explain_patch (Planner *p)
                         _ ("%u stages: halved %u times until an edge would fall below 4 voxels (%s at the bottom); "
                            "axes far coarser than the others wait"),
                         plan->network.n_stages, plan->network.n_stages - 1, edge);
+  if (p->limits->residual)
+    tess_plan_add_reason (plan,
+                          _ ("residual encoder of 1, 3, 4, 6, 6 ... blocks and one convolution a stage behind it, as "
+                             "nnU-Net's residual presets have it"));
 }
 
 static void

@@ -13,6 +13,7 @@ typedef struct {
   gboolean bf16;
   /* What the user has already decided; 0 = to be decided here. */
   gint64   patch[3], batch, epochs;
+  gboolean residual; /* a residual encoder, as nnU-Net's ResEnc presets have it; else plain convolutions */
 } TessPlannerLimits;
 
 /* `draft` holds channels and labels; the rest is decided: spacing, patch, topology, batch, iterations, cache. Every
@@ -24,9 +25,5 @@ gboolean tess_planner_decide (TessPlan *draft, TessFingerprint *fingerprint, con
 void tess_plan_network_spec (const TessPlan *plan, TessNetworkSpec *spec);
 void tess_plan_program_spec (const TessPlan *plan, TessProgramKind kind, gint64 batch, TessDType act_dtype,
                              gboolean all_heads, TessProgramSpec *spec);
-
-/* Floating-point operations of op i, and of one run of the whole program (convolutions; a multiply-add is 2). */
-double tess_graph_op_flops (const TessGraph *graph, guint i);
-double tess_graph_flops    (const TessGraph *graph);
 
 G_END_DECLS

@@ -1,3 +1,4 @@
+#include "tess-network-table.h"
 #include "tess-planner-private.h"
 
 #include <math.h>
@@ -110,12 +111,15 @@ tess_planner_topology (TessPlan *plan, const gint64 wanted[3], gboolean exact)
 void
 tess_planner_set_width (TessPlan *plan, gint64 base)
 {
+  static const gint64 blocks[TESS_MAX_STAGES] = {1, 3, 4, 6, 6, 6, 6, 6}; /* nnU-Net's ResEncUNetPlanner */
+  gboolean residual = plan->network.architecture == TESS_PLAN_RESIDUAL_UNET;
+
   for (guint s = 0; s < TESS_MAX_STAGES; s++) {
     gboolean used = s < plan->network.n_stages;
 
     plan->network.features[s] = used ? MIN (base << s, MAX_FEATURES) : 0;
-    plan->network.convs_encoder[s] = used ? 2 : 0;
-    plan->network.convs_decoder[s] = s + 1 < plan->network.n_stages ? 2 : 0;
+    plan->network.convs_encoder[s] = !used ? 0 : residual ? blocks[s] : 2;
+    plan->network.convs_decoder[s] = s + 1 < plan->network.n_stages ? (residual ? 1 : 2) : 0;
   }
 }
 

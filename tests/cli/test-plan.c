@@ -97,6 +97,11 @@ test_plan (void)
   cli_run (&run, "plan set --out plan.json --backend cpu");
   g_assert_cmpint (run.code, ==, 0);
   g_assert_nonnull (strstr (run.out, "patch 24 x 24 x 18"));
+  cli_run (&run, "plan set --out plan.json --backend cpu --residual --network");
+  g_assert_cmpint (run.code, ==, 0);
+  g_assert_nonnull (strstr (run.out, "residual encoder"));
+  g_assert_nonnull (strstr (run.out, "encoder.stages.1.blocks.2.conv2.conv +"));
+  g_assert_nonnull (strstr (run.out, "encoder.stages.1.blocks.0.skip.0 "));
   cli_close (&run);
 }
 

@@ -1,6 +1,7 @@
 #include <math.h>
 
-#include "tess-network.h"
+#include "parity.h"
+#include "tess-network-table.h"
 #include "tess-safetensors.h"
 
 static void
@@ -143,6 +144,82 @@ test_count_others (void)
     spec.stride[2][flat - 1] = 2;
     refuse (&spec, &program, "across the slices");
   }
+}
+
+/* The work nnU-Net's networks are known for: 477 and 717.5 GMAC of a 128^3 patch (the finest head alone). */
+static void
+test_table (void)
+{
+  static const double gmac[2] = {477, 717.5};
+  static const guint n_rows[2] = {22 /* convolutions */ + 5 + 1, 1 + 26 * 3 + 4 + 5 + 5 + 5 + 1};
+
+  for (guint i = 0; i < 2; i++) {
+    const gint64 blocks[] = {1, 3, 4, 6, 6, 6};
+    TessProgramSpec program = {
+        .kind = TESS_PROGRAM_INFER, .batch = 1, .dhw = {128, 128, 128}, .act_dtype = TESS_DTYPE_F32};
+    g_autoptr (GPtrArray) rows = NULL;
+    g_autoptr (GError) error = NULL;
+    TessNetworkSpec spec;
+    gint64 n_parameters = 0;
+    double macs = 0;
+
+    plain_unet (&spec);
+    for (guint s = 0; i == 1 && s < 6; s++) {
+      spec.architecture = TESS_NETWORK_RESIDUAL_UNET;
+      spec.convs_encoder[s] = blocks[s];
+      spec.convs_decoder[s] = 1;
+    }
+    rows = tess_network_table (&spec, &program, &error);
+    g_assert_no_error (error);
+    for (guint k = 0; k < rows->len; k++)
+      macs += ((TessNetworkRow *)rows->pdata[k])->flops / 2e9;
+    g_test_message ("%u rows, %.2f GMAC", rows->len, macs);
+    g_assert_cmpfloat (fabs (macs - gmac[i]), <, 0.5);
+    g_assert_cmpuint (rows->len, ==, n_rows[i]);
+    g_clear_pointer (&rows, g_ptr_array_unref);
+    program.deep_supervision = TRUE; /* every head: every parameter has its row */
+    rows = tess_network_table (&spec, &program, &error);
+    g_assert_no_error (error);
+    for (guint k = 0; k < rows->len; k++)
+      n_parameters += ((TessNetworkRow *)rows->pdata[k])->n_parameters;
+    g_assert_cmpint (n_parameters, ==, i ? 102350575 : 31196399);
+  }
+}
+
+/* Receptive fields measured by PyTorch (nets.py) of every stage and of the finest head. */
+static void
+test_fields (void)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < parity_n (); i++) {
+    TessProgramSpec program = {.kind = TESS_PROGRAM_INFER, .batch = 1, .act_dtype = TESS_DTYPE_F32};
+    g_autofree char *name = g_strdup_printf ("nets_%s.safetensors", parity_name (i));
+    g_autofree char *path = g_test_build_filename (G_TEST_DIST, "reference", name, NULL);
+    g_autoptr (GError) error = NULL;
+    g_autoptr (TessSafetensors) file = tess_safetensors_open (path, &error);
+    g_autoptr (GPtrArray) rows = NULL;
+    TessNetworkSpec spec;
+
+    g_assert_no_error (error);
+    parity_spec (i, &spec, program.dhw);
+    rows = tess_network_table (&spec, &program, &error);
+    g_assert_no_error (error);
+    for (guint k = 0; k < tess_safetensors_n (file); k++) {
+      const TessSafetensor *t = tess_safetensors_nth (file, k);
+      const TessNetworkRow *last = NULL;
+
+      if (!g_str_has_prefix (t->name, "field."))
+        continue;
+      for (guint r = 0; r < rows->len; r++)
+        if (g_str_has_prefix (((TessNetworkRow *)rows->pdata[r])->name, t->name + strlen ("field.")))
+          last = rows->pdata[r];
+      g_assert_nonnull (last);
+      g_assert_cmpmem (last->field, sizeof last->field, t->data, t->bytes);
+      n++;
+    }
+  }
+  g_assert_cmpuint (n, ==, 24);
 }
 
 /* Names, shapes and order of torch's named_parameters (), as the fixture holds them. */
@@ -457,6 +534,8 @@ main (int argc, char *argv[])
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/nn/network/count", test_count);
   g_test_add_func ("/nn/network/count-others", test_count_others);
+  g_test_add_func ("/nn/network/table", test_table);
+  g_test_add_func ("/nn/network/fields", test_fields);
   g_test_add_func ("/nn/network/names", test_names);
   g_test_add_func ("/nn/network/programs", test_programs);
   g_test_add_func ("/nn/network/refused", test_refused);

@@ -1,3 +1,4 @@
+#include "tess-network-table.h"
 #include "tess-planner-private.h"
 
 #include <string.h>
@@ -295,7 +296,7 @@ static void
 test_asked_for (void)
 {
   TessPlannerLimits l = cpu;
-  g_autoptr (TessPlan) plan = NULL, odd = draft (2);
+  g_autoptr (TessPlan) plan = NULL, residual = NULL, odd = draft (2);
   g_autoptr (TessFingerprint) f = tess_fingerprint_new (1);
   g_autoptr (GError) error = NULL;
 
@@ -306,6 +307,15 @@ test_asked_for (void)
   g_assert_cmpint (plan->patch[1], ==, 60);
   g_assert_cmpint (plan->patch[2], ==, 21);
   g_assert_cmpint (plan->training.batch_size, ==, 5);
+  g_assert_cmpint (plan->network.architecture, ==, TESS_PLAN_PLAIN_UNET);
+
+  l.residual = TRUE;
+  residual = decide (100, 100, 100, 1, 1, 1, &l);
+  g_assert_cmpint (residual->network.architecture, ==, TESS_PLAN_RESIDUAL_UNET);
+  g_assert_cmpuint (residual->network.n_stages, ==, plan->network.n_stages);
+  g_assert_cmpint (residual->network.convs_encoder[0], ==, 1);
+  g_assert_cmpint (residual->network.convs_encoder[2], ==, 4);
+  g_assert_cmpint (residual->network.convs_decoder[1], ==, 1);
 
   add_cases (f, 1, 50, 50, 50, 1, 1, 1);
   l.patch[0] = 15, l.patch[1] = 7, l.patch[2] = 1;
