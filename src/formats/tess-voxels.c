@@ -67,8 +67,8 @@ tess_voxels_read (TessVolume *volume, TessStream *stream, const TessVoxelCoding 
   const gint64 *dim = tess_volume_dim (volume);
   gsize slice = (gsize)(dim[0] * dim[1]) * size;
   guint8 *begin = tess_volume_data_mut (volume), *out = begin, rest[4096];
-  g_autoptr (TessVoxelsAhead) ahead = tess_voxels_ahead_new (volume);
   g_autoptr (TessStreamAhead) others = scratch ? NULL : tess_stream_read_ahead (stream, out, left);
+  g_autoptr (TessVoxelsAhead) ahead = others ? NULL : tess_voxels_ahead_new (volume); /* they take all cores */
   gssize got;
 
   if (listener->live)
