@@ -310,19 +310,6 @@ append_path (GMenu *menu, const char *label, const char *action, const char *pat
   g_menu_append_item (menu, item);
 }
 
-/* GTK 4.8 leaves room for a section that is empty. */
-static void
-show_models (TessWindow *self)
-{
-  gboolean any = g_menu_model_get_n_items (G_MENU_MODEL (self->model_menu)) > 0;
-  gboolean shown = g_menu_model_get_n_items (G_MENU_MODEL (self->segment_menu)) > 1;
-
-  if (any && !shown)
-    g_menu_prepend_section (self->segment_menu, NULL, G_MENU_MODEL (self->model_menu));
-  else if (!any && shown)
-    g_menu_remove (self->segment_menu, 0);
-}
-
 static void
 fill_menus (TessWindow *self)
 {
@@ -348,7 +335,6 @@ fill_menus (TessWindow *self)
       append_path (self->recent_menu, name, "win.open-path", paths[i]);
     }
   }
-  show_models (self);
 }
 
 static void

@@ -40,7 +40,7 @@ struct _TessWindow {
   TessWelcome *welcome;
   TessContentsPage *contents_page;
   TessNotesBar *notes;
-  GMenu *recent_menu, *model_menu, *segment_menu;
+  GMenu *recent_menu, *model_menu;
 
   GtkWidget *canvas, *train_page;
   GtkWidget *palette; /* NULL until it is wanted */

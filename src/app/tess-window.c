@@ -429,7 +429,6 @@ bind_template (GtkWidgetClass *klass)
   gtk_widget_class_bind_template_child (klass, TessWindow, notes);
   gtk_widget_class_bind_template_child (klass, TessWindow, recent_menu);
   gtk_widget_class_bind_template_child (klass, TessWindow, model_menu);
-  gtk_widget_class_bind_template_child (klass, TessWindow, segment_menu);
   gtk_widget_class_bind_template_callback (klass, tess_window_clear_error);
   gtk_widget_class_bind_template_callback (klass, message_button_cb);
   gtk_widget_class_bind_template_callback (klass, fold_cb);

@@ -67,9 +67,9 @@ class Frame:
 @step
 def says_what_cannot_be_opened(f):
     f.start()
-    page = f.seen("push button", "Open a Scan…")
+    f.page = f.seen("push button", "Open a Scan…")
     settled()
-    f.rest = page.box()[1]
+    f.rest = f.page.box()[1]
     with open(f.scan, "rb") as file:
         whole = file.read()
     cases = {
@@ -101,10 +101,9 @@ def told(f, name, words, button):
     sentence = f.seen("label", lambda text: name in text and words in text).name
     check("\n" not in sentence and sentence.count(": ") >= 1, f"not one sentence: {sentence}")
     f.seen("push button", button)
-    page = f.seen("push button", "Open a Scan…")
-    wait_for(lambda: page.box()[1] > f.rest, "the bar to come")
+    wait_for(lambda: f.page.box()[1] > f.rest, "the bar to come")
     f.seen("push button", "Close this message").press()
-    wait_for(lambda: page.box()[1] == f.rest, "the bar to go")  # the page has its place again
+    wait_for(lambda: f.page.box()[1] == f.rest, "the bar to go")  # the page has its place again
 
 
 @step
