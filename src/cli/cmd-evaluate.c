@@ -99,10 +99,14 @@ tess_cmd_evaluate (TessCli *cli, int argc, char **argv)
 {
   g_autofree char *reference = NULL;
   g_autofree char *prediction = NULL;
+  g_autofree char *plan_path = NULL;
+  g_autoptr (TessPlan) plan = NULL;
   const GOptionEntry entries[] = {
       {"reference", 'r', 0, G_OPTION_ARG_FILENAME, &reference, N_ ("what is right: a label map, or a folder of them"),
        "R"},
       {"prediction", 'p', 0, G_OPTION_ARG_FILENAME, &prediction, N_ ("what to judge: the same kind"), "P"},
+      {"plan", 0, 0, G_OPTION_ARG_FILENAME, &plan_path,
+       N_ ("judge the regions of this plan (a run's plan.json), without what it ignores"), "PLAN"},
       {NULL},
   };
   TessProgress *progress;
@@ -119,8 +123,10 @@ tess_cmd_evaluate (TessCli *cli, int argc, char **argv)
              reference ? "--prediction" : "--reference");
     return 2;
   }
+  if (plan_path && !(plan = tess_plan_load (plan_path, &error)))
+    return tess_cli_fail (error);
   progress = tess_cli_progress (cli, _ ("Comparing"));
-  result = tess_evaluate (reference, prediction, progress, &error);
+  result = tess_evaluate_for_plan (reference, prediction, plan, progress, &error);
   tess_cli_progress_end (progress);
   if (!result)
     return tess_cli_fail (error);

@@ -457,13 +457,19 @@ TESS_KERNEL (loss_backward) (const TessCpuLoss *a)
       for (gsize j = 0; j < n; j += CHUNK) {
         gsize first = i / n_blocks * a->voxels + at + j, m = MIN (CHUNK, n - j);
 
-        if (a->regions) {
+        if (a->regions)
           load_sigmoid (a, first, m, &c);
-          chunk_gradient (a, &c, first, m, slopes, a->bf16_out, TRUE);
-        } else {
+        else
           load_softmax (a, first, m, &c);
-          chunk_gradient (a, &c, first, m, slopes, a->bf16_out, FALSE);
-        }
+        /* Constants, so that each becomes a loop of its own. */
+        if (a->regions && a->bf16_out)
+          chunk_gradient (a, &c, first, m, slopes, TRUE, TRUE);
+        else if (a->regions)
+          chunk_gradient (a, &c, first, m, slopes, FALSE, TRUE);
+        else if (a->bf16_out)
+          chunk_gradient (a, &c, first, m, slopes, TRUE, FALSE);
+        else
+          chunk_gradient (a, &c, first, m, slopes, FALSE, FALSE);
       }
     }
   }

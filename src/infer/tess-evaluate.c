@@ -186,9 +186,73 @@ sorted_values (GHashTable *set)
   return sorted;
 }
 
+/* The map as uint8: 1 where a voxel belongs to the region (NULL: the label itself), 0 where the reference says to
+ * ignore. Values a plan cannot have count as background. */
+static TessVolume *
+masked (const TessVolume *volume, const TessVolume *reference, const TessPlan *plan, const TessPlanRegion *region,
+        GError **error)
+{
+  const gint64 *dim = tess_volume_dim (volume);
+  TessVolume *out = tess_volume_new (TESS_DTYPE_U8, dim, 1, tess_volume_affine (volume), error);
+  g_autofree gint32 *row = g_new (gint32, dim[0]), *truth = g_new (gint32, dim[0]);
+  guint8 *to = out ? tess_volume_data_mut (out) : NULL;
+
+  for (gint64 r = 0; out && r < dim[1] * dim[2]; r++) {
+    tess_volume_row_i32 (volume, 0, r % dim[1], r / dim[1], 0, dim[0], row);
+    tess_volume_row_i32 (reference, 0, r % dim[1], r / dim[1], 0, dim[0], truth);
+    for (gint64 x = 0; x < dim[0]; x++) {
+      guint8 label = row[x] > 0 && row[x] < (gint32)plan->n_labels ? (guint8)row[x] : 0;
+
+      if (plan->ignore_label > 0 && truth[x] == (gint32)plan->ignore_label)
+        label = 0;
+      *to++ = region ? region->holds[label] : label;
+    }
+  }
+  if (out)
+    tess_volume_set_watermark (out, tess_volume_n_slices (out));
+  return out;
+}
+
+static gboolean
+measure_masked (const Pair *pair, const TessPlan *plan, TessVolume *r, TessVolume *p, guint i, GArray *result,
+                GError **error)
+{
+  const TessPlanRegion *region = plan->n_regions > 0 ? &plan->regions[i - 1] : NULL;
+  g_autoptr (TessVolume) a = masked (r, r, plan, region, error);
+  g_autoptr (TessVolume) b = a ? masked (p, r, plan, region, error) : NULL;
+  TessLabelMetrics m;
+
+  if (!b)
+    return FALSE;
+  if (!tess_metrics_compute (a, b, region ? 1 : (gint64)i, TRUE, &m, error)) {
+    g_prefix_error (error, "%s: ", pair->prediction);
+    return FALSE;
+  }
+  m.label = (gint64)i;
+  if (m.tp + m.fp + m.fn > 0)
+    g_array_append_val (result, m);
+  return TRUE;
+}
+
+/* What the plan scores: its regions (numbered from 1) or labels, without what it ignores. */
+static GArray *
+evaluate_planned (const Pair *pair, const TessPlan *plan, TessVolume *r, TessVolume *p, GHashTable *all_values,
+                  TessProgress *progress, GError **error)
+{
+  g_autoptr (GArray) result = g_array_new (FALSE, FALSE, sizeof (TessLabelMetrics));
+  guint n = plan->n_regions > 0 ? plan->n_regions + 1 : plan->n_labels;
+
+  for (gint64 i = 1; i < (gint64)n; i++) {
+    if (!tess_progress_check (progress, error) || !measure_masked (pair, plan, r, p, (guint)i, result, error))
+      return NULL;
+    g_hash_table_add (all_values, g_memdup2 (&i, sizeof i));
+  }
+  return g_steal_pointer (&result);
+}
+
 /* TessLabelMetrics of every label that is in either map. */
 static GArray *
-evaluate_pair (const Pair *pair, GHashTable *all_values, TessProgress *progress, GError **error)
+evaluate_pair (const Pair *pair, const TessPlan *plan, GHashTable *all_values, TessProgress *progress, GError **error)
 {
   g_autoptr (GHashTable) values = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   g_autoptr (TessVolume) r = load_labels (pair->reference, values, progress, error);
@@ -204,6 +268,8 @@ evaluate_pair (const Pair *pair, GHashTable *all_values, TessProgress *progress,
     g_prefix_error (error, "%s: ", pair->prediction);
     return NULL;
   }
+  if (plan)
+    return evaluate_planned (pair, plan, r, p, all_values, progress, error);
   sorted = sorted_values (values);
   for (guint i = 0; i < sorted->len; i++) {
     gint64 value = g_array_index (sorted, gint64, i);
@@ -301,8 +367,17 @@ strings_json (GPtrArray *strings)
   return a;
 }
 
+/* A region has a name, a label its value. */
+static char *
+row_key (const TessPlan *plan, gint64 label)
+{
+  if (plan && plan->n_regions > 0)
+    return g_strdup (plan->regions[label - 1].name);
+  return g_strdup_printf ("%" G_GINT64_FORMAT, label);
+}
+
 static JsonObject *
-cases_json (GPtrArray *pairs, GPtrArray *metrics, GArray *labels)
+cases_json (GPtrArray *pairs, GPtrArray *metrics, GArray *labels, const TessPlan *plan)
 {
   JsonObject *root = json_object_new ();
   JsonObject *mean_object = json_object_new (), *excluded = json_object_new (), *foreground_object;
@@ -315,7 +390,7 @@ cases_json (GPtrArray *pairs, GPtrArray *metrics, GArray *labels)
     JsonObject *one = json_object_new (), *rows = json_object_new ();
 
     for (guint l = 0; l < labels->len; l++) {
-      g_autofree char *key = g_strdup_printf ("%" G_GINT64_FORMAT, g_array_index (labels, gint64, l));
+      g_autofree char *key = row_key (plan, g_array_index (labels, gint64, l));
 
       row_values (find_label (metrics->pdata[c], g_array_index (labels, gint64, l)), values);
       json_object_set_object_member (rows, key, row_json (values, TRUE));
@@ -327,7 +402,7 @@ cases_json (GPtrArray *pairs, GPtrArray *metrics, GArray *labels)
     json_array_add_object_element (cases, one);
   }
   for (guint l = 0; l < labels->len; l++) {
-    g_autofree char *key = g_strdup_printf ("%" G_GINT64_FORMAT, g_array_index (labels, gint64, l));
+    g_autofree char *key = row_key (plan, g_array_index (labels, gint64, l));
     Mean mean = {0};
 
     for (guint c = 0; c < pairs->len; c++) {
@@ -355,9 +430,11 @@ array_unref (gpointer array)
 }
 
 /**
- * tess_evaluate:
+ * tess_evaluate_for_plan:
  * @reference: a label map, or a folder of them
  * @prediction: the same kind
+ * @plan: (nullable): of what was trained: its regions are judged instead of the labels, and voxels the reference
+ *   marks to be ignored count nowhere
  * @progress: (nullable): advances with every case
  *
  * Compares segmentations with their references, every label but 0 (tess_metrics_compute() says how). Files of two
@@ -370,7 +447,8 @@ array_unref (gpointer array)
  * no labels), USAGE (a file and a folder), CANCELLED.
  */
 JsonNode *
-tess_evaluate (const char *reference, const char *prediction, TessProgress *progress, GError **error)
+tess_evaluate_for_plan (const char *reference, const char *prediction, const TessPlan *plan, TessProgress *progress,
+                        GError **error)
 {
   g_autoptr (GPtrArray) pairs = g_ptr_array_new_with_free_func (pair_free);
   g_autoptr (GPtrArray) lone_reference = g_ptr_array_new_with_free_func (g_free);
@@ -385,7 +463,7 @@ tess_evaluate (const char *reference, const char *prediction, TessProgress *prog
   if (!find_pairs (reference, prediction, pairs, lone_reference, lone_prediction, error))
     return NULL;
   for (guint i = 0; i < pairs->len; i++) {
-    GArray *one = evaluate_pair (pairs->pdata[i], values, progress, &local);
+    GArray *one = evaluate_pair (pairs->pdata[i], plan, values, progress, &local);
 
     if (!one) {
       g_propagate_error (error, local);
@@ -395,7 +473,7 @@ tess_evaluate (const char *reference, const char *prediction, TessProgress *prog
     tess_progress_set (progress, (double)(i + 1) / pairs->len);
   }
   labels = sorted_values (values);
-  root = cases_json (pairs, metrics, labels);
+  root = cases_json (pairs, metrics, labels, plan);
   unpaired = json_object_new ();
   json_object_set_array_member (unpaired, "reference", strings_json (lone_reference));
   json_object_set_array_member (unpaired, "prediction", strings_json (lone_prediction));
@@ -403,4 +481,11 @@ tess_evaluate (const char *reference, const char *prediction, TessProgress *prog
   node = json_node_new (JSON_NODE_OBJECT);
   json_node_take_object (node, root);
   return node;
+}
+
+/* The labels as they are. */
+JsonNode *
+tess_evaluate (const char *reference, const char *prediction, TessProgress *progress, GError **error)
+{
+  return tess_evaluate_for_plan (reference, prediction, NULL, progress, error);
 }

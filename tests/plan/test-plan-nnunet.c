@@ -240,7 +240,9 @@ test_dataset (void)
     const char *dataset, *words; /* NULL: taken */
   } cases[] = {
       {"{\"modality\":{\"0\":\"CT\"},\"labels\":{\"background\":0,\"a\":1,\"ignore\":2}}", NULL},
-      {"{\"channel_names\":{\"0\":\"CT\"},\"labels\":{\"background\":0,\"whole\":[1,2],\"a\":2}}", "\"labels\": [1,2]"},
+      {"{\"channel_names\":{\"0\":\"CT\"},\"labels\":{\"background\":0,\"a\":1,\"ignore\":3}}", "\"ignore\": 2"},
+      {"{\"channel_names\":{\"0\":\"CT\"},\"labels\":{\"background\":0,\"whole\":[1,2],\"a\":2}}",
+       "\"regions_class_order\" is missing"},
       {"{\"channel_names\":{\"0\":\"CT\"},\"labels\":{\"background\":0,\"a\":2}}", "labels"},
       {"{\"channel_names\":{\"0\":\"CT\"},\"labels\":{\"background\":0,\"a\":0}}", "labels"},
       {"{\"channel_names\":{\"0\":\"CT\"},\"labels\":{\"background\":0,\"a\":\"x\"}}", "\"a\""},
@@ -266,6 +268,30 @@ test_dataset (void)
     if (!strstr (error->message, cases[i].words))
       g_error ("\"%s\" does not say \"%s\"", error->message, cases[i].words);
   }
+}
+
+/* Regions: channels in the order of declaration, painted in the order of regions_class_order. */
+static void
+test_regions (void)
+{
+  g_autofree char *text = changed ("child", "child");
+  g_autoptr (GError) error = NULL;
+  guint axes[3];
+  g_autoptr (TessPlan) plan =
+      import (text, "3d_fullres",
+              "{\"channel_names\":{\"0\":\"CT\"},\"labels\":{\"background\":0,\"whole\":[1,2,3],\"core\":[2,3],"
+              "\"enhancing\":3,\"ignore\":4},\"regions_class_order\":[1,2,3]}",
+              axes, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpuint (plan->n_labels, ==, 4);
+  g_assert_cmpuint (plan->n_regions, ==, 3);
+  g_assert_cmpint (plan->ignore_label, ==, 4);
+  g_assert_cmpint (plan->training.loss, ==, TESS_PLAN_LOSS_DICE_BCE);
+  g_assert_cmpstr (plan->regions[0].name, ==, "whole");
+  g_assert_cmpstr (tess_plan_score_name (plan, 3), ==, "enhancing");
+  g_assert_cmpint (plan->regions[1].label, ==, 2);
+  g_assert_true (plan->regions[1].holds[2] && plan->regions[1].holds[3] && !plan->regions[1].holds[1]);
 }
 
 /* Real plans of the test data; they have no dataset.json beside them but one, so labels are made up. */
@@ -385,6 +411,7 @@ main (int argc, char **argv)
   g_test_add_func ("/plan-nnunet/slices", test_slices);
   g_test_add_func ("/plan-nnunet/refused", test_refused);
   g_test_add_func ("/plan-nnunet/dataset", test_dataset);
+  g_test_add_func ("/plan-nnunet/regions", test_regions);
   g_test_add_func ("/plan-nnunet/real", test_real);
   g_test_add_func ("/plan-nnunet/flare", test_flare);
   return g_test_run ();

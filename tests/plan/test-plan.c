@@ -57,6 +57,15 @@ full_plan (void)
   plan->training.oversample_foreground = 1.0 / 3.0;
   plan->training.batch_dice = TRUE;
   plan->training.dice_smooth = 1e-5;
+  plan->training.dice_background = TRUE;
+  plan->training.loss = TESS_PLAN_LOSS_TVERSKY;
+  plan->training.tversky_alpha = 0.1 / 3.0;
+  plan->training.tversky_beta = 0.9;
+  plan->training.focal_gamma = 1.5;
+  plan->training.optimiser = TESS_PLAN_OPTIMISER_ADAMW;
+  plan->training.beta1 = 0.8;
+  plan->training.beta2 = 0.95;
+  plan->training.epsilon = 1e-7;
   plan->training.cache_bytes = G_GINT64_CONSTANT (123456789012);
   plan->training.pool_cases = 8;
   plan->training.pool_patches = 24;
@@ -278,6 +287,69 @@ test_faults (void)
   }
 }
 
+static void
+add_region (TessPlan *plan, const char *name, gint64 label, const char *holds)
+{
+  TessPlanRegion *region = tess_plan_add_region (plan, name, label);
+
+  for (; *holds; holds++)
+    region->holds[*holds - '0'] = 1;
+}
+
+/* Regions come back as they were, and decide what the network gives. */
+static void
+test_regions (void)
+{
+  g_autoptr (TessPlan) plan = full_plan (), back = NULL;
+  g_autoptr (GPtrArray) hidden = NULL, none = NULL;
+  g_autofree char *text = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (tess_plan_is_sigmoid (plan));
+  g_assert_cmpuint (tess_plan_n_outputs (plan), ==, 3);
+  plan->training.loss = TESS_PLAN_LOSS_DICE;
+  g_assert_cmpuint (tess_plan_n_outputs (plan), ==, 2); /* a sigmoid a foreground label */
+  g_assert_true (tess_plan_output_holds (plan, 1, 2) && !tess_plan_output_holds (plan, 1, 1));
+  g_assert_cmpuint (tess_plan_output_label (plan, 1), ==, 2);
+  g_assert_cmpuint (tess_plan_n_scores (plan), ==, 3);
+
+  add_region (plan, "organ", 1, "12");
+  add_region (plan, "lesion", 2, "2");
+  plan->ignore_label = 3;
+  text = tess_plan_to_text (plan);
+  back = tess_plan_from_text (text, NULL, &error);
+  g_assert_no_error (error);
+  assert_equal (plan, back);
+  g_assert_cmpint (back->ignore_label, ==, 3);
+  g_assert_cmpuint (back->n_regions, ==, 2);
+  for (guint r = 0; r < 2; r++) {
+    g_assert_cmpstr (back->regions[r].name, ==, plan->regions[r].name);
+    g_assert_cmpint (back->regions[r].label, ==, plan->regions[r].label);
+    g_assert_cmpmem (back->regions[r].holds, 256, plan->regions[r].holds, 256);
+  }
+  none = tess_plan_hidden_labels (plan);
+  g_assert_cmpuint (none->len, ==, 0);
+  plan->regions[1].label = 1; /* 2 cannot come out */
+  add_region (plan, "all", 1, "012");
+  hidden = tess_plan_hidden_labels (plan); /* two covered regions and a label */
+  g_assert_cmpuint (hidden->len, ==, 3);
+
+  plan->training.loss = TESS_PLAN_LOSS_DICE_CE;
+  g_assert_false (tess_plan_validate (plan, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "softmax"));
+  g_clear_error (&error);
+  plan->training.loss = TESS_PLAN_LOSS_FOCAL;
+  g_assert_true (tess_plan_validate (plan, NULL, &error));
+  plan->regions[0].label = 7;
+  g_assert_false (tess_plan_validate (plan, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "regions[0].label"));
+  g_clear_error (&error);
+  plan->regions[0].label = 1;
+  plan->ignore_label = 2;
+  g_assert_false (tess_plan_validate (plan, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "ignore_label"));
+}
+
 /* Cut anywhere, a plan is refused, never a crash. */
 static void
 test_truncated (void)
@@ -328,6 +400,7 @@ main (int argc, char **argv)
   g_test_add_func ("/plan/defaults", test_defaults);
   g_test_add_func ("/plan/heads", test_heads);
   g_test_add_func ("/plan/faults", test_faults);
+  g_test_add_func ("/plan/regions", test_regions);
   g_test_add_func ("/plan/truncated", test_truncated);
   g_test_add_func ("/plan/forward-compatible", test_forward_compatible);
   return g_test_run ();

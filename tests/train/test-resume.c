@@ -15,6 +15,7 @@
 
 static TrainFixture fixture;
 static const char *cli;
+static char *adam_path;
 
 typedef struct {
   GPid pid;
@@ -22,12 +23,12 @@ typedef struct {
 } Process;
 
 static Process
-spawn (const char *run, guint n_threads)
+spawn (const char *run, guint n_threads, const char *plan)
 {
   g_autofree char *threads = g_strdup_printf ("%u", n_threads);
-  const char *argv[] = {cli,         "train",           "--dataset", fixture.dataset, "--run",       run,
-                        "--plan",    fixture.plan_path, "--backend", "cpu",           "--precision", "f32",
-                        "--threads", threads,           "--quiet",   "--resume",      NULL};
+  const char *argv[] = {cli,         "train", "--dataset", fixture.dataset, "--run",       run,
+                        "--plan",    plan,    "--backend", "cpu",           "--precision", "f32",
+                        "--threads", threads, "--quiet",   "--resume",      NULL};
   g_autoptr (GError) error = NULL;
   Process process;
 
@@ -75,6 +76,21 @@ compare_tensors (const char *a, const char *b, const char *name, gboolean state)
   g_assert_true (momentum == state);
 }
 
+/* Adam's second moments are in the checkpoint. */
+static gboolean
+has_variance (const char *run)
+{
+  g_autofree char *path = g_build_filename (run, "latest.safetensors", NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TessSafetensors) file = tess_safetensors_open (path, &error);
+
+  g_assert_no_error (error);
+  for (guint i = 0; i < tess_safetensors_n (file); i++)
+    if (g_str_has_prefix (tess_safetensors_nth (file, i)->name, "optimiser.variance/"))
+      return TRUE;
+  return FALSE;
+}
+
 /* All but the last two columns: seconds and loader_share. */
 static char *
 log_without_times (const char *run)
@@ -100,15 +116,18 @@ log_without_times (const char *run)
 static void
 test_killed (gconstpointer data)
 {
-  guint n_threads = GPOINTER_TO_UINT (data), n_killed = 0, n_stopped = 0;
-  g_autofree char *name = g_strdup_printf ("whole-%u", n_threads), *name2 = g_strdup_printf ("killed-%u", n_threads);
+  guint n_threads = GPOINTER_TO_UINT (data) % 16, n_killed = 0, n_stopped = 0;
+  gboolean adam = GPOINTER_TO_UINT (data) > 16;
+  const char *plan = adam ? adam_path : fixture.plan_path;
+  g_autofree char *name = g_strdup_printf ("whole-%u-%d", n_threads, adam),
+                  *name2 = g_strdup_printf ("killed-%u-%d", n_threads, adam);
   g_autofree char *whole = train_fixture_path (&fixture, name), *killed = train_fixture_path (&fixture, name2);
   g_autofree char *log_a = NULL, *log_b = NULL;
   gint64 started = g_get_monotonic_time (), length;
   gboolean finished = FALSE;
 
   {
-    Process process = spawn (whole, n_threads);
+    Process process = spawn (whole, n_threads, plan);
     g_autofree char *said = NULL;
     int status = finish (&process, &said);
 
@@ -117,7 +136,7 @@ test_killed (gconstpointer data)
   }
   length = g_get_monotonic_time () - started;
   for (guint i = 0; i < 40 && !finished; i++) {
-    Process process = spawn (killed, n_threads);
+    Process process = spawn (killed, n_threads, plan);
     gboolean enough = n_killed + n_stopped >= N_INTERRUPTIONS && n_killed > 0 && n_stopped > 0;
     g_autofree char *said = NULL;
     int status;
@@ -146,6 +165,7 @@ test_killed (gconstpointer data)
   g_test_message ("%u threads: killed %u times, stopped %u times", n_threads, n_killed, n_stopped);
 
   compare_tensors (whole, killed, "latest.safetensors", TRUE);
+  g_assert_true (has_variance (whole) == adam);
   compare_tensors (whole, killed, "best.safetensors", TRUE);
   for (gint64 e = 1; e <= fixture.plan->training.epochs; e++) {
     g_autofree char *snapshot = g_strdup_printf ("snapshots/e%04d.safetensors", (int)e);
@@ -177,10 +197,17 @@ main (int argc, char **argv)
   fixture.plan->training.pool_patches = 6;
   tess_plan_save (fixture.plan, fixture.plan_path, &error);
   g_assert_no_error (error);
+  adam_path = train_fixture_path (&fixture, "adam.json");
+  fixture.plan->training.optimiser = TESS_PLAN_OPTIMISER_ADAMW;
+  tess_plan_save (fixture.plan, adam_path, &error);
+  g_assert_no_error (error);
+  fixture.plan->training.optimiser = TESS_PLAN_OPTIMISER_SGD;
+  g_test_add_data_func ("/train/resume/adamw", GUINT_TO_POINTER (16 + 1), test_killed);
   g_test_add_data_func ("/train/resume/1-thread", GUINT_TO_POINTER (1), test_killed);
   g_test_add_data_func ("/train/resume/2-threads", GUINT_TO_POINTER (2), test_killed);
   g_test_add_data_func ("/train/resume/4-threads", GUINT_TO_POINTER (4), test_killed);
   code = g_test_run ();
+  g_free (adam_path);
   train_fixture_clear (&fixture);
   return code;
 }

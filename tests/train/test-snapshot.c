@@ -1,4 +1,4 @@
-#include "tess-live-view.h"
+#include "tess-train-check.h"
 
 #include "tess-safetensors.h"
 #include "tess-thread.h"
@@ -81,6 +81,54 @@ typedef struct {
 } Part;
 
 /* Files a training never wrote: refused with a sentence that begins with their name. */
+/* Each region has a probability of its own; exactly what lies above 0 is painted. */
+static void
+test_sigmoid (void)
+{
+  g_autofree char *folder = g_dir_make_tmp ("tessera-snapshot-XXXXXX", NULL);
+  g_autofree char *path = g_build_filename (folder, "e0003.safetensors", NULL);
+  g_autofree float *logits = g_new0 (float, 2 * 192);
+  g_autoptr (TessSnapshot) s = make (3), back = NULL;
+  const guint8 *p = s->heads[0].probabilities;
+  g_autoptr (GError) error = NULL;
+
+  s->sigmoid = TRUE;
+  logits[0] = 1.0f; /* 0.731 and 0.119 */
+  logits[1] = -2.0f;
+  logits[2] = 1e-6f;
+  logits[3] = NAN;
+  tess_snapshot_set_head (s, 0, logits);
+  g_assert_cmpuint (p[192], ==, 186);
+  g_assert_cmpuint (p[2 * 192], ==, 30);
+  g_assert_cmpuint (p[0], ==, 255 - 186);
+  g_assert_cmpuint (p[192 + 1], ==, 128);
+  g_assert_cmpuint (p[2 * 192 + 1], ==, 0);
+  g_assert_cmpuint (p[192 + 2], ==, 127); /* 0 is not above 0 */
+  g_assert_true (tess_snapshot_save (s, path, &error));
+  back = tess_snapshot_load (path, &error);
+  g_assert_no_error (error);
+  g_assert_true (back->sigmoid);
+  g_remove (path);
+  g_rmdir (folder);
+}
+
+/* Probabilities given as logits are told from logits. */
+static void
+test_activated (void)
+{
+  float twice[6] = {0.2f, 0.8f, 1.0f, 0.0f, 0.5f, 0.5f};
+
+  g_assert_true (tess_logits_look_activated (twice, 3, 2, FALSE));
+  g_assert_true (tess_logits_look_activated (twice, 3, 2, TRUE));
+  twice[5] = 0.9f; /* sums to 1.4 */
+  g_assert_false (tess_logits_look_activated (twice, 3, 2, FALSE));
+  g_assert_true (tess_logits_look_activated (twice, 3, 2, TRUE));
+  twice[5] = -0.1f;
+  g_assert_false (tess_logits_look_activated (twice, 3, 2, TRUE));
+  twice[5] = NAN;
+  g_assert_false (tess_logits_look_activated (twice, 3, 2, FALSE));
+}
+
 static void
 test_hostile (void)
 {
@@ -185,6 +233,8 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/train/snapshot/round-trip", test_round_trip);
   g_test_add_func ("/train/snapshot/softmax", test_softmax);
+  g_test_add_func ("/train/snapshot/sigmoid", test_sigmoid);
+  g_test_add_func ("/train/snapshot/activated", test_activated);
   g_test_add_func ("/train/snapshot/hostile", test_hostile);
   g_test_add_func ("/train/snapshot/slot", test_slot);
   return g_test_run ();
