@@ -119,6 +119,8 @@ prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
   case TESS_OP_SGD:
     return TRUE;
   default:
+    if (tess_cpu_extra_prepare (p, step))
+      return TRUE;
     g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("op %s: not known to the CPU backend"),
                  tess_op_name (op->kind));
     return FALSE;
@@ -349,6 +351,7 @@ run_norm (TessProgram *p, const TessCpuStep *step)
       .stats = backward ? step->in[3] : step->out[1],
       .eps = step->op->attr.norm.eps,
       .slope = step->op->attr.norm.slope,
+      .eps_on_std = step->op->attr.norm.eps_on_std,
       .scratch = step->scratch,
   };
 
@@ -487,7 +490,8 @@ run_step (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GEr
   case TESS_OP_SGD:
     run_sgd (p, step, args);
     break;
-  default: /* refused by prepare */
+  default: /* what else there is was refused by prepare */
+    tess_cpu_extra_run (p, step);
     break;
   }
   return TRUE;

@@ -17,7 +17,8 @@
   X (loss_forward)                                                                                                     \
   X (loss_backward)                                                                                                    \
   X (sum_squares)                                                                                                      \
-  X (sgd)
+  X (sgd)                                                                                                              \
+  X (extra)
 
 /* Each has the type of its member in the table. */
 #define TESS_CPU_DECLARE(name) extern __typeof__ (*((TessCpuKernels *)0)->name) TESS_KERNEL (name);

@@ -55,7 +55,7 @@ typedef enum {
   /* forward: in -> out */
   TESS_OP_CONV,           /* x, w, [b] -> y                     attr.conv */
   TESS_OP_CONV_TRANSPOSE, /* x, w, [b] -> y                     attr.conv */
-  TESS_OP_NORM_ACT,       /* x, gamma, beta -> y, stats         attr.norm; stats f32 {N, C, 2}: mean, 1/sqrt(var+eps) */
+  TESS_OP_NORM_ACT,       /* x, gamma, beta -> y, stats         attr.norm; stats f32 {N, C, 2}: mean, 1/sqrt(var+eps), or 1/(std+eps) */
   TESS_OP_LEAKY_RELU,     /* x -> y                             attr.norm.slope */
   TESS_OP_ADD,            /* a, b -> y */
   TESS_OP_CONCAT,         /* a, b -> y                          channels: a then b */
@@ -73,17 +73,45 @@ typedef enum {
   /* optimiser */
   TESS_OP_GRAD_NORM,      /* -> norm f64 {1}: 2-norm over the whole GRAD arena */
   TESS_OP_SGD,            /* norm ->: clip, then SGD with Nesterov momentum over the PARAM, GRAD, MOMENTUM arenas */
+  /* of networks beside nnU-Net's */
+  TESS_OP_ACT,             /* x, [alpha] -> y                     attr.act */
+  TESS_OP_ACT_BWD,         /* x, [alpha], dy -> dx, [dalpha]      attr.act */
+  TESS_OP_MUL,             /* a, b -> y                           b may have one value a channel or voxel */
+  TESS_OP_MUL_BWD,         /* a, b, dy -> da, db */
+  TESS_OP_MAX_POOL,        /* x -> y                              attr.conv: kernel = stride */
+  TESS_OP_MAX_POOL_BWD,    /* x, dy -> dx                         the first of equal voxels takes it */
+  TESS_OP_GLOBAL_POOL,     /* x -> y {N, 1, 1, 1, C}: mean */
+  TESS_OP_GLOBAL_POOL_BWD, /* dy -> dx */
+  TESS_OP_RESIZE,          /* x -> y                              attr.resize */
+  TESS_OP_RESIZE_BWD,      /* dy -> dx                            attr.resize */
+  TESS_OP_WINDOW,          /* x -> y                              attr.window; its gradient is a WINDOW, too */
   TESS_N_OPS
 } TessOpKind;
 
 typedef struct {
   int kernel[3], stride[3], pad[3]; /* D, H, W; symmetric padding */
+  int gap[3]; /* voxels left out between two of the kernel's; 0: none. PyTorch's dilation is gap + 1 */
 } TessConvAttr;
 
 typedef struct {
   float eps;
   float slope; /* leaky ReLU below zero; 1 = no activation */
+  gboolean eps_on_std; /* (x - mean) / (std + eps), as Keras contrib's; else / sqrt (variance + eps) */
 } TessNormAttr;
+
+typedef enum { TESS_ACT_LEAKY_RELU, TESS_ACT_PRELU, TESS_ACT_GELU, TESS_ACT_SIGMOID, TESS_ACT_ELU } TessActKind;
+
+typedef struct {
+  TessActKind kind; /* of TESS_OP_ACT: not LEAKY_RELU, which is an op of its own */
+} TessActAttr;
+
+typedef struct {
+  gboolean linear; /* trilinear, else nearest */
+} TessResizeAttr;
+
+typedef struct {
+  gint64 start[3]; /* D, H, W */
+} TessWindowAttr;
 
 typedef struct {
   guint    head;       /* index into TessStepArgs.head_weight */
@@ -105,6 +133,9 @@ typedef struct {
     TessConvAttr conv;
     TessNormAttr norm;
     TessLossAttr loss;
+    TessActAttr act;
+    TessResizeAttr resize;
+    TessWindowAttr window;
   } attr;
 } TessOp;
 
@@ -152,6 +183,12 @@ TessId tess_graph_add         (TessGraph *graph, TessId a, TessId b, GError **er
 TessId tess_graph_concat      (TessGraph *graph, TessId a, TessId b, GError **error);
 TessId tess_graph_label_resize (TessGraph *graph, TessId labels, const gint64 dhw[3], GError **error);
 TessId tess_graph_dice_ce     (TessGraph *graph, TessId logits, TessId labels, const TessLossAttr *attr, GError **error); /* -> metrics */
+TessId tess_graph_act         (TessGraph *graph, TessId x, TessActKind kind, float slope, TessId alpha, GError **error);
+TessId tess_graph_mul         (TessGraph *graph, TessId a, TessId b, GError **error);
+TessId tess_graph_max_pool    (TessGraph *graph, TessId x, const int kernel[3], GError **error);
+TessId tess_graph_global_pool (TessGraph *graph, TessId x, GError **error);
+TessId tess_graph_resize      (TessGraph *graph, TessId x, const gint64 dhw[3], gboolean linear, GError **error);
+TessId tess_graph_window      (TessGraph *graph, TessId x, const gint64 start[3], const gint64 dhw[3], GError **error);
 void   tess_graph_mark_output (TessGraph *graph, TessId id); /* the caller reads it after a run */
 
 /* Appends the gradient ops of every loss op to every parameter. A parameter no loss reaches gets a zero gradient

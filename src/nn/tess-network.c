@@ -1,4 +1,4 @@
-#include "tess-network.h"
+#include "tess-network-private.h"
 
 #include <inttypes.h>
 
@@ -76,9 +76,22 @@ tess_network_divisor (const TessNetworkSpec *spec, gint64 dhw[3])
 {
   for (guint a = 0; a < 3; a++) {
     dhw[a] = 1;
-    for (guint s = 0; s < spec->n_stages; s++)
+    for (guint s = 0; s < spec->n_stages && tess_network_class (spec->kind) == NULL; s++)
       dhw[a] *= spec->stride[s][a];
   }
+}
+
+/**
+ * tess_network_smallest:
+ * @dhw: (out): the smallest patch that fits, D, H, W
+ */
+void
+tess_network_smallest (const TessNetworkSpec *spec, gint64 dhw[3])
+{
+  if (tess_network_class (spec->kind) != NULL)
+    tess_network_class (spec->kind)->smallest (spec, dhw);
+  else
+    tess_network_divisor (spec, dhw);
 }
 
 static gboolean
@@ -175,7 +188,7 @@ declare_params (Build *b)
 static TessConvAttr
 conv_attr (const gint64 kernel[3], const gint64 stride[3], gboolean pad)
 {
-  TessConvAttr attr;
+  TessConvAttr attr = {0};
 
   for (guint a = 0; a < 3; a++) {
     attr.kernel[a] = (int)kernel[a];
@@ -310,8 +323,11 @@ tess_network_build (const TessNetworkSpec *spec, const TessProgramSpec *program,
 {
   g_autoptr (TessNetwork) network = NULL;
   Build b = {.spec = spec, .error = error};
+  const TessNetworkClass *k = tess_network_class (spec->kind);
   gboolean ok;
 
+  if (k != NULL)
+    return tess_network_build_class (k, spec, program, error);
   if (!check_spec (spec, error) || !check_program (spec, program, error))
     return NULL;
 
@@ -337,6 +353,24 @@ tess_network_free (TessNetwork *network)
   g_free (network);
 }
 
+/* Of a network whose parameters are declared as its ops are: those of its smallest program. */
+static gint64
+count_class (const TessNetworkClass *k, const TessNetworkSpec *spec)
+{
+  TessProgramSpec program = {.kind = TESS_PROGRAM_INFER, .batch = 1, .act_dtype = TESS_DTYPE_F32};
+  g_autoptr (TessNetwork) network = NULL;
+  gint64 n = 0;
+
+  if (!k->check (spec, NULL))
+    return -1;
+  k->smallest (spec, program.dhw);
+  network = tess_network_build_class (k, spec, &program, NULL);
+  for (TessId id = 0; network != NULL && id < network->graph->tensors->len; id++)
+    if (tess_graph_tensor (network->graph, id)->role == TESS_ROLE_PARAM)
+      n += tess_tensor_n_elements (tess_graph_tensor (network->graph, id));
+  return network != NULL ? n : -1;
+}
+
 /**
  * tess_network_n_parameters:
  *
@@ -349,6 +383,8 @@ tess_network_n_parameters (const TessNetworkSpec *spec)
   Build b = {.spec = spec};
   gint64 n = 0;
 
+  if (tess_network_class (spec->kind) != NULL)
+    return count_class (tess_network_class (spec->kind), spec);
   if (!check_spec (spec, NULL))
     return -1;
   b.graph = graph = tess_graph_new (TESS_DTYPE_F32);

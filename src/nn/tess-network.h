@@ -6,7 +6,15 @@ G_BEGIN_DECLS
 
 #define TESS_NETWORK_MAX_STAGES 8
 
-/* Plain U-Net (nnU-Net's PlainConvUNet): axis arrays are D, H, W. */
+#define TESS_NETWORK_MAX_LAYERS 32
+#define TESS_NETWORK_MAX_DILATION 64
+
+typedef enum {
+  TESS_NETWORK_PLAIN, /* nnU-Net's PlainConvUNet */
+  TESS_NETWORK_MESHNET, /* dilated convolutions: n_layers, dilation, features[0] */
+} TessNetworkKind;
+
+/* Axis arrays are D, H, W; what a kind does not name it does not read. */
 typedef struct {
   guint  n_stages;
   guint  n_channels, n_classes;
@@ -16,6 +24,9 @@ typedef struct {
   gint64 convs_encoder[TESS_NETWORK_MAX_STAGES];
   gint64 convs_decoder[TESS_NETWORK_MAX_STAGES]; /* n_stages-1, lowest resolution first */
   double leaky_slope, norm_eps;
+  TessNetworkKind kind;
+  guint  n_layers; /* MeshNet */
+  gint64 dilation[TESS_NETWORK_MAX_LAYERS];
 } TessNetworkSpec;
 
 typedef enum {
@@ -49,8 +60,9 @@ typedef struct {
 TessNetwork *tess_network_build (const TessNetworkSpec *spec, const TessProgramSpec *program, GError **error);
 void         tess_network_free  (TessNetwork *network);
 gint64       tess_network_n_parameters (const TessNetworkSpec *spec);
-/* The multiple every patch axis must have: product of strides, D, H, W. */
+/* The multiple every patch axis must have: product of strides, D, H, W. Kinds other than the U-Nets: 1. */
 void         tess_network_divisor (const TessNetworkSpec *spec, gint64 dhw[3]);
+void         tess_network_smallest (const TessNetworkSpec *spec, gint64 dhw[3]); /* patch */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessNetwork, tess_network_free)
 

@@ -108,6 +108,14 @@ write_network (const TessPlan *plan)
   JsonArray *stages = json_array_new ();
   guint n = plan->network.n_stages;
 
+  if (plan->network.n_layers > 0) {
+    json_array_unref (stages);
+    json_object_set_string_member (network, "architecture", "meshnet");
+    json_object_set_int_member (network, "features", plan->network.features[0]);
+    json_object_set_array_member (network, "dilation", ints_array (plan->network.dilation, plan->network.n_layers));
+    write_group (plan, "network", network);
+    return network;
+  }
   json_object_set_string_member (network, "architecture", "plain-unet");
   for (guint s = 0; s < n; s++) {
     JsonObject *o = json_object_new ();
@@ -237,8 +245,8 @@ read_channels (TessPlan *plan, JsonObject *root, const char *origin, GError **er
         (has (o, "normalisation") && !tess_json_string (o, where, "normalisation", &norm, error)))
       return FALSE;
     if (!tess_norm_scheme_from_name (norm, &scheme)) {
-      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: \"normalisation\" is \"%s\"; use zscore, ct or none"),
-                   where, norm);
+      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                   _ ("%s: \"normalisation\" is \"%s\"; use zscore, ct, minmax or none"), where, norm);
       return FALSE;
     }
     tess_plan_add_channel (plan, name, scheme);
@@ -277,6 +285,22 @@ read_labels (TessPlan *plan, JsonObject *root, const char *origin, GError **erro
 }
 
 static gboolean
+read_meshnet (TessPlan *plan, JsonObject *network, const char *where, GError **error)
+{
+  JsonArray *dilation;
+
+  plan->network.n_stages = 1;
+  plan->network.deep_supervision = FALSE;
+  if (!read_array (network, where, "dilation", 1, TESS_MAX_LAYERS, &dilation, error))
+    return FALSE;
+  plan->network.n_layers = json_array_get_length (dilation);
+  return tess_json_ints (network, where, "dilation", 1, TESS_PLAN_MAX_DILATION, plan->network.dilation,
+                         plan->network.n_layers, error) &&
+         tess_json_int (network, where, "features", 1, TESS_PLAN_MAX_FEATURES, &plan->network.features[0], error) &&
+         read_group (plan, "network", network, where, error);
+}
+
+static gboolean
 read_network (TessPlan *plan, JsonObject *root, const char *origin, GError **error)
 {
   g_autofree char *where = g_strdup_printf ("%s: network", origin);
@@ -288,9 +312,11 @@ read_network (TessPlan *plan, JsonObject *root, const char *origin, GError **err
   if (!tess_json_object (root, origin, "network", &network, error) ||
       (has (network, "architecture") && !tess_json_string (network, where, "architecture", &architecture, error)))
     return FALSE;
+  if (strcmp (architecture, "meshnet") == 0)
+    return read_meshnet (plan, network, where, error);
   if (strcmp (architecture, "plain-unet") != 0) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("%s: \"architecture\" is \"%s\"; this version knows plain-unet only"), where, architecture);
+                 _ ("%s: \"architecture\" is \"%s\"; this version knows plain-unet and meshnet"), where, architecture);
     return FALSE;
   }
   if (!read_array (network, where, "stages", 2, TESS_MAX_STAGES, &stages, error))

@@ -66,6 +66,8 @@ tess_norm_scheme_name (TessNormScheme scheme)
     return "ct";
   case TESS_NORM_NONE:
     return "none";
+  case TESS_NORM_MINMAX:
+    return "minmax";
   }
   return NULL;
 }
@@ -73,7 +75,7 @@ tess_norm_scheme_name (TessNormScheme scheme)
 gboolean
 tess_norm_scheme_from_name (const char *name, TessNormScheme *scheme)
 {
-  for (int i = TESS_NORM_ZSCORE; i <= TESS_NORM_NONE; i++)
+  for (int i = TESS_NORM_ZSCORE; i <= TESS_NORM_MINMAX; i++)
     if (strcmp (name, tess_norm_scheme_name ((TessNormScheme)i)) == 0) {
       *scheme = (TessNormScheme)i;
       return TRUE;
@@ -344,10 +346,28 @@ validate_stage (const TessPlan *plan, guint s, const char *origin, GError **erro
 }
 
 static gboolean
+validate_layers (const TessPlan *plan, const char *origin, GError **error)
+{
+  gboolean good = plan->network.n_layers <= TESS_MAX_LAYERS && plan->network.features[0] >= 1 &&
+                  plan->network.features[0] <= TESS_PLAN_MAX_FEATURES && !plan->network.deep_supervision;
+
+  for (guint i = 0; good && i < plan->network.n_layers; i++)
+    good = plan->network.dilation[i] >= 1 && plan->network.dilation[i] <= TESS_PLAN_MAX_DILATION;
+  if (!good)
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                 _ ("%s: \"network\": a meshnet has 1 to %d dilations from 1 to %d, 1 to %d features and no deep "
+                    "supervision"),
+                 origin, TESS_MAX_LAYERS, TESS_PLAN_MAX_DILATION, TESS_PLAN_MAX_FEATURES);
+  return good;
+}
+
+static gboolean
 validate_network (const TessPlan *plan, const char *origin, GError **error)
 {
   gint64 divisor[3] = {1, 1, 1};
 
+  if (plan->network.n_layers > 0)
+    return validate_layers (plan, origin, error);
   if (plan->network.n_stages < 2 || plan->network.n_stages > TESS_MAX_STAGES) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: \"network.stages\" has %u entries; give 2 to %d"),
                  origin, plan->network.n_stages, TESS_MAX_STAGES);

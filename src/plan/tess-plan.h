@@ -6,6 +6,7 @@
 G_BEGIN_DECLS
 
 #define TESS_MAX_STAGES 8
+#define TESS_MAX_LAYERS 32 /* of a MeshNet */
 #define TESS_MAX_CHANNELS 16
 #define TESS_MAX_LABELS 255 /* label maps of patches are uint8; 255 is never a class */
 
@@ -13,6 +14,7 @@ typedef enum {
   TESS_NORM_ZSCORE, /* per case and channel: (v - mean) / std over the whole image */
   TESS_NORM_CT,     /* clip to [p0.5, p99.5] of the dataset's foreground, then its mean and std */
   TESS_NORM_NONE,
+  TESS_NORM_MINMAX, /* per case and channel: (v - min) / (max - min) over the whole image */
 } TessNormScheme;
 
 typedef struct {
@@ -49,6 +51,8 @@ typedef struct {
     gint64 convs_decoder[TESS_MAX_STAGES]; /* n_stages-1, lowest resolution first */
     double leaky_slope, norm_eps;
     gboolean deep_supervision;
+    guint  n_layers; /* > 0: a MeshNet of so many dilated convolutions with features[0] channels; stages unused */
+    gint64 dilation[TESS_MAX_LAYERS];
   } network;
 
   struct {
