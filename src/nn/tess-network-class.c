@@ -10,9 +10,26 @@ tess_network_class (TessNetworkKind kind)
   switch (kind) {
   case TESS_NETWORK_MESHNET:
     return &tess_network_meshnet;
+  case TESS_NETWORK_INGRADIENT:
+    return &tess_network_ingradient;
+  case TESS_NETWORK_SE_RESIDUAL:
+    return &tess_network_se_residual;
+  case TESS_NETWORK_CASED:
+    return &tess_network_cased;
   default:
     return NULL;
   }
+}
+
+gboolean
+tess_network_check_ends (const TessNetworkSpec *spec, GError **error)
+{
+  if (spec->n_channels >= 1 && spec->n_channels <= 1024 && spec->n_classes >= 1 && spec->n_classes <= 256)
+    return TRUE;
+  g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
+               _ ("a network takes 1 to 1024 channels and gives 1 to 256 classes, the plan has %u and %u"),
+               spec->n_channels, spec->n_classes);
+  return FALSE;
 }
 
 gint64
@@ -53,6 +70,61 @@ tess_build_conv (TessNetworkBuild *b, TessId x, const char *name, gint64 out, Te
   return tess_graph_conv (b->graph, x, w, v, &attr, b->graph->act_dtype, b->error);
 }
 
+void
+tess_build_idle_bias (TessNetworkBuild *b, const char *name, gint64 out)
+{
+  g_autofree char *bias = g_strconcat (name, ".bias", NULL);
+
+  tess_graph_param (b->graph, bias, 1, &out, 0);
+}
+
+TessId
+tess_build_up (TessNetworkBuild *b, TessId x, const char *name, gint64 out, TessConvAttr attr, gboolean bias)
+{
+  TessId w, v;
+
+  if (x == TESS_NONE)
+    return TESS_NONE;
+  declare_conv (b, name, tess_build_channels (b, x), out, out, &attr, bias, &w, &v);
+  return tess_graph_conv_transpose (b->graph, x, w, v, &attr, b->error);
+}
+
+TessId
+tess_build_norm (TessNetworkBuild *b, TessId x, const char *name, double slope, gboolean eps_on_std)
+{
+  TessNormAttr attr = {.eps = (float)b->spec->norm_eps, .slope = (float)slope, .eps_on_std = eps_on_std};
+  g_autofree char *weight = g_strconcat (name, ".weight", NULL), *bias = g_strconcat (name, ".bias", NULL);
+  TessId gamma, beta;
+  gint64 c;
+
+  if (x == TESS_NONE)
+    return TESS_NONE;
+  c = tess_build_channels (b, x);
+  gamma = tess_graph_param (b->graph, weight, 1, &c, -1);
+  beta = tess_graph_param (b->graph, bias, 1, &c, 0);
+  return tess_graph_norm_act (b->graph, x, gamma, beta, &attr, b->error);
+}
+
+TessId
+tess_build_concat (TessNetworkBuild *b, TessId x, TessId y)
+{
+  return x != TESS_NONE && y != TESS_NONE ? tess_graph_concat (b->graph, x, y, b->error) : TESS_NONE;
+}
+
+TessId
+tess_build_crop (TessNetworkBuild *b, TessId x, TessId like, gboolean middle)
+{
+  gint64 start[3], dhw[3];
+
+  if (x == TESS_NONE || like == TESS_NONE)
+    return TESS_NONE;
+  for (guint a = 0; a < 3; a++) {
+    dhw[a] = tess_graph_tensor (b->graph, like)->dim[1 + a];
+    start[a] = middle ? (tess_graph_tensor (b->graph, x)->dim[1 + a] - dhw[a]) / 2 : 0;
+  }
+  return tess_graph_window (b->graph, x, start, dhw, b->error);
+}
+
 TessId
 tess_build_act (TessNetworkBuild *b, TessId x, double slope)
 {
@@ -71,7 +143,8 @@ build_loss (TessNetworkBuild *b, TessId logits, guint h)
 
   memcpy (dhw, tess_graph_tensor (b->graph, logits)->dim + 1, sizeof dhw);
   if (memcmp (dhw, program->dhw, sizeof dhw) != 0)
-    labels = tess_graph_label_resize (b->graph, labels, dhw, b->error);
+    labels = b->valid ? tess_build_crop (b, labels, logits, TRUE)
+                      : tess_graph_label_resize (b->graph, labels, dhw, b->error);
   if (labels == TESS_NONE)
     return FALSE;
   b->network->metrics[h] = tess_graph_dice_ce (b->graph, logits, labels, &loss, b->error);
@@ -102,6 +175,22 @@ tess_build_head (TessNetworkBuild *b, TessId x, const char *name, guint h)
     return FALSE;
   declare_conv (b, name, b->spec->n_classes, tess_build_channels (b, x), b->spec->n_classes, &one, TRUE, &w, &v);
   return finish_head (b, tess_graph_conv (b->graph, x, w, v, &one, TESS_DTYPE_F32, b->error), h);
+}
+
+gboolean
+tess_build_large_head (TessNetworkBuild *b, TessId x, const char *name, TessConvAttr attr, guint h, gboolean compute)
+{
+  TessId w, v, logits;
+
+  if (x == TESS_NONE)
+    return FALSE;
+  declare_conv (b, name, b->spec->n_classes, tess_build_channels (b, x), b->spec->n_classes, &attr, TRUE, &w, &v);
+  if (!compute)
+    return TRUE;
+  logits = tess_graph_conv (b->graph, x, w, v, &attr, TESS_DTYPE_F32, b->error);
+  if (logits != TESS_NONE && h > 0)
+    logits = tess_graph_resize (b->graph, logits, b->program->dhw, TRUE, b->error);
+  return finish_head (b, logits, h);
 }
 
 static gboolean

@@ -12,6 +12,9 @@ G_BEGIN_DECLS
 typedef enum {
   TESS_NETWORK_PLAIN, /* nnU-Net's PlainConvUNet */
   TESS_NETWORK_MESHNET, /* dilated convolutions: n_layers, dilation, features[0] */
+  TESS_NETWORK_INGRADIENT, /* U-Net with heads made large: n_stages, features, single_head */
+  TESS_NETWORK_SE_RESIDUAL, /* squeeze and excitation: n_stages = depth + 1, features[0], se_ratio, attention_gate */
+  TESS_NETWORK_CASED, /* valid convolutions: no options; logits lie on the middle of the patch */
 } TessNetworkKind;
 
 /* Axis arrays are D, H, W; what a kind does not name it does not read. */
@@ -27,6 +30,9 @@ typedef struct {
   TessNetworkKind kind;
   guint  n_layers; /* MeshNet */
   gint64 dilation[TESS_NETWORK_MAX_LAYERS];
+  gboolean single_head; /* ingradient: its plain U-Net */
+  gint64 se_ratio;      /* SE residual; 0: without */
+  gboolean attention_gate;
 } TessNetworkSpec;
 
 typedef enum {

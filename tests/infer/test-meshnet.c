@@ -100,7 +100,7 @@ check_samples (TessModel *model, TessVolume *part, JsonArray *samples)
   gsize n = (gsize)tess_volume_n_voxels (part), side = (gsize)tess_volume_dim (part)[0];
   g_autofree float *image = g_new (float, n), *logits = g_new (float, 3 * n);
   TessStepArgs args = {0};
-  double worst = 0, largest = 0, top = 0;
+  double worst = 0, largest = 0, bottom = 255, top = 0;
 
   tess_plan_network_spec (model->plan, &spec);
   tess_plan_program_spec (model->plan, TESS_PROGRAM_INFER, 1, TESS_DTYPE_F32, FALSE, &program);
@@ -110,10 +110,12 @@ check_samples (TessModel *model, TessVolume *part, JsonArray *samples)
   g_assert_true (tess_session_bind (session, 0, &error));
   g_assert_true (tess_model_copy_params (model, session, FALSE, &error));
   network = tess_session_network (session, 0);
-  for (gsize i = 0; i < n; i++)
+  for (gsize i = 0; i < n; i++) {
+    bottom = MIN (bottom, ((const guint8 *)tess_volume_data (part))[i]);
     top = MAX (top, ((const guint8 *)tess_volume_data (part))[i]);
+  }
   for (gsize i = 0; i < n; i++)
-    image[i] = (float)(((const guint8 *)tess_volume_data (part))[i] / top);
+    image[i] = (float)((((const guint8 *)tess_volume_data (part))[i] - bottom) / (top - bottom));
   g_assert_true (tess_session_write (session, 0, network->image, image, n * sizeof (float), &error));
   g_assert_true (tess_session_run (session, 0, &args, &error));
   g_assert_true (tess_session_read (session, 0, network->logits[0], logits, 3 * n * sizeof (float), &error));
@@ -209,7 +211,8 @@ expect (const char *path, const gint64 *dilation, guint n, int code, const char 
 static void
 test_damage (void)
 {
-  g_autofree char *folder = fixture_folder (), *path = g_build_filename (folder, "m.pth", NULL);
+  char *folder = fixture_folder ();
+  g_autofree char *path = g_build_filename (folder, "m.pth", NULL);
   g_autofree char *other = g_build_filename (folder, "m.safetensors", NULL);
   const gint64 dilation[2] = {1, 3}, wide[2] = {1, 65};
   g_autoptr (GError) error = NULL;
