@@ -341,8 +341,26 @@ open_output_folder (const char *input, const char *output, GError **error)
   return FALSE;
 }
 
+/* dilation: "1,2,4,..." or NULL */
+static TessModel *
+load_model (const char *path, const char *dilation, GError **error)
+{
+  g_auto (GStrv) words = g_strsplit (dilation ? dilation : "", ",", -1);
+  gint64 numbers[TESS_MAX_LAYERS];
+  guint n = 0;
+
+  for (; words[n]; n++)
+    if (n == TESS_MAX_LAYERS || !g_ascii_string_to_signed (words[n], 10, 1, 64, &numbers[n], NULL)) {
+      g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
+                   _ ("--dilation %s: must be 1 to %d whole numbers from 1 to 64 with commas between them"), dilation,
+                   TESS_MAX_LAYERS);
+      return NULL;
+    }
+  return tess_model_load_dilated (path, numbers, n, error);
+}
+
 static int
-run (TessCli *cli, const char *model_path, char **inputs, const char *output)
+run (TessCli *cli, const char *model_path, const char *dilation, char **inputs, const char *output)
 {
   g_autoptr (TessModel) model = NULL;
   g_autoptr (TessPredictor) predictor = NULL;
@@ -356,7 +374,7 @@ run (TessCli *cli, const char *model_path, char **inputs, const char *output)
   JsonArray *cases;
   int code;
 
-  model = tess_model_load (model_path, &error);
+  model = load_model (model_path, dilation, &error);
   if (!model)
     return tess_cli_fail (error);
   if (!model->file) /* another program's: how results may differ from its own */
@@ -393,7 +411,7 @@ int
 tess_cmd_predict (TessCli *cli, int argc, char **argv)
 {
   g_autofree char *model = NULL;
-  g_autofree char *output = NULL;
+  g_autofree char *output = NULL, *dilation = NULL;
   g_auto (GStrv) inputs = NULL;
   const GOptionEntry entries[] = {
       {"model", 'm', 0, G_OPTION_ARG_FILENAME, &model, N_ ("the trained model"), "FILE"},
@@ -401,6 +419,8 @@ tess_cmd_predict (TessCli *cli, int argc, char **argv)
        N_ ("the channels of one scan in plan order, or a folder of scans"), "IN..."},
       {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output, N_ ("the segmentation, format by its ending, or a folder"),
        "OUT"},
+      {"dilation", 0, 0, G_OPTION_ARG_STRING, &dilation,
+       N_ ("of a MeshNet from PyTorch, whose file does not hold them: one number a layer"), "1,2,4,..."},
       {NULL},
   };
   int n, code = 0;
@@ -416,7 +436,7 @@ tess_cmd_predict (TessCli *cli, int argc, char **argv)
       fprintf (stderr, _ ("tessera-cli: predict: %s is missing; `tessera-cli predict --help` explains\n"), missing);
       code = 2;
     } else {
-      code = run (cli, model, inputs, output);
+      code = run (cli, model, dilation, inputs, output);
     }
   }
   g_free (rest);

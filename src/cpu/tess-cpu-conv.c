@@ -13,7 +13,7 @@ typedef struct {
   Pass pass;                    /* for oneDNN */
   gboolean transposed, flipped; /* a deconvolution; weights' channel axes the other way round in memory */
   dnnl_memory_desc_t x, w, y, w_plain, b;
-  dnnl_dims_t stride, pad;
+  dnnl_dims_t stride, pad, gap;
   dnnl_primitive_desc_t hint, main, reorder;
   dnnl_primitive_attr_t attr;
 } Making;
@@ -80,16 +80,18 @@ init_desc (const Making *m, Pass pass, gboolean is_hint, dnnl_convolution_desc_t
     y.data_type = m->x.data_type;
   }
   if (pass == FORWARD)
-    return (m->transposed ? d->deconvolution_forward_desc_init : d->convolution_forward_desc_init) (
+    return (m->transposed ? d->dilated_deconvolution_forward_desc_init : d->dilated_convolution_forward_desc_init) (
         desc, dnnl_forward_training, m->transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct, &m->x, &w,
-        m->b.ndims > 0 ? &m->b : NULL, &y, m->stride, m->pad, m->pad);
+        m->b.ndims > 0 ? &m->b : NULL, &y, m->stride, m->gap, m->pad, m->pad);
   if (pass == BACKWARD_DATA)
-    return (m->transposed ? d->deconvolution_backward_data_desc_init : d->convolution_backward_data_desc_init) (
-        desc, m->transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct, &m->x, &w, &y, m->stride, m->pad,
-        m->pad);
-  return (m->transposed ? d->deconvolution_backward_weights_desc_init : d->convolution_backward_weights_desc_init) (
-      desc, m->transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct, &m->x, &w, NULL, &y, m->stride, m->pad,
-      m->pad);
+    return (m->transposed ? d->dilated_deconvolution_backward_data_desc_init
+                          : d->dilated_convolution_backward_data_desc_init) (
+        desc, m->transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct, &m->x, &w, &y, m->stride, m->gap,
+        m->pad, m->pad);
+  return (m->transposed ? d->dilated_deconvolution_backward_weights_desc_init
+                        : d->dilated_convolution_backward_weights_desc_init) (
+      desc, m->transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct, &m->x, &w, NULL, &y, m->stride, m->gap,
+      m->pad, m->pad);
 }
 
 static gboolean
@@ -221,6 +223,7 @@ describe (Making *m, TessCpuConv *conv, const TessGraph *graph, const TessOp *op
   for (int i = 0; i < 3; i++) {
     m->stride[i] = op->attr.conv.stride[i];
     m->pad[i] = op->attr.conv.pad[i];
+    m->gap[i] = op->attr.conv.gap[i];
   }
   if (pass != BACKWARD_DATA && type != type_of (x->dtype))
     conv->cast_bytes = (gsize)tess_tensor_n_elements (x) * tess_dtype_size (graph->act_dtype);

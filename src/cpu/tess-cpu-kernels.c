@@ -64,3 +64,11 @@ tess_cpu_squares_scratch (gsize n)
 {
   return (n / 4096 + 1) * sizeof (double);
 }
+
+gsize
+tess_cpu_extra_scratch (gsize n, gsize voxels, gsize channels)
+{
+  gsize n_blocks = (voxels + TESS_CPU_EXTRA_BLOCK - 1) / TESS_CPU_EXTRA_BLOCK;
+
+  return (n * n_blocks + 1) * channels * sizeof (double);
+}

@@ -19,6 +19,7 @@ typedef struct {
   const float *gamma, *beta;
   float       *stats, *dgamma, *dbeta; /* {N,C,2}; {C}; {C} */
   float        eps, slope;
+  gboolean     eps_on_std;
   void        *scratch; /* tess_cpu_norm_scratch () bytes */
 } TessCpuNorm;
 
@@ -47,6 +48,23 @@ typedef struct {
   const float *grad;
   double rate, momentum_factor, weight_decay, clip; /* clip: factor on the gradient */
 } TessCpuSgd;
+
+/* One of the ops from TESS_OP_ACT on. What an op does not have is NULL or 0. */
+typedef struct {
+  guint        n_threads;
+  TessOpKind   kind;
+  TessActKind  act;
+  gboolean     bf16, linear;
+  gsize        n, voxels, channels; /* of the larger tensor; voxels of one sample */
+  gsize        element;             /* WINDOW: bytes of one */
+  gsize        b_voxels, b_channels; /* MUL's factor */
+  gint64       from[3], to[3];      /* D, H, W of x (or dx) and of y (or dy) */
+  gint64       start[3];
+  const int   *kernel;
+  const void  *x, *b, *dy; /* b: the factor, or PReLU's slopes */
+  void        *y, *dx, *db;
+  void        *scratch; /* tess_cpu_extra_scratch () bytes */
+} TessCpuExtra;
 
 typedef struct {
   guint       n_threads;
@@ -91,6 +109,7 @@ typedef struct {
   void   (*avg_pool)      (const TessCpuAvgPool *a);
   void   (*avg_pool_backward) (const TessCpuAvgPool *a);
   void   (*adam)          (const TessCpuAdam *a);
+  void   (*extra)         (const TessCpuExtra *a);
 } TessCpuKernels;
 
 #define TESS_CPU_MAX_ISAS 3
@@ -102,6 +121,7 @@ gsize tess_cpu_columns_scratch (gsize rows, gsize channels);
 gsize tess_cpu_loss_scratch    (guint n_threads, gsize n, gsize voxels, guint n_classes);
 gsize tess_cpu_loss_sums       (gsize n, guint n_classes); /* doubles */
 gsize tess_cpu_squares_scratch (gsize n);
+gsize tess_cpu_extra_scratch   (gsize n, gsize voxels, gsize channels);
 
 /* How a {rows, channels} matrix is walked with vectors of up to 16 lanes when channels is not a multiple of 16: a
  * period of lcm (channels, 16) elements repeats, so lane i of it always holds channel i mod channels. */
@@ -131,6 +151,7 @@ tess_cpu_walk (gsize rows, gsize channels)
   return w;
 }
 
+#define TESS_CPU_EXTRA_BLOCK 4096 /* voxels whose share of a sum is taken in one go */
 #define TESS_CPU_LOSS_BLOCK 4096 /* voxels whose sums are taken in one go */
 
 G_END_DECLS

@@ -131,7 +131,8 @@ join_moments (const TessCpuNorm *a, const TessCpuWalk *w, const Space *s, gsize 
     float *stats = a->stats + (sample * c_n + c) * 2;
 
     stats[0] = (float)(s->sum[c] + (double)s->offset[c]);
-    stats[1] = (float)(1.0 / sqrt (s->sum2[c] / n + (double)a->eps));
+    stats[1] = a->eps_on_std ? (float)(1.0 / (sqrt (s->sum2[c] / n) + (double)a->eps))
+                             : (float)(1.0 / sqrt (s->sum2[c] / n + (double)a->eps));
   }
   for (gsize i = 0; i < p; i++) {
     const float *stats = a->stats + (sample * c_n + i % c_n) * 2;
@@ -266,6 +267,16 @@ fill_tables (const TessCpuNorm *a, const Space *s, gsize period, gsize sample)
   }
 }
 
+/* With eps inside the root u's derivative by the spread is -u; with eps beside it (std + eps) / std as much. A channel
+ * of one value has u = 0 everywhere. */
+static double
+slope_factor (const TessCpuNorm *a, double rstd)
+{
+  double part = (double)a->eps * rstd; /* eps / (std + eps) */
+
+  return a->eps_on_std && part < 1.0 ? 1.0 / (1.0 - part) : 1.0;
+}
+
 /* Sums over the sample into sum and sum2 [0..channels), and their share of every dx over the lanes. */
 ALWAYS_INLINE void
 join_sums (const TessCpuNorm *a, const TessCpuWalk *w, const Space *s, gsize sample, gboolean bf16)
@@ -291,7 +302,7 @@ join_sums (const TessCpuNorm *a, const TessCpuWalk *w, const Space *s, gsize sam
   }
   for (gsize i = 0; i < p; i++) {
     s->offset[i] = (float)(s->sum[i % c_n] / n);
-    s->slope_u[i] = (float)(s->sum2[i % c_n] / n);
+    s->slope_u[i] = (float)(s->sum2[i % c_n] / n * slope_factor (a, (double)s->rstd[i]));
   }
 }
 

@@ -75,6 +75,9 @@ struct _TessProgram {
   double       seconds[TESS_N_OPS];
 };
 
+/* The ops from TESS_OP_ACT on; FALSE: not one of them. */
+gboolean     tess_cpu_extra_prepare   (TessProgram *program, TessCpuStep *step);
+void         tess_cpu_extra_run       (TessProgram *program, const TessCpuStep *step);
 TessProgram *tess_cpu_program_prepare (TessDevice *device, TessGraph *graph, TessRequirements *requirements, GError **error);
 gboolean     tess_cpu_program_bind    (TessProgram *program, TessBuffer *const arenas[TESS_N_ARENAS], GError **error);
 gboolean     tess_cpu_program_run     (TessProgram *program, const TessStepArgs *args, GError **error);

@@ -123,6 +123,8 @@ prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
   case TESS_OP_ADAM:
     return TRUE;
   default:
+    if (tess_cpu_extra_prepare (p, step))
+      return TRUE;
     g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("op %s: not known to the CPU backend"),
                  tess_op_name (op->kind));
     return FALSE;
@@ -353,6 +355,7 @@ run_norm (TessProgram *p, const TessCpuStep *step)
       .stats = backward ? step->in[3] : step->out[1],
       .eps = step->op->attr.norm.eps,
       .slope = step->op->attr.norm.slope,
+      .eps_on_std = step->op->attr.norm.eps_on_std,
       .scratch = step->scratch,
   };
 
@@ -560,7 +563,8 @@ run_step (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GEr
   case TESS_OP_ADAM:
     run_adam (p, step, args);
     break;
-  default: /* refused by prepare */
+  default: /* what else there is was refused by prepare */
+    tess_cpu_extra_run (p, step);
     break;
   }
   return TRUE;

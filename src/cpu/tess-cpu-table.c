@@ -21,7 +21,8 @@
   X (add_leaky)                                                                                                        \
   X (avg_pool)                                                                                                         \
   X (avg_pool_backward)                                                                                                \
-  X (adam)
+  X (adam)                                                                                                             \
+  X (extra)
 
 /* Each has the type of its member in the table. */
 #define TESS_CPU_DECLARE(name) extern __typeof__ (*((TessCpuKernels *)0)->name) TESS_KERNEL (name);

@@ -33,12 +33,12 @@ G_BEGIN_DECLS
   X (primitive_execute) \
   X (primitive_destroy) \
   X (reorder_primitive_desc_create) \
-  X (convolution_forward_desc_init) \
-  X (convolution_backward_data_desc_init) \
-  X (convolution_backward_weights_desc_init) \
-  X (deconvolution_forward_desc_init) \
-  X (deconvolution_backward_data_desc_init) \
-  X (deconvolution_backward_weights_desc_init)
+  X (dilated_convolution_forward_desc_init) \
+  X (dilated_convolution_backward_data_desc_init) \
+  X (dilated_convolution_backward_weights_desc_init) \
+  X (dilated_deconvolution_forward_desc_init) \
+  X (dilated_deconvolution_backward_data_desc_init) \
+  X (dilated_deconvolution_backward_weights_desc_init)
 
 typedef struct {
 #define TESS_DNNL_MEMBER(name) __typeof__ (dnnl_##name) *name;

@@ -3,6 +3,7 @@
 /* Private to the readers and writers of model files. */
 
 #include "tess-model.h"
+#include "tess-torch-file.h"
 
 G_BEGIN_DECLS
 
@@ -11,6 +12,11 @@ G_BEGIN_DECLS
 char        *tess_model_format_shape  (guint n_dims, const gint64 *dim); /* "{3, 4}" */
 TessNetwork *tess_model_build_network (TessModel *model, GError **error);
 gboolean     tess_model_is_torch      (const char *path); /* by its name or its first bytes */
-gboolean     tess_model_load_torch    (TessModel *model, GError **error); /* model->path is set */
+/* model->path is set; dilation: of a MeshNet, n_dilation 0 = not given */
+gboolean     tess_model_load_torch    (TessModel *model, const gint64 *dilation, guint n_dilation, GError **error);
+gboolean     tess_model_is_meshnet    (TessTorchFile *file);
+gboolean     tess_model_load_meshnet  (TessModel *model, TessTorchFile *file, const gint64 *dilation, guint n_dilation,
+                                       GError **error);
+void         tess_model_take_tensor   (TessModel *model, const char *name, guint n_dims, const gint64 *dim, float *data);
 
 G_END_DECLS

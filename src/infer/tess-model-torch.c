@@ -1,4 +1,5 @@
-/* Models of nnU-Net v2: its checkpoints hold plans, dataset.json and weights, so that one file is a whole model. */
+/* Models of PyTorch. nnU-Net v2: its checkpoints hold plans, dataset.json and weights, so that one file is a whole
+ * model. */
 
 #include "tess-model-private.h"
 
@@ -341,13 +342,29 @@ tensor_free (gpointer tensor)
   g_free (t);
 }
 
+/* data: float32, taken. */
+void
+tess_model_take_tensor (TessModel *model, const char *name, guint n_dims, const gint64 *dim, float *data)
+{
+  TessSafetensor *out = g_new0 (TessSafetensor, 1);
+
+  out->name = g_strdup (name);
+  out->dtype = TESS_DTYPE_F32;
+  out->n_dims = n_dims;
+  out->dim = g_memdup2 (dim, sizeof (gint64) * n_dims);
+  out->bytes = sizeof (float);
+  for (guint i = 0; i < n_dims; i++)
+    out->bytes *= (gsize)dim[i];
+  out->data = data;
+  g_hash_table_insert (model->tensors, (gpointer)out->name, out);
+}
+
 static gboolean
 read_tensor (TessModel *model, TessTorchFile *file, const TessTensor *wanted, const guint axes[3], GError **error)
 {
   const TessTorchTensor *t = tess_torch_file_find (file, wanted->name);
   g_autofree float *data = g_try_malloc (wanted->bytes), *turned = NULL;
   gboolean turns = t->n_dims >= 4 && (axes[0] != 0 || axes[1] != 1);
-  TessSafetensor *out;
 
   if (turns)
     turned = g_try_malloc (wanted->bytes);
@@ -359,21 +376,15 @@ read_tensor (TessModel *model, TessTorchFile *file, const TessTensor *wanted, co
     return FALSE;
   if (turns)
     turn (t, axes, data, turned);
-  out = g_new0 (TessSafetensor, 1);
-  out->name = g_strdup (wanted->name);
-  out->dtype = TESS_DTYPE_F32;
-  out->n_dims = wanted->n_dims;
-  out->dim = g_memdup2 (wanted->dim, sizeof (gint64) * wanted->n_dims);
-  out->bytes = wanted->bytes;
-  out->data = turns ? g_steal_pointer (&turned) : g_steal_pointer (&data);
-  g_hash_table_insert (model->tensors, (gpointer)out->name, out);
+  tess_model_take_tensor (model, wanted->name, wanted->n_dims, wanted->dim,
+                          turns ? g_steal_pointer (&turned) : g_steal_pointer (&data));
   return TRUE;
 }
 
 /* Sets plan and tensors. nnU-Net may have turned the scans' axes for training: then the weights' axes are turned back,
  * which is the same network on the scans as they are. */
 gboolean
-tess_model_load_torch (TessModel *model, GError **error)
+tess_model_load_torch (TessModel *model, const gint64 *dilation, guint n_dilation, GError **error)
 {
   g_autoptr (TessTorchFile) file = tess_torch_file_open (model->path, error);
   g_autoptr (TessNetwork) network = NULL;
@@ -381,13 +392,15 @@ tess_model_load_torch (TessModel *model, GError **error)
 
   if (!file)
     return FALSE;
+  model->tensors = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, tensor_free);
+  if (tess_model_is_meshnet (file))
+    return tess_model_load_meshnet (model, file, dilation, n_dilation, error);
   model->plan = read_plan (file, axes, error);
   if (!model->plan)
     return FALSE;
   network = tess_model_build_network (model, error);
   if (!network || !check_weights (file, network, axes, error))
     return FALSE;
-  model->tensors = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, tensor_free);
   for (guint i = 0; i < network->graph->tensors->len; i++) {
     const TessTensor *t = tess_graph_tensor (network->graph, i);
 

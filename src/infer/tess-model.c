@@ -100,12 +100,18 @@ check_parameters (TessModel *model, GError **error)
 TessModel *
 tess_model_load (const char *path, GError **error)
 {
+  return tess_model_load_dilated (path, NULL, 0, error);
+}
+
+TessModel *
+tess_model_load_dilated (const char *path, const gint64 *dilation, guint n, GError **error)
+{
   g_autoptr (TessModel) model = g_new0 (TessModel, 1);
   const char *text;
 
   model->path = g_strdup (path);
   if (tess_model_is_torch (path))
-    return tess_model_load_torch (model, error) ? g_steal_pointer (&model) : NULL;
+    return tess_model_load_torch (model, dilation, n, error) ? g_steal_pointer (&model) : NULL;
   model->file = tess_safetensors_open (path, error);
   if (!model->file)
     return NULL;

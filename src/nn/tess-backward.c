@@ -198,6 +198,46 @@ back_dice_ce (Backward *b, const TessOp *f)
   arrive (b, f->in[0], op.out[0]);
 }
 
+/* ACT, MUL, MAX_POOL: the backward op reads the inputs again. n_in: those in->in[] it copies before dy. */
+static gboolean
+back_inputs (Backward *b, const TessOp *f, TessOpKind kind, guint n_in, TessId dy)
+{
+  TessOp op = new_op (kind, n_in + 1, f->kind == TESS_OP_MAX_POOL ? 1 : 2);
+
+  for (guint i = 0; i < n_in; i++)
+    op.in[i] = f->in[i];
+  op.in[n_in] = dy;
+  op.attr = f->attr;
+  if (f->kind == TESS_OP_ACT && !param_grad (b, f->in[1], &op.out[1]))
+    return FALSE;
+  if (b->wanted[f->in[0]])
+    op.out[0] = grad_like (b, f->in[0]);
+  if (f->kind == TESS_OP_MUL && b->wanted[f->in[1]])
+    op.out[1] = grad_like (b, f->in[1]);
+  g_array_append_val (b->graph->ops, op);
+  arrive (b, f->in[0], op.out[0]);
+  if (f->kind == TESS_OP_MUL)
+    arrive (b, f->in[1], op.out[1]);
+  return TRUE;
+}
+
+/* GLOBAL_POOL, RESIZE, WINDOW: linear ops of one input. */
+static void
+back_linear (Backward *b, const TessOp *f, TessOpKind kind, TessId dy)
+{
+  TessOp op = new_op (kind, 1, 1);
+
+  if (!b->wanted[f->in[0]])
+    return;
+  op.in[0] = dy;
+  op.out[0] = grad_like (b, f->in[0]);
+  op.attr = f->attr;
+  for (guint a = 0; kind == TESS_OP_WINDOW && a < 3; a++)
+    op.attr.window.start[a] = -f->attr.window.start[a];
+  g_array_append_val (b->graph->ops, op);
+  arrive (b, f->in[0], op.out[0]);
+}
+
 static gboolean
 back_op (Backward *b, const TessOp *f)
 {
@@ -231,6 +271,21 @@ back_op (Backward *b, const TessOp *f)
     return TRUE;
   case TESS_OP_AVG_POOL:
     back_avg_pool (b, f, dy);
+    return TRUE;
+  case TESS_OP_ACT:
+    return back_inputs (b, f, TESS_OP_ACT_BWD, 2, dy);
+  case TESS_OP_MUL:
+    return back_inputs (b, f, TESS_OP_MUL_BWD, 2, dy);
+  case TESS_OP_MAX_POOL:
+    return back_inputs (b, f, TESS_OP_MAX_POOL_BWD, 1, dy);
+  case TESS_OP_GLOBAL_POOL:
+    back_linear (b, f, TESS_OP_GLOBAL_POOL_BWD, dy);
+    return TRUE;
+  case TESS_OP_RESIZE:
+    back_linear (b, f, TESS_OP_RESIZE_BWD, dy);
+    return TRUE;
+  case TESS_OP_WINDOW:
+    back_linear (b, f, TESS_OP_WINDOW, dy);
     return TRUE;
   default:
     g_set_error (b->error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("op %s has no gradient"), tess_op_name (f->kind));

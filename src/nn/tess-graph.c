@@ -1,4 +1,4 @@
-#include "tess-graph.h"
+#include "tess-graph-private.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -90,6 +90,17 @@ tess_op_name (TessOpKind kind)
       [TESS_OP_AVG_POOL] = "avg-pool",
       [TESS_OP_AVG_POOL_BWD] = "avg-pool-bwd",
       [TESS_OP_ADAM] = "adam",
+      [TESS_OP_ACT] = "act",
+      [TESS_OP_ACT_BWD] = "act-bwd",
+      [TESS_OP_MUL] = "mul",
+      [TESS_OP_MUL_BWD] = "mul-bwd",
+      [TESS_OP_MAX_POOL] = "max-pool",
+      [TESS_OP_MAX_POOL_BWD] = "max-pool-bwd",
+      [TESS_OP_GLOBAL_POOL] = "global-pool",
+      [TESS_OP_GLOBAL_POOL_BWD] = "global-pool-bwd",
+      [TESS_OP_RESIZE] = "resize",
+      [TESS_OP_RESIZE_BWD] = "resize-bwd",
+      [TESS_OP_WINDOW] = "window",
   };
 
   return (guint)kind < TESS_N_OPS ? names[kind] : "unknown";
@@ -227,6 +238,37 @@ is_kernel_of (const TessTensor *w, const TessConvAttr *attr)
   return w_axis == w->n_dims;
 }
 
+/* Voxels from a kernel's first to its last. */
+static int
+conv_reach (const TessConvAttr *attr, guint a)
+{
+  return (attr->kernel[a] - 1) * (attr->gap[a] + 1) + 1;
+}
+
+TessOp
+tess_graph_new_op (TessOpKind kind, guint n_in)
+{
+  return new_op (kind, n_in);
+}
+
+gboolean
+tess_graph_growing (const TessGraph *graph, TessId id)
+{
+  return growing (graph, id);
+}
+
+TessId
+tess_graph_misfit (const TessGraph *graph, TessOpKind kind, const char *text, GError **error)
+{
+  return misfit (graph, kind, error, "%s", text);
+}
+
+TessId
+tess_graph_append_op (TessGraph *graph, TessOp *op, TessDType dtype, guint n_dims, const gint64 *dim, GError **error)
+{
+  return append (graph, op, dtype, n_dims, dim, error);
+}
+
 /* What both kinds of convolution share. in_axis: the weight's axis of input channels (1 plain, 0 transposed). */
 static gboolean
 check_conv (const TessGraph *graph, TessOpKind kind, TessId x_id, TessId w_id, TessId b_id, const TessConvAttr *attr,
@@ -257,8 +299,8 @@ check_conv (const TessGraph *graph, TessOpKind kind, TessId x_id, TessId w_id, T
   }
   for (guint a = 0; a < 3; a++)
     if (attr->kernel[a] < 1 || attr->kernel[a] > MAX_CONV_ATTR || attr->stride[a] < 1 ||
-        attr->stride[a] > MAX_CONV_ATTR || attr->pad[a] < 0 || attr->pad[a] >= attr->kernel[a] ||
-        !is_kernel_of (w, attr)) {
+        attr->stride[a] > MAX_CONV_ATTR || attr->gap[a] < 0 || attr->gap[a] > MAX_CONV_ATTR || attr->pad[a] < 0 ||
+        attr->pad[a] >= conv_reach (attr, a) || !is_kernel_of (w, attr)) {
       misfit (graph, kind, error, _ ("kernel %d, stride %d and padding %d along axis %u do not fit the weights"),
               attr->kernel[a], attr->stride[a], attr->pad[a], a);
       return FALSE;
@@ -285,7 +327,8 @@ conv_op (TessOpKind kind, TessId x, TessId w, TessId b, const TessConvAttr *attr
  * @b: parameter {out} or TESS_NONE
  * @out_dtype: F32 (logits) or the graph's act_dtype
  *
- * Cross-correlation with symmetric zero padding; each axis gives floor ((in + 2 pad - kernel) / stride) + 1.
+ * Cross-correlation with symmetric zero padding; each axis gives floor ((in + 2 pad - reach) / stride) + 1, where
+ * reach = (kernel - 1) (gap + 1) + 1.
  *
  * Returns: {N, D', H', W', out}, or TESS_NONE with BAD_SHAPE.
  */
@@ -303,11 +346,11 @@ tess_graph_conv (TessGraph *graph, TessId x, TessId w, TessId b, const TessConvA
     return TESS_NONE;
   dim[0] = tess_graph_tensor (graph, x)->dim[0];
   for (guint a = 0; a < 3; a++) {
-    gint64 room = tess_graph_tensor (graph, x)->dim[1 + a] + 2 * attr->pad[a] - attr->kernel[a];
+    gint64 room = tess_graph_tensor (graph, x)->dim[1 + a] + 2 * attr->pad[a] - conv_reach (attr, a);
 
     if (room < 0)
       return misfit (graph, TESS_OP_CONV, error, _ ("a kernel of %d does not fit %" PRId64 " voxels along axis %u"),
-                     attr->kernel[a], tess_graph_tensor (graph, x)->dim[1 + a], a);
+                     conv_reach (attr, a), tess_graph_tensor (graph, x)->dim[1 + a], a);
     dim[1 + a] = room / attr->stride[a] + 1;
   }
   dim[4] = tess_graph_tensor (graph, w)->dim[0];
@@ -321,7 +364,7 @@ tess_graph_conv (TessGraph *graph, TessId x, TessId w, TessId b, const TessConvA
  * @w: parameter {in, out, kD, kH, kW}
  * @b: parameter {out} or TESS_NONE
  *
- * The gradient of a convolution used as a forward op; each axis gives (in - 1) stride - 2 pad + kernel.
+ * The gradient of a convolution used as a forward op; each axis gives (in - 1) stride - 2 pad + reach.
  *
  * Returns: {N, D', H', W', out} in the graph's act_dtype, or TESS_NONE with BAD_SHAPE.
  */
@@ -337,7 +380,8 @@ tess_graph_conv_transpose (TessGraph *graph, TessId x, TessId w, TessId b, const
     return TESS_NONE;
   dim[0] = tess_graph_tensor (graph, x)->dim[0];
   for (guint a = 0; a < 3; a++)
-    dim[1 + a] = (tess_graph_tensor (graph, x)->dim[1 + a] - 1) * attr->stride[a] - 2 * attr->pad[a] + attr->kernel[a];
+    dim[1 + a] =
+        (tess_graph_tensor (graph, x)->dim[1 + a] - 1) * attr->stride[a] - 2 * attr->pad[a] + conv_reach (attr, a);
   dim[4] = tess_graph_tensor (graph, w)->dim[1];
   op = conv_op (TESS_OP_CONV_TRANSPOSE, x, w, b, attr);
   return append (graph, &op, graph->act_dtype, 5, dim, error);
@@ -358,8 +402,8 @@ is_activation (const TessGraph *graph, TessId id)
  * @beta: parameter {C}
  *
  * Instance normalisation (Ulyanov et al., "Instance Normalization", 2016): each channel of each sample to mean 0 and
- * variance 1 (biased variance, eps inside the root), times gamma plus beta; then leaky ReLU with attr's slope.
- * The op's second output, stats f32 {N, C, 2}, holds mean and 1 / sqrt (variance + eps).
+ * variance 1 (biased variance, eps inside the root or added to it), times gamma plus beta; then leaky ReLU with attr's
+ * slope. The op's second output, stats f32 {N, C, 2}, holds mean and 1 / sqrt (variance + eps).
  *
  * Returns: the shape of @x, or TESS_NONE with BAD_SHAPE.
  */

@@ -57,7 +57,7 @@ typedef enum {
   /* forward: in -> out */
   TESS_OP_CONV,           /* x, w, [b] -> y                     attr.conv */
   TESS_OP_CONV_TRANSPOSE, /* x, w, [b] -> y                     attr.conv */
-  TESS_OP_NORM_ACT,       /* x, gamma, beta -> y, stats         attr.norm; stats f32 {N, C, 2}: mean, 1/sqrt(var+eps) */
+  TESS_OP_NORM_ACT,       /* x, gamma, beta -> y, stats         attr.norm; stats f32 {N, C, 2}: mean, 1/sqrt(var+eps), or 1/(std+eps) */
   TESS_OP_LEAKY_RELU,     /* x -> y                             attr.norm.slope */
   TESS_OP_ADD,            /* a, b -> y */
   TESS_OP_CONCAT,         /* a, b -> y                          channels: a then b */
@@ -80,16 +80,30 @@ typedef enum {
   TESS_OP_AVG_POOL,       /* x -> y                             attr.conv without padding: mean over each window */
   TESS_OP_AVG_POOL_BWD,   /* dy -> dx                           attr.conv */
   TESS_OP_ADAM,           /* norm ->: clip, then Adam or AdamW; MOMENTUM holds all first, then all second moments   attr.optimiser */
+  /* of networks beside nnU-Net's */
+  TESS_OP_ACT,             /* x, [alpha] -> y                     attr.act */
+  TESS_OP_ACT_BWD,         /* x, [alpha], dy -> dx, [dalpha]      attr.act */
+  TESS_OP_MUL,             /* a, b -> y                           b may have one value a channel or voxel */
+  TESS_OP_MUL_BWD,         /* a, b, dy -> da, db */
+  TESS_OP_MAX_POOL,        /* x -> y                              attr.conv: kernel = stride */
+  TESS_OP_MAX_POOL_BWD,    /* x, dy -> dx                         the first of equal voxels takes it */
+  TESS_OP_GLOBAL_POOL,     /* x -> y {N, 1, 1, 1, C}: mean */
+  TESS_OP_GLOBAL_POOL_BWD, /* dy -> dx */
+  TESS_OP_RESIZE,          /* x -> y                              attr.resize */
+  TESS_OP_RESIZE_BWD,      /* dy -> dx                            attr.resize */
+  TESS_OP_WINDOW,          /* x -> y                              attr.window; its gradient is a WINDOW, too */
   TESS_N_OPS
 } TessOpKind;
 
 typedef struct {
   int kernel[3], stride[3], pad[3]; /* D, H, W; symmetric padding */
+  int gap[3]; /* voxels left out between two of the kernel's; 0: none. PyTorch's dilation is gap + 1 */
 } TessConvAttr;
 
 typedef struct {
   float eps;
   float slope; /* leaky ReLU below zero; 1 = no activation */
+  gboolean eps_on_std; /* (x - mean) / (std + eps), as Keras contrib's; else / sqrt (variance + eps) */
 } TessNormAttr;
 
 typedef enum {
@@ -102,6 +116,20 @@ typedef enum {
 #define TESS_MAX_REGIONS 64
 
 /* Zeros are nnU-Net's choice: softmax, Dice + cross-entropy, Dice without the background. */
+typedef enum { TESS_ACT_LEAKY_RELU, TESS_ACT_PRELU, TESS_ACT_GELU, TESS_ACT_SIGMOID, TESS_ACT_ELU } TessActKind;
+
+typedef struct {
+  TessActKind kind; /* of TESS_OP_ACT: not LEAKY_RELU, which is an op of its own */
+} TessActAttr;
+
+typedef struct {
+  gboolean linear; /* trilinear, else nearest */
+} TessResizeAttr;
+
+typedef struct {
+  gint64 start[3]; /* D, H, W */
+} TessWindowAttr;
+
 typedef struct {
   guint    head;       /* index into TessStepArgs.head_weight */
   guint    n_classes;  /* channels of the logits */
@@ -141,6 +169,9 @@ typedef struct {
     TessNormAttr norm;
     TessLossAttr loss;
     TessOptimiserAttr optimiser;
+    TessActAttr act;
+    TessResizeAttr resize;
+    TessWindowAttr window;
   } attr;
 } TessOp;
 
@@ -191,6 +222,12 @@ TessId tess_graph_add_act     (TessGraph *graph, TessId a, TessId b, float slope
 TessId tess_graph_avg_pool    (TessGraph *graph, TessId x, const TessConvAttr *attr, GError **error);
 TessId tess_graph_label_resize (TessGraph *graph, TessId labels, const gint64 dhw[3], GError **error);
 TessId tess_graph_dice_ce     (TessGraph *graph, TessId logits, TessId labels, const TessLossAttr *attr, GError **error); /* -> metrics */
+TessId tess_graph_act         (TessGraph *graph, TessId x, TessActKind kind, float slope, TessId alpha, GError **error);
+TessId tess_graph_mul         (TessGraph *graph, TessId a, TessId b, GError **error);
+TessId tess_graph_max_pool    (TessGraph *graph, TessId x, const int kernel[3], GError **error);
+TessId tess_graph_global_pool (TessGraph *graph, TessId x, GError **error);
+TessId tess_graph_resize      (TessGraph *graph, TessId x, const gint64 dhw[3], gboolean linear, GError **error);
+TessId tess_graph_window      (TessGraph *graph, TessId x, const gint64 start[3], const gint64 dhw[3], GError **error);
 void   tess_graph_mark_output (TessGraph *graph, TessId id); /* the caller reads it after a run */
 
 /* Appends the gradient ops of every loss op to every parameter. A parameter no loss reaches gets a zero gradient

@@ -53,7 +53,7 @@ window (const TessOp *op, guint axis, gint64 i, gint64 *from, gint64 *to)
   *from = *to = i;
   if (op->kind == TESS_OP_CONV || op->kind == TESS_OP_AVG_POOL) {
     *from = i * c->stride[axis] - c->pad[axis];
-    *to = *from + c->kernel[axis] - 1;
+    *to = *from + (c->kernel[axis] - 1) * (c->gap[axis] + 1);
   } else if (op->kind == TESS_OP_CONV_TRANSPOSE) { /* networks have kernel = stride, no pad: j = i / stride */
     *from = *to = i / c->stride[axis];
   }

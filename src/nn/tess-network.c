@@ -39,12 +39,8 @@ check_spec (const TessNetworkSpec *spec, GError **error)
                  TESS_NETWORK_MAX_STAGES, spec->n_stages);
     return FALSE;
   }
-  if (spec->n_channels < 1 || spec->n_channels > 1024 || spec->n_classes < 1 || spec->n_classes > 256) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-                 _ ("a network takes 1 to 1024 channels and gives 1 to 256 classes, the plan has %u and %u"),
-                 spec->n_channels, spec->n_classes);
+  if (!tess_network_check_ends (spec, error))
     return FALSE;
-  }
   for (guint s = 0; s < spec->n_stages; s++) {
     if (spec->features[s] < 1 || spec->features[s] > 8192 || spec->convs_encoder[s] < 1 ||
         spec->convs_encoder[s] > 64 ||
@@ -74,9 +70,22 @@ tess_network_divisor (const TessNetworkSpec *spec, gint64 dhw[3])
 {
   for (guint a = 0; a < 3; a++) {
     dhw[a] = 1;
-    for (guint s = 0; s < spec->n_stages; s++)
+    for (guint s = 0; s < spec->n_stages && tess_network_class (spec->architecture) == NULL; s++)
       dhw[a] *= spec->stride[s][a];
   }
+}
+
+/**
+ * tess_network_smallest:
+ * @dhw: (out): the smallest patch that fits, D, H, W
+ */
+void
+tess_network_smallest (const TessNetworkSpec *spec, gint64 dhw[3])
+{
+  if (tess_network_class (spec->architecture) != NULL)
+    tess_network_class (spec->architecture)->smallest (spec, dhw);
+  else
+    tess_network_divisor (spec, dhw);
 }
 
 static gboolean
@@ -184,22 +193,28 @@ build_stage (TessNetworkBuild *b, TessId x, const GArray *layers, const gint64 k
   return x;
 }
 
+TessLossAttr
+tess_network_loss (const TessNetworkSpec *spec, const TessProgramSpec *program, guint h)
+{
+  return (TessLossAttr){.head = h,
+                        .n_classes = spec->n_classes,
+                        .smooth = program->dice_smooth,
+                        .batch_dice = program->batch_dice,
+                        .kind = program->loss,
+                        .background = program->dice_background,
+                        .ignore = program->ignore,
+                        .alpha = program->alpha,
+                        .beta = program->beta,
+                        .gamma = program->gamma,
+                        .regions = program->has_regions ? program->regions : NULL};
+}
+
 /* Logits and, with labels, the loss of one decoder level. h: 0 = finest. */
 static gboolean
 build_head (TessNetworkBuild *b, TessNetwork *network, const TessProgramSpec *program, TessId x, guint u, guint h)
 {
   TessConvAttr one = {{1, 1, 1}, {1, 1, 1}, {0, 0, 0}};
-  TessLossAttr loss = {.head = h,
-                       .n_classes = b->spec->n_classes,
-                       .smooth = program->dice_smooth,
-                       .batch_dice = program->batch_dice,
-                       .kind = program->loss,
-                       .background = program->dice_background,
-                       .ignore = program->ignore,
-                       .alpha = program->alpha,
-                       .beta = program->beta,
-                       .gamma = program->gamma,
-                       .regions = program->has_regions ? program->regions : NULL};
+  TessLossAttr loss = tess_network_loss (b->spec, program, h);
   TessId labels = network->labels, logits;
   gint64 dhw[3];
 
@@ -313,8 +328,11 @@ tess_network_build (const TessNetworkSpec *spec, const TessProgramSpec *program,
 {
   g_autoptr (TessNetwork) network = NULL;
   TessNetworkBuild b = {.spec = spec, .error = error};
+  const TessNetworkClass *k = tess_network_class (spec->architecture);
   gboolean ok;
 
+  if (k != NULL)
+    return tess_network_build_class (k, spec, program, error);
   if (!check_spec (spec, error) || !check_program (spec, program, error))
     return NULL;
 
@@ -337,6 +355,24 @@ tess_network_free (TessNetwork *network)
   g_free (network);
 }
 
+/* Of a network whose parameters are declared as its ops are: those of its smallest program. */
+static gint64
+count_class (const TessNetworkClass *k, const TessNetworkSpec *spec)
+{
+  TessProgramSpec program = {.kind = TESS_PROGRAM_INFER, .batch = 1, .act_dtype = TESS_DTYPE_F32};
+  g_autoptr (TessNetwork) network = NULL;
+  gint64 n = 0;
+
+  if (!k->check (spec, NULL))
+    return -1;
+  k->smallest (spec, program.dhw);
+  network = tess_network_build_class (k, spec, &program, NULL);
+  for (TessId id = 0; network != NULL && id < network->graph->tensors->len; id++)
+    if (tess_graph_tensor (network->graph, id)->role == TESS_ROLE_PARAM)
+      n += tess_tensor_n_elements (tess_graph_tensor (network->graph, id));
+  return network != NULL ? n : -1;
+}
+
 /**
  * tess_network_n_parameters:
  *
@@ -349,6 +385,8 @@ tess_network_n_parameters (const TessNetworkSpec *spec)
   TessNetworkBuild b = {.spec = spec};
   gint64 n = 0;
 
+  if (tess_network_class (spec->architecture) != NULL)
+    return count_class (tess_network_class (spec->architecture), spec);
   if (!check_spec (spec, NULL))
     return -1;
   b.graph = graph = tess_graph_new (TESS_DTYPE_F32);

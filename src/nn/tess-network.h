@@ -6,12 +6,19 @@ G_BEGIN_DECLS
 
 #define TESS_NETWORK_MAX_STAGES 8
 
+#define TESS_NETWORK_MAX_LAYERS 32
+#define TESS_NETWORK_MAX_DILATION 64
+
 typedef enum {
   TESS_NETWORK_PLAIN_UNET,    /* nnU-Net's PlainConvUNet */
   TESS_NETWORK_RESIDUAL_UNET, /* nnU-Net's ResidualEncoderUNet, of BasicBlockD */
+  TESS_NETWORK_MESHNET,       /* dilated convolutions: n_layers, dilation, features[0] */
+  TESS_NETWORK_INGRADIENT,    /* U-Net with heads made large: n_stages, features, single_head */
+  TESS_NETWORK_SE_RESIDUAL,   /* squeeze and excitation: n_stages = depth + 1, features[0], se_ratio, attention_gate */
+  TESS_NETWORK_CASED,         /* valid convolutions: no options; logits lie on the middle of the patch */
 } TessNetworkArchitecture;
 
-/* A U-Net; axis arrays are D, H, W. */
+/* Axis arrays are D, H, W; what an architecture does not name it does not read (the U-Nets: up to norm_eps). */
 typedef struct {
   TessNetworkArchitecture architecture;
   guint  slice_axis; /* 0: 3D. 1, 2, 3: 2D, slices across D, H, W: no kernel or stride there, weights as Conv2d's */
@@ -24,6 +31,11 @@ typedef struct {
   gint64 convs_decoder[TESS_NETWORK_MAX_STAGES]; /* n_stages-1, lowest resolution first */
   gint64 stem_features; /* residual: of the convolution before the first stage; 0: features[0] */
   double leaky_slope, norm_eps;
+  guint  n_layers; /* MeshNet */
+  gint64 dilation[TESS_NETWORK_MAX_LAYERS];
+  gboolean single_head; /* ingradient: its plain U-Net */
+  gint64 se_ratio;      /* SE residual; 0: without */
+  gboolean attention_gate;
 } TessNetworkSpec;
 
 typedef enum {
@@ -65,8 +77,9 @@ typedef struct {
 TessNetwork *tess_network_build (const TessNetworkSpec *spec, const TessProgramSpec *program, GError **error);
 void         tess_network_free  (TessNetwork *network);
 gint64       tess_network_n_parameters (const TessNetworkSpec *spec);
-/* The multiple every patch axis must have: product of strides, D, H, W. */
+/* The multiple every patch axis must have: product of strides, D, H, W. Kinds other than the U-Nets: 1. */
 void         tess_network_divisor (const TessNetworkSpec *spec, gint64 dhw[3]);
+void         tess_network_smallest (const TessNetworkSpec *spec, gint64 dhw[3]); /* patch */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessNetwork, tess_network_free)
 

@@ -59,7 +59,7 @@ list_params (TessSession *session, GError **error)
   TessProgramSpec smallest = {.kind = TESS_PROGRAM_INFER, .batch = 1, .act_dtype = TESS_DTYPE_F32};
   g_autoptr (TessNetwork) network = NULL;
 
-  tess_network_divisor (&session->spec, smallest.dhw);
+  tess_network_smallest (&session->spec, smallest.dhw);
   network = tess_network_build (&session->spec, &smallest, error);
   if (network == NULL)
     return FALSE;

@@ -136,6 +136,13 @@ write_network (const TessPlan *plan)
   guint n = plan->network.n_stages;
 
   json_object_set_string_member (network, "architecture", tess_plan_architecture_name (plan->network.architecture));
+  if (plan->network.architecture == TESS_PLAN_MESHNET) {
+    json_array_unref (stages);
+    json_object_set_int_member (network, "features", plan->network.features[0]);
+    json_object_set_array_member (network, "dilation", ints_array (plan->network.dilation, plan->network.n_layers));
+    write_group (plan, "network", network);
+    return network;
+  }
   if (plan->network.slice_axis > 0)
     json_object_set_string_member (network, "slice_axis", axis_names[plan->network.slice_axis - 1]);
   if (residual && plan->network.stem_features > 0)
@@ -291,8 +298,8 @@ read_channels (TessPlan *plan, JsonObject *root, const char *origin, GError **er
         (has (o, "normalisation") && !tess_json_string (o, where, "normalisation", &norm, error)))
       return FALSE;
     if (!tess_norm_scheme_from_name (norm, &scheme)) {
-      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: \"normalisation\" is \"%s\"; use zscore, ct or none"),
-                   where, norm);
+      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                   _ ("%s: \"normalisation\" is \"%s\"; use zscore, ct, minmax or none"), where, norm);
       return FALSE;
     }
     tess_plan_add_channel (plan, name, scheme);
@@ -346,7 +353,7 @@ read_architecture (TessPlan *plan, JsonObject *network, const char *where, GErro
     a++;
   if (a == TESS_PLAN_N_ARCHITECTURES) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("%s: \"architecture\" is \"%s\"; this version knows plain-unet and residual-unet"), where,
+                 _ ("%s: \"architecture\" is \"%s\"; this version knows plain-unet, residual-unet and meshnet"), where,
                  architecture);
     return FALSE;
   }
@@ -393,6 +400,22 @@ read_regions (TessPlan *plan, JsonObject *root, const char *origin, GError **err
 }
 
 static gboolean
+read_meshnet (TessPlan *plan, JsonObject *network, const char *where, GError **error)
+{
+  JsonArray *dilation;
+
+  plan->network.n_stages = 1;
+  plan->network.deep_supervision = FALSE;
+  if (!read_array (network, where, "dilation", 1, TESS_MAX_LAYERS, &dilation, error))
+    return FALSE;
+  plan->network.n_layers = json_array_get_length (dilation);
+  return tess_json_ints (network, where, "dilation", 1, TESS_PLAN_MAX_DILATION, plan->network.dilation,
+                         plan->network.n_layers, error) &&
+         tess_json_int (network, where, "features", 1, TESS_PLAN_MAX_FEATURES, &plan->network.features[0], error) &&
+         read_group (plan, "network", network, where, error);
+}
+
+static gboolean
 read_network (TessPlan *plan, JsonObject *root, const char *origin, GError **error)
 {
   g_autofree char *where = g_strdup_printf ("%s: network", origin);
@@ -403,6 +426,8 @@ read_network (TessPlan *plan, JsonObject *root, const char *origin, GError **err
 
   if (!tess_json_object (root, origin, "network", &network, error) || !read_architecture (plan, network, where, error))
     return FALSE;
+  if (plan->network.architecture == TESS_PLAN_MESHNET)
+    return read_meshnet (plan, network, where, error);
   counts = plan->network.architecture == TESS_PLAN_RESIDUAL_UNET ? "blocks" : "convs";
   if (!read_array (network, where, "stages", 2, TESS_MAX_STAGES, &stages, error))
     return FALSE;

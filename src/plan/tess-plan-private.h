@@ -33,6 +33,7 @@ extern const guint         tess_plan_n_fields;
 #define TESS_PLAN_MAX_KERNEL 7
 #define TESS_PLAN_MAX_STRIDE 8
 #define TESS_PLAN_MAX_CONVS 16
+#define TESS_PLAN_MAX_DILATION 64
 #define TESS_PLAN_MAX_NAME 255
 #define TESS_PLAN_MAX_REASONS 1000
 

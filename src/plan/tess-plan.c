@@ -77,7 +77,7 @@ const guint tess_plan_n_fields = G_N_ELEMENTS (tess_plan_fields);
 const char *
 tess_plan_architecture_name (TessPlanArchitecture architecture)
 {
-  static const char *const names[TESS_PLAN_N_ARCHITECTURES] = {"plain-unet", "residual-unet"};
+  static const char *const names[TESS_PLAN_N_ARCHITECTURES] = {"plain-unet", "residual-unet", "meshnet"};
 
   return (guint)architecture < TESS_PLAN_N_ARCHITECTURES ? names[architecture] : NULL;
 }
@@ -92,6 +92,8 @@ tess_norm_scheme_name (TessNormScheme scheme)
     return "ct";
   case TESS_NORM_NONE:
     return "none";
+  case TESS_NORM_MINMAX:
+    return "minmax";
   }
   return NULL;
 }
@@ -99,7 +101,7 @@ tess_norm_scheme_name (TessNormScheme scheme)
 gboolean
 tess_norm_scheme_from_name (const char *name, TessNormScheme *scheme)
 {
-  for (int i = TESS_NORM_ZSCORE; i <= TESS_NORM_NONE; i++)
+  for (int i = TESS_NORM_ZSCORE; i <= TESS_NORM_MINMAX; i++)
     if (strcmp (name, tess_norm_scheme_name ((TessNormScheme)i)) == 0) {
       *scheme = (TessNormScheme)i;
       return TRUE;
@@ -408,10 +410,28 @@ validate_stage (const TessPlan *plan, guint s, const char *origin, GError **erro
 }
 
 static gboolean
+validate_layers (const TessPlan *plan, const char *origin, GError **error)
+{
+  gboolean good = plan->network.n_layers >= 1 && plan->network.n_layers <= TESS_MAX_LAYERS && plan->network.features[0] >= 1 &&
+                  plan->network.features[0] <= TESS_PLAN_MAX_FEATURES && !plan->network.deep_supervision;
+
+  for (guint i = 0; good && i < plan->network.n_layers; i++)
+    good = plan->network.dilation[i] >= 1 && plan->network.dilation[i] <= TESS_PLAN_MAX_DILATION;
+  if (!good)
+    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                 _ ("%s: \"network\": a meshnet has 1 to %d dilations from 1 to %d, 1 to %d features and no deep "
+                    "supervision"),
+                 origin, TESS_MAX_LAYERS, TESS_PLAN_MAX_DILATION, TESS_PLAN_MAX_FEATURES);
+  return good;
+}
+
+static gboolean
 validate_network (const TessPlan *plan, const char *origin, GError **error)
 {
   gint64 divisor[3] = {1, 1, 1};
 
+  if (plan->network.architecture == TESS_PLAN_MESHNET)
+    return validate_layers (plan, origin, error);
   if (plan->network.n_stages < 2 || plan->network.n_stages > TESS_MAX_STAGES) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: \"network.stages\" has %u entries; give 2 to %d"),
                  origin, plan->network.n_stages, TESS_MAX_STAGES);

@@ -6,6 +6,7 @@
 G_BEGIN_DECLS
 
 #define TESS_MAX_STAGES 8
+#define TESS_MAX_LAYERS 32 /* of a MeshNet */
 #define TESS_MAX_CHANNELS 16
 #define TESS_MAX_LABELS 255 /* label maps of patches are uint8; 255 is never a class */
 
@@ -13,6 +14,7 @@ typedef enum {
   TESS_NORM_ZSCORE, /* per case and channel: (v - mean) / std over the whole image */
   TESS_NORM_CT,     /* clip to [p0.5, p99.5] of the dataset's foreground, then its mean and std */
   TESS_NORM_NONE,
+  TESS_NORM_MINMAX, /* per case and channel: (v - min) / (max - min) over the whole image */
 } TessNormScheme;
 
 typedef struct {
@@ -24,6 +26,7 @@ typedef struct {
 typedef enum {
   TESS_PLAN_PLAIN_UNET,    /* "plain-unet": nnU-Net's PlainConvUNet */
   TESS_PLAN_RESIDUAL_UNET, /* "residual-unet": nnU-Net's ResidualEncoderUNet */
+  TESS_PLAN_MESHNET,       /* "meshnet": dilated convolutions */
   TESS_PLAN_N_ARCHITECTURES
 } TessPlanArchitecture;
 
@@ -84,6 +87,8 @@ typedef struct {
     gint64 stem_features; /* of a residual network's first convolution; 0: those of the first stage */
     double leaky_slope, norm_eps;
     gboolean deep_supervision;
+    guint  n_layers; /* of a MeshNet: so many dilated convolutions with features[0] channels; stages unused */
+    gint64 dilation[TESS_MAX_LAYERS];
   } network;
 
   struct {

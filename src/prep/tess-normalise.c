@@ -4,7 +4,7 @@
 
 /* As nnU-Net's normalisation schemes: z-score takes mean and population std of the whole case (the denominator kept
  * from 0), CT clips to the dataset's foreground percentiles first and uses its mean and std, none keeps the values.
- * statistics may be NULL unless the scheme is z-score. */
+ * statistics may be NULL unless the scheme is z-score or min-max. */
 void
 tess_normaliser_init (TessNormaliser *n, const TessPlanChannel *channel, const TessStatistics *statistics)
 {
@@ -22,6 +22,11 @@ tess_normaliser_init (TessNormaliser *n, const TessPlanChannel *channel, const T
     n->upper = (float)channel->upper;
     shift = channel->mean;
     std = channel->std;
+    break;
+  case TESS_NORM_MINMAX:
+    g_return_if_fail (statistics != NULL);
+    shift = statistics->min;
+    std = statistics->max - statistics->min;
     break;
   case TESS_NORM_NONE:
     break;

@@ -1,8 +1,12 @@
 #include "tess-planner.h"
 
+#include <string.h>
+
+G_STATIC_ASSERT (TESS_MAX_LAYERS == TESS_NETWORK_MAX_LAYERS);
 G_STATIC_ASSERT (TESS_MAX_STAGES == TESS_NETWORK_MAX_STAGES);
 G_STATIC_ASSERT ((int)TESS_PLAN_PLAIN_UNET == (int)TESS_NETWORK_PLAIN_UNET);
 G_STATIC_ASSERT ((int)TESS_PLAN_RESIDUAL_UNET == (int)TESS_NETWORK_RESIDUAL_UNET);
+G_STATIC_ASSERT ((int)TESS_PLAN_MESHNET == (int)TESS_NETWORK_MESHNET);
 G_STATIC_ASSERT (TESS_PLAN_MAX_REGIONS == TESS_MAX_REGIONS);
 
 /* plan: validated, or at least with n_stages set. The arrays over axes turn round: (x, y, z) -> (D, H, W). */
@@ -19,6 +23,12 @@ tess_plan_network_spec (const TessPlan *plan, TessNetworkSpec *spec)
       .leaky_slope = plan->network.leaky_slope,
       .norm_eps = plan->network.norm_eps,
   };
+  if (plan->network.architecture == TESS_PLAN_MESHNET) {
+    spec->n_layers = plan->network.n_layers;
+    memcpy (spec->dilation, plan->network.dilation, sizeof spec->dilation);
+    spec->features[0] = plan->network.features[0];
+    return;
+  }
   for (guint s = 0; s < plan->network.n_stages; s++) {
     spec->features[s] = plan->network.features[s];
     spec->convs_encoder[s] = plan->network.convs_encoder[s];

@@ -227,6 +227,102 @@ body_heads (Builder *b)
   return head (b, y);
 }
 
+static TessId
+act (Builder *b, TessId x, TessActKind kind)
+{
+  TessId alpha = TESS_NONE;
+  gint64 c;
+
+  if (x == TESS_NONE)
+    return TESS_NONE;
+  c = channels_of (b, x);
+  if (kind == TESS_ACT_PRELU)
+    alpha = param (b, "alpha", 1, &c, 0);
+  return tess_graph_act (b->graph, x, kind, b->c->slope, alpha, b->error);
+}
+
+static gboolean
+body_acts (Builder *b)
+{
+  static const TessActKind kinds[] = {TESS_ACT_PRELU, TESS_ACT_GELU, TESS_ACT_ELU, TESS_ACT_SIGMOID};
+  TessId x = stem (b, b->c->width);
+
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    x = conv (b, act (b, x, kinds[i]), b->c->width + (gint64)i, &one, TRUE, b->graph->act_dtype);
+  return head (b, x);
+}
+
+/* One factor a channel (squeeze and excitation), one a voxel (an attention gate), one an element. */
+static gboolean
+body_mul (Builder *b)
+{
+  TessId x = stem (b, b->c->width), y, z;
+
+  if (x == TESS_NONE || (y = tess_graph_global_pool (b->graph, x, b->error)) == TESS_NONE)
+    return FALSE;
+  y = act (b, conv (b, y, b->c->width, &one, TRUE, b->graph->act_dtype), TESS_ACT_SIGMOID);
+  z = act (b, conv (b, x, 1, &one, TRUE, b->graph->act_dtype), TESS_ACT_SIGMOID);
+  if (y == TESS_NONE || z == TESS_NONE || (y = tess_graph_mul (b->graph, x, y, b->error)) == TESS_NONE ||
+      (z = tess_graph_mul (b->graph, y, z, b->error)) == TESS_NONE)
+    return FALSE;
+  return head (b, tess_graph_mul (b->graph, z, y, b->error));
+}
+
+/* Down by the largest, up again in three ways, each cut or padded to the size it had. */
+static gboolean
+body_pool (Builder *b)
+{
+  const gint64 zero[3] = {0, 0, 0}, *full = b->c->dhw;
+  TessId x = stem (b, b->c->width), p, u[3], z = x;
+  gint64 more[3];
+
+  if (x == TESS_NONE || (p = tess_graph_max_pool (b->graph, x, b->c->conv.kernel, b->error)) == TESS_NONE)
+    return FALSE;
+  for (guint a = 0; a < 3; a++)
+    more[a] = tess_graph_tensor (b->graph, p)->dim[1 + a] + 1;
+  u[0] = tess_graph_resize (b->graph, p, full, TRUE, b->error);
+  u[1] = tess_graph_resize (b->graph, p, full, FALSE, b->error);
+  u[2] = transposed (b, tess_graph_window (b->graph, p, zero, more, b->error), 3, &b->c->conv, TRUE);
+  if (u[2] != TESS_NONE)
+    u[2] = tess_graph_window (b->graph, u[2], zero, full, b->error);
+  for (guint i = 0; i < 3 && z != TESS_NONE; i++)
+    z = u[i] != TESS_NONE ? tess_graph_concat (b->graph, z, u[i], b->error) : TESS_NONE;
+  return head (b, z);
+}
+
+/* Logits at half resolution made large, against all labels; and valid ones against the labels' middle. */
+static gboolean
+body_logits (Builder *b)
+{
+  TessLossAttr attr = {.n_classes = b->c->n_classes, .smooth = 1e-5f, .batch_dice = b->c->batch_dice};
+  const TessConvAttr valid = {{3, 3, 3}, {1, 1, 1}, {0, 0, 0}};
+  const gint64 start[3] = {1, 1, 1};
+  gint64 inner[3] = {b->c->dhw[0] - 2, b->c->dhw[1] - 2, b->c->dhw[2] - 2};
+  TessId x = stem (b, b->c->width), y = conv (b, x, b->c->n_classes, &halve, TRUE, TESS_DTYPE_F32), z, labels;
+
+  z = conv (b, x, b->c->n_classes, &valid, TRUE, TESS_DTYPE_F32);
+  if (y == TESS_NONE || z == TESS_NONE ||
+      (y = tess_graph_resize (b->graph, y, b->c->dhw, TRUE, b->error)) == TESS_NONE ||
+      tess_graph_dice_ce (b->graph, y, b->labels, &attr, b->error) == TESS_NONE)
+    return FALSE;
+  attr.head = 1;
+  labels = tess_graph_window (b->graph, b->labels, start, inner, b->error);
+  return labels != TESS_NONE && tess_graph_dice_ce (b->graph, z, labels, &attr, b->error) != TESS_NONE;
+}
+
+static gboolean
+body_norm_std (Builder *b)
+{
+  TessNormAttr attr = {.eps = 0.1f, .slope = b->c->slope, .eps_on_std = TRUE};
+  TessId x = conv (b, b->image, b->c->width, &three, FALSE, b->graph->act_dtype), gamma, beta;
+
+  if (x == TESS_NONE)
+    return FALSE;
+  gamma = param (b, "gamma", 1, &b->c->width, -1);
+  beta = param (b, "beta", 1, &b->c->width, 0);
+  return head (b, tess_graph_norm_act (b->graph, x, gamma, beta, &attr, b->error));
+}
+
 #define CONV(kd, kh, kw, sd, sh, sw, pd, ph, pw)                                                                       \
   {                                                                                                                    \
     {kd, kh, kw}, {sd, sh, sw},                                                                                        \
@@ -243,6 +339,14 @@ static const guint64 nested[256] = {[1] = 1, [2] = 3, [3] = 7};
   {                                                                                                                    \
     name, n, {4, 7, 6}, 1, body_leaky_relu, NO_CONV, 3, TRUE, 0.01f, n_classes, batch, 0.05, {__VA_ARGS__}, n_labels,  \
         optimiser                                                                                                      \
+  }
+
+#define GAPS(kd, kh, kw, pd, ph, pw, gd, gh, gw)                                                                       \
+  {                                                                                                                    \
+    {kd, kh, kw}, {1, 1, 1}, {pd, ph, pw},                                                                             \
+    {                                                                                                                  \
+      gd, gh, gw                                                                                                       \
+    }                                                                                                                  \
   }
 
 static const Case cases[] = {
@@ -264,6 +368,8 @@ static const Case cases[] = {
      0},
     {"conv-2x2x2-s2-c1-b2", 2, {5, 9, 8}, 1, body_conv, CONV (2, 2, 2, 2, 2, 2, 0, 0, 0), 6, FALSE, 0, 3, TRUE, 12},
     {"conv-3x3x3-wide-b1", 1, {5, 6, 7}, 16, body_conv, CONV (3, 3, 3, 1, 1, 1, 1, 1, 1), 32, TRUE, 0, 3, TRUE, 12},
+    {"conv-3x3x3-gap1-c2-b2", 2, {7, 6, 9}, 2, body_conv, GAPS (3, 3, 3, 2, 2, 2, 1, 1, 1), 5, TRUE, 0, 3, TRUE, 12},
+    {"conv-3x1x3-gap3-c3-b1", 1, {9, 4, 8}, 3, body_conv, GAPS (3, 1, 3, 4, 0, 2, 3, 0, 1), 4, FALSE, 0, 2, FALSE, 0},
     {"conv-transpose-2x2x2-b2",
      2,
      {4, 6, 8},
@@ -342,6 +448,24 @@ static const Case cases[] = {
      5,
      TRUE,
      0.05},
+    {"acts-b2", 2, {4, 3, 5}, 2, body_acts, CONV (0, 0, 0, 0, 0, 0, 0, 0, 0), 3, TRUE, 0, 3, TRUE, 12},
+    {"mul-b2", 2, {3, 5, 4}, 2, body_mul, CONV (0, 0, 0, 0, 0, 0, 0, 0, 0), 4, TRUE, 0, 3, TRUE, 12},
+    {"mul-large-b1", 1, {17, 19, 23}, 1, body_mul, CONV (0, 0, 0, 0, 0, 0, 0, 0, 0), 5, TRUE, 0, 2, TRUE, 12},
+    {"pool-2x2x2-b2", 2, {5, 7, 6}, 2, body_pool, CONV (2, 2, 2, 2, 2, 2, 0, 0, 0), 3, TRUE, 0, 3, TRUE, 12},
+    {"pool-1x2x3-b1", 1, {3, 8, 7}, 1, body_pool, CONV (1, 2, 3, 1, 2, 3, 0, 0, 0), 4, TRUE, 0, 3, FALSE, 0},
+    {"logits-resize-window-b2",
+     2,
+     {6, 5, 8},
+     2,
+     body_logits,
+     CONV (0, 0, 0, 0, 0, 0, 0, 0, 0),
+     3,
+     TRUE,
+     0,
+     3,
+     TRUE,
+     12},
+    {"norm-std-c3-b2", 2, {5, 7, 9}, 1, body_norm_std, CONV (0, 0, 0, 0, 0, 0, 0, 0, 0), 3, TRUE, 0.3f, 3, TRUE, 12},
     {"unet-train-b2", 2, {4, 12, 16}, 2, NULL, CONV (0, 0, 0, 0, 0, 0, 0, 0, 0), 5, TRUE, 0.01f, 3, TRUE, 12},
     {"unet-train-sample-dice-b3",
      3,

@@ -84,7 +84,7 @@ walk (const Shape *fine, const Shape *coarse, const TessConvAttr *attr, Tap tap,
             k[1] = e / attr->kernel[2] % attr->kernel[1];
             k[2] = e % attr->kernel[2];
             for (int axis = 0; axis < 3; axis++) {
-              p[axis] = q[axis] * attr->stride[axis] + k[axis] - attr->pad[axis];
+              p[axis] = q[axis] * attr->stride[axis] + k[axis] * (attr->gap[axis] + 1) - attr->pad[axis];
               inside = inside && p[axis] >= 0 && p[axis] < fine->d[axis];
             }
             if (!inside)
@@ -165,7 +165,8 @@ run_norm_act (const TessGraph *g, const TessOp *op, double *const *v, guint64 *k
       for (gint64 i = 0; i < n_voxels; i++)
         variance += (x[i * s.c] - mean) * (x[i * s.c] - mean) / (double)n_voxels;
       stats[0] = mean;
-      stats[1] = 1.0 / sqrt (variance + (double)op->attr.norm.eps);
+      stats[1] = op->attr.norm.eps_on_std ? 1.0 / (sqrt (variance) + (double)op->attr.norm.eps)
+                                          : 1.0 / sqrt (variance + (double)op->attr.norm.eps);
       for (gint64 i = 0; i < n_voxels; i++) {
         double z = gamma[c] * (x[i * s.c] - mean) * stats[1] + beta[c];
 
@@ -189,7 +190,7 @@ run_norm_act_bwd (const TessGraph *g, const TessOp *op, double *const *v)
     for (gint64 n = 0; n < s.n; n++) {
       gint64 first = n * n_voxels * s.c + c;
       const double *x = v[op->in[0]] + first, *dy = v[op->in[4]] + first, *stats = v[op->in[3]] + (n * s.c + c) * 2;
-      double sum = 0, sum_u = 0;
+      double sum = 0, sum_u = 0, part = op->attr.norm.eps_on_std ? (double)op->attr.norm.eps * stats[1] : 0;
 
       /* Twice over the voxels: sums of dz and dz u first, then dx from their means. */
       for (int pass = 0; pass < 2; pass++)
@@ -202,7 +203,8 @@ run_norm_act_bwd (const TessGraph *g, const TessOp *op, double *const *v)
             sum_u += dz * u;
           } else if (op->out[0] != TESS_NONE) {
             v[op->out[0]][first + i * s.c] =
-                gamma[c] * stats[1] * (dz - sum / (double)n_voxels - u * sum_u / (double)n_voxels);
+                gamma[c] * stats[1] *
+                (dz - sum / (double)n_voxels - u * sum_u / (double)n_voxels / (part < 1 ? 1 - part : 1));
           }
         }
       dbeta[c] += sum;
@@ -678,8 +680,9 @@ ref_op_run (const TessGraph *graph, const TessOp *op, double *const *values, con
   case TESS_OP_ADAM:
     run_adam (graph, op, values, args);
     return TRUE;
-  case TESS_N_OPS:
-    break;
+  default:
+    if (ref_extra_run (graph, op, values, kinks))
+      return TRUE;
   }
   g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, "the reference has no op %d", (int)op->kind);
   return FALSE;

@@ -391,6 +391,43 @@ test_forward_compatible (void)
   g_assert_true (brief->network.deep_supervision);
 }
 
+/* A network of dilated convolutions is written and read again, and its numbers are checked. */
+static void
+test_meshnet (void)
+{
+  g_autoptr (TessPlan) plan = tess_plan_new (), again = NULL;
+  g_autofree char *text = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GString) edited = NULL;
+  const gint64 dilation[3] = {1, 16, 2};
+
+  tess_plan_add_channel (plan, "T1", TESS_NORM_MINMAX);
+  tess_plan_add_label (plan, "background", 0);
+  tess_plan_add_label (plan, "brain", 1);
+  plan->network.n_layers = 3;
+  plan->network.features[0] = 7;
+  plan->network.deep_supervision = FALSE;
+  memcpy (plan->network.dilation, dilation, sizeof dilation);
+  text = tess_plan_to_text (plan);
+  again = tess_plan_from_text (text, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (again->network.n_layers, ==, 3);
+  g_assert_cmpint (again->network.features[0], ==, 7);
+  g_assert_true (memcmp (again->network.dilation, dilation, sizeof dilation) == 0);
+  g_assert_cmpint (again->channels[0].norm, ==, TESS_NORM_MINMAX);
+  g_assert_cmpuint (tess_plan_n_heads (again), ==, 1);
+
+  edited = g_string_new (text);
+  g_assert_cmpuint (g_string_replace (edited, "[1,16,2]", "[1,65,2]", 0), ==, 1);
+  g_assert_null (tess_plan_from_text (edited->str, NULL, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+  g_assert_nonnull (strstr (error->message, "dilation"));
+  g_clear_error (&error);
+  plan->network.deep_supervision = TRUE;
+  g_assert_false (tess_plan_validate (plan, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "meshnet"));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -403,5 +440,6 @@ main (int argc, char **argv)
   g_test_add_func ("/plan/regions", test_regions);
   g_test_add_func ("/plan/truncated", test_truncated);
   g_test_add_func ("/plan/forward-compatible", test_forward_compatible);
+  g_test_add_func ("/plan/meshnet", test_meshnet);
   return g_test_run ();
 }

@@ -207,6 +207,12 @@ test_normalise (void)
   s = (TessStatistics){.mean = 3.0, .std = 0.0}; /* a constant image */
   tess_normaliser_init (&n, &channel, &s);
   g_assert_cmpfloat (tess_normaliser_apply (&n, 3.0f), ==, 0.0f);
+  s = (TessStatistics){.min = -10.0, .max = 30.0};
+  channel.norm = TESS_NORM_MINMAX;
+  tess_normaliser_init (&n, &channel, &s);
+  g_assert_cmpfloat_with_epsilon (tess_normaliser_apply (&n, -10.0f), 0.0, 1e-6);
+  g_assert_cmpfloat_with_epsilon (tess_normaliser_apply (&n, 20.0f), 0.75, 1e-6);
+  g_assert_cmpfloat_with_epsilon (tess_normaliser_apply (&n, 30.0f), 1.0, 1e-6);
   channel.norm = TESS_NORM_NONE;
   tess_normaliser_init (&n, &channel, NULL);
   g_assert_cmpfloat (tess_normaliser_apply (&n, -1234.5f), ==, -1234.5f);
