@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-G_STATIC_ASSERT (TESS_MAX_LAYERS == TESS_NETWORK_MAX_LAYERS);
+G_STATIC_ASSERT (TESS_MAX_DILATIONS == TESS_NETWORK_MAX_LAYERS);
 G_STATIC_ASSERT (TESS_MAX_STAGES == TESS_NETWORK_MAX_STAGES);
 
 /* plan: validated, or at least with n_stages set. The arrays over axes turn round: (x, y, z) -> (D, H, W). */
