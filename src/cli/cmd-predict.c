@@ -346,14 +346,14 @@ static TessModel *
 load_model (const char *path, const char *dilation, GError **error)
 {
   g_auto (GStrv) words = g_strsplit (dilation ? dilation : "", ",", -1);
-  gint64 numbers[TESS_MAX_LAYERS];
+  gint64 numbers[TESS_MAX_DILATIONS];
   guint n = 0;
 
   for (; words[n]; n++)
-    if (n == TESS_MAX_LAYERS || !g_ascii_string_to_signed (words[n], 10, 1, 64, &numbers[n], NULL)) {
+    if (n == TESS_MAX_DILATIONS || !g_ascii_string_to_signed (words[n], 10, 1, 64, &numbers[n], NULL)) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
                    _ ("--dilation %s: must be 1 to %d whole numbers from 1 to 64 with commas between them"), dilation,
-                   TESS_MAX_LAYERS);
+                   TESS_MAX_DILATIONS);
       return NULL;
     }
   return tess_model_load_dilated (path, numbers, n, error);

@@ -211,12 +211,12 @@ tess_model_load_meshnet (TessModel *model, TessTorchFile *file, const gint64 *di
   gint64 features = first->dim[0], n_channels = first->dim[1], in = n_channels;
   guint n_layers = 0;
 
-  while (n_layers <= TESS_MAX_LAYERS && find (file, n_layers, style[0], "weight"))
+  while (n_layers <= TESS_MAX_DILATIONS && find (file, n_layers, style[0], "weight"))
     n_layers++;
   last = find (file, n_layers, NULL, "weight");
   if (!last || last->n_dims != 5)
     return refuse (file, n_layers, "weight", error);
-  if (n_layers > TESS_MAX_LAYERS || features < 1 || features > 8192 || n_channels < 1 ||
+  if (n_layers > TESS_MAX_DILATIONS || features < 1 || features > 8192 || n_channels < 1 ||
       n_channels > TESS_MAX_CHANNELS || last->dim[0] < 2 || last->dim[0] > TESS_MAX_LABELS) {
     g_set_error (
         error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,

@@ -406,7 +406,7 @@ read_meshnet (TessPlan *plan, JsonObject *network, const char *where, GError **e
 
   plan->network.n_stages = 1;
   plan->network.deep_supervision = FALSE;
-  if (!read_array (network, where, "dilation", 1, TESS_MAX_LAYERS, &dilation, error))
+  if (!read_array (network, where, "dilation", 1, TESS_MAX_DILATIONS, &dilation, error))
     return FALSE;
   plan->network.n_layers = json_array_get_length (dilation);
   return tess_json_ints (network, where, "dilation", 1, TESS_PLAN_MAX_DILATION, plan->network.dilation,

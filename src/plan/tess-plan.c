@@ -412,8 +412,9 @@ validate_stage (const TessPlan *plan, guint s, const char *origin, GError **erro
 static gboolean
 validate_layers (const TessPlan *plan, const char *origin, GError **error)
 {
-  gboolean good = plan->network.n_layers >= 1 && plan->network.n_layers <= TESS_MAX_LAYERS && plan->network.features[0] >= 1 &&
-                  plan->network.features[0] <= TESS_PLAN_MAX_FEATURES && !plan->network.deep_supervision;
+  gboolean good = plan->network.n_layers >= 1 && plan->network.n_layers <= TESS_MAX_DILATIONS &&
+                  plan->network.features[0] >= 1 && plan->network.features[0] <= TESS_PLAN_MAX_FEATURES &&
+                  !plan->network.deep_supervision;
 
   for (guint i = 0; good && i < plan->network.n_layers; i++)
     good = plan->network.dilation[i] >= 1 && plan->network.dilation[i] <= TESS_PLAN_MAX_DILATION;
@@ -421,7 +422,7 @@ validate_layers (const TessPlan *plan, const char *origin, GError **error)
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
                  _ ("%s: \"network\": a meshnet has 1 to %d dilations from 1 to %d, 1 to %d features and no deep "
                     "supervision"),
-                 origin, TESS_MAX_LAYERS, TESS_PLAN_MAX_DILATION, TESS_PLAN_MAX_FEATURES);
+                 origin, TESS_MAX_DILATIONS, TESS_PLAN_MAX_DILATION, TESS_PLAN_MAX_FEATURES);
   return good;
 }
 

@@ -6,7 +6,7 @@
 G_BEGIN_DECLS
 
 #define TESS_MAX_STAGES 8
-#define TESS_MAX_LAYERS 32 /* of a MeshNet */
+#define TESS_MAX_DILATIONS 32 /* of a MeshNet */
 #define TESS_MAX_CHANNELS 16
 #define TESS_MAX_LABELS 255 /* label maps of patches are uint8; 255 is never a class */
 
@@ -88,7 +88,7 @@ typedef struct {
     double leaky_slope, norm_eps;
     gboolean deep_supervision;
     guint  n_layers; /* of a MeshNet: so many dilated convolutions with features[0] channels; stages unused */
-    gint64 dilation[TESS_MAX_LAYERS];
+    gint64 dilation[TESS_MAX_DILATIONS];
   } network;
 
   struct {

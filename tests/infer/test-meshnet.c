@@ -35,7 +35,7 @@ static TessModel *
 load_model (const char *path, JsonObject *o)
 {
   JsonArray *array = json_object_get_array_member (o, "dilation");
-  gint64 dilation[TESS_MAX_LAYERS];
+  gint64 dilation[TESS_MAX_DILATIONS];
   guint n = json_array_get_length (array);
   g_autoptr (GError) error = NULL;
   TessModel *model;
