@@ -419,7 +419,7 @@ chunk_gradient (const TessCpuLoss *a, const Chunk *c, gsize first, gsize n, cons
   memset (mean, 0, sizeof mean);
   for (gsize j = 0; j < CHUNK; j++)
     focus[j] = 1.0f;
-  for (guint k = 0; k < k_n && !sigmoid; k++)
+  for (guint k = a->first; k < k_n && !sigmoid; k++)
     for (gsize j = 0; j < CHUNK; j++)
       mean[j] += c->p[k * CHUNK + j] * (table[2 * k] - (is_true (c, k, j, sigmoid) ? table[2 * k + 1] : 0.0f));
   for (guint k = 0; k < k_n; k++) {
