@@ -334,7 +334,7 @@ start_recorder (TessStream *stream, TessStreamKey *key)
  *
  * For large gzip files. One that was read to its end before, with this function called, is inflated by several threads
  * (tess_parallel_get_threads()) straight into @buffer; reading only waits. Else an index for the next time is made on
- * the way: points some 4 MB of contents apart, about half a percent of them, in the user's cache folder, where 256 MB
+ * the way: points some 4 MB of contents apart, about 0.3 % of them, in the user's cache folder, where 256 MB
  * are kept. Files of several members have none. Results and failures are those without.
  *
  * Returns: (nullable): NULL when the stream reads by itself. To be freed before @buffer is.

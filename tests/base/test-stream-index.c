@@ -423,6 +423,40 @@ test_damaged_index (void)
   }
 }
 
+/* Right in all but the bytes before one of the points. */
+static void
+test_wrong_window (void)
+{
+  gsize n = 15 << 20;
+  g_autofree guint8 *data = make_bytes (n, NOISE, 16), *window = g_malloc (TESS_STREAM_WINDOW);
+  g_autoptr (GByteArray) packed = zlib_gzip (data, n, 6);
+  g_autofree char *path = put ("window", packed->data, packed->len);
+  g_autoptr (TessStreamIndex) good = NULL;
+  TessStreamKey key;
+
+  key_of (path, &key);
+  assert_read (path, data, n, PLAIN, FALSE);
+  good = tess_stream_index_load (&key);
+  g_assert_cmpuint (tess_stream_index_n (good), ==, 3);
+  for (guint wrong = 0; wrong < 3; wrong++) {
+    g_autoptr (TessStreamIndex) bad = tess_stream_index_new ();
+
+    for (guint i = 0; i < 3; i++) {
+      const TessStreamPoint *point = tess_stream_index_point (good, i);
+
+      g_assert_true (tess_stream_index_window (good, i, window));
+      g_assert_cmpmem (window, TESS_STREAM_WINDOW, data + point->out - TESS_STREAM_WINDOW, TESS_STREAM_WINDOW);
+      for (gsize k = 0; k < TESS_STREAM_WINDOW && i == wrong; k++)
+        window[k] ^= 1;
+      tess_stream_index_add (bad, point->bit, point->out, window);
+    }
+    g_assert_true (tess_stream_index_save (bad, &key));
+    assert_read (path, data, n, PLAIN, TRUE);
+    g_assert_false (has_index (path));
+  }
+  tess_stream_key_clear (&key);
+}
+
 /* Saves what the index of `from` says as that of `to`. */
 static void
 lend_index (const char *from, const char *to)
@@ -601,6 +635,7 @@ main (int argc, char **argv)
   g_test_add_func ("/base/stream-index/fixed", test_fixed);
   g_test_add_func ("/base/stream-index/none", test_none);
   g_test_add_func ("/base/stream-index/damaged-index", test_damaged_index);
+  g_test_add_func ("/base/stream-index/wrong-window", test_wrong_window);
   g_test_add_func ("/base/stream-index/changed", test_changed);
   g_test_add_func ("/base/stream-index/damaged-file", test_damaged_file);
   g_test_add_func ("/base/stream-index/given-up", test_given_up);

@@ -1,4 +1,5 @@
-/* Any bytes as the points of an index, with a key and a checksum that fit: the file reads as ever. */
+/* Any changes to the points of a good index, with a key and a checksum that fit: the file reads as ever. Two bytes say
+ * where, the third what; the first of all how much is cut off. */
 #include "tess-atomic-file.h"
 #include "tess-parallel.h"
 #include "tess-stream-index.h"
@@ -16,19 +17,23 @@
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
-static guint8 *contents, *result, key[N_KEY];
-static char *path, *file;
+static guint8 *contents, *result;
+static char *path, *file, *good; /* good: an index */
+static gsize n_good;
 
 /* Reads the file; FALSE when it does not come as it is. */
 static gboolean
 reads (void)
 {
   g_autoptr (TessStream) stream = tess_stream_open (path, NULL);
-  g_autoptr (TessStreamAhead) ahead = stream ? tess_stream_read_ahead (stream, result, N) : NULL;
+  g_autoptr (TessStreamAhead) ahead = NULL;
   guint8 after;
 
-  return stream && tess_stream_read_exact (stream, result, N, NULL) &&
-         tess_stream_read (stream, &after, 1, NULL) == 0 && memcmp (result, contents, N) == 0;
+  if (!stream)
+    return FALSE;
+  ahead = tess_stream_read_ahead (stream, result, N);
+  return tess_stream_read_exact (stream, result, N, NULL) && tess_stream_read (stream, &after, 1, NULL) == 0 &&
+         memcmp (result, contents, N) == 0;
 }
 
 static void
@@ -36,9 +41,7 @@ start (void)
 {
   static char folder[] = "/tmp/tess-fuzz-XXXXXX";
   g_autoptr (TessAtomicFile) gzip = NULL;
-  g_autofree char *index = NULL;
   TessStreamKey known;
-  gsize n;
   struct stat info;
   guint32 seed = 1;
   int fd;
@@ -63,26 +66,31 @@ start (void)
   close (fd);
   file = tess_stream_key_file (&known);
   tess_stream_key_clear (&known);
-  if (!reads () || !g_file_get_contents (file, &index, &n, NULL) || n < N_KEY)
+  if (!reads () || !g_file_get_contents (file, &good, &n_good, NULL) || n_good < N_KEY + 300)
     abort ();
-  memcpy (key, index, N_KEY);
 }
 
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
-  g_autofree guint8 *bytes = g_malloc (N_KEY + size + 4);
+  g_autofree guint8 *bytes = NULL;
+  gsize n;
   guint32 crc;
 
   if (!path)
     start ();
-  memcpy (bytes, key, N_KEY);
-  memcpy (bytes + N_KEY, data, size);
-  crc = crc32_gzip_refl (0, bytes, N_KEY + size);
+  bytes = g_memdup2 (good, n_good);
+  n = n_good - (size > 0 ? data[0] : 0);
+  for (gsize i = 1; i + 3 <= size; i += 3) {
+    gsize at = N_KEY + (gsize)data[i] + 256 * (gsize)data[i + 1];
+
+    if (at < n - 4)
+      bytes[at] ^= data[i + 2];
+  }
+  crc = crc32_gzip_refl (0, bytes, n - 4);
   for (guint i = 0; i < 4; i++)
-    bytes[N_KEY + size + i] = (guint8)(crc >> 8 * i);
-  if (!g_file_set_contents_full (file, (const char *)bytes, (gssize)(N_KEY + size + 4), G_FILE_SET_CONTENTS_NONE, 0600,
-                                 NULL) ||
+    bytes[n - 4 + i] = (guint8)(crc >> 8 * i);
+  if (!g_file_set_contents_full (file, (const char *)bytes, (gssize)n, G_FILE_SET_CONTENTS_NONE, 0600, NULL) ||
       !reads ())
     abort ();
   return 0;
