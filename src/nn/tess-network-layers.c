@@ -49,7 +49,7 @@ tess_layer_declare (TessNetworkBuild *b, const char *prefix, gboolean bias, gint
 TessConvAttr
 tess_layer_conv_attr (const gint64 kernel[3], const gint64 *stride, gboolean pad)
 {
-  TessConvAttr attr;
+  TessConvAttr attr = {0};
 
   for (guint a = 0; a < 3; a++) {
     attr.kernel[a] = (int)kernel[a];

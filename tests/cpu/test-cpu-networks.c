@@ -224,9 +224,9 @@ test_parity (gconstpointer data)
 }
 
 static gint64
-count (TessNetworkKind kind, guint n_stages, guint channels, guint classes)
+count (TessNetworkArchitecture architecture, guint n_stages, guint channels, guint classes)
 {
-  const TessNetworkSpec spec = {.kind = kind,
+  const TessNetworkSpec spec = {.architecture = architecture,
                                 .n_stages = n_stages,
                                 .n_channels = channels,
                                 .n_classes = classes,

@@ -405,6 +405,7 @@ test_meshnet (void)
   tess_plan_add_label (plan, "background", 0);
   tess_plan_add_label (plan, "brain", 1);
   plan->network.n_layers = 3;
+  plan->network.architecture = TESS_PLAN_MESHNET;
   plan->network.features[0] = 7;
   plan->network.deep_supervision = FALSE;
   memcpy (plan->network.dilation, dilation, sizeof dilation);
