@@ -18,6 +18,9 @@
   X (void, cairo_destroy, (cairo_t * cr), (cr))                                                                        \
   X (void, cairo_fill, (cairo_t * cr), (cr))                                                                           \
   X (void, cairo_fill_preserve, (cairo_t * cr), (cr))                                                                  \
+  X (cairo_pattern_t *, cairo_get_source, (cairo_t * cr), (cr))                                                        \
+  X (cairo_surface_t *, cairo_image_surface_create, (cairo_format_t format, int width, int height),                    \
+     (format, width, height))                                                                                          \
   X (cairo_surface_t *, cairo_image_surface_create_for_data,                                                           \
      (unsigned char *data, cairo_format_t format, int width, int height, int stride),                                  \
      (data, format, width, height, stride))                                                                            \
@@ -25,6 +28,8 @@
   X (void, cairo_move_to, (cairo_t * cr, double x, double y), (cr, x, y))                                              \
   X (void, cairo_new_path, (cairo_t * cr), (cr))                                                                       \
   X (void, cairo_new_sub_path, (cairo_t * cr), (cr))                                                                   \
+  X (void, cairo_paint, (cairo_t * cr), (cr))                                                                          \
+  X (void, cairo_pattern_set_filter, (cairo_pattern_t * pattern, cairo_filter_t filter), (pattern, filter))            \
   X (void, cairo_rectangle, (cairo_t * cr, double x, double y, double width, double height),                           \
      (cr, x, y, width, height))                                                                                        \
   X (void, cairo_restore, (cairo_t * cr), (cr))                                                                        \
@@ -33,6 +38,8 @@
   X (void, cairo_set_line_width, (cairo_t * cr, double width), (cr, width))                                            \
   X (void, cairo_set_source_rgb, (cairo_t * cr, double r, double g, double b), (cr, r, g, b))                          \
   X (void, cairo_set_source_rgba, (cairo_t * cr, double r, double g, double b, double a), (cr, r, g, b, a))            \
+  X (void, cairo_set_source_surface, (cairo_t * cr, cairo_surface_t * surface, double x, double y),                    \
+     (cr, surface, x, y))                                                                                              \
   X (void, cairo_stroke, (cairo_t * cr), (cr))                                                                         \
   X (void, cairo_stroke_preserve, (cairo_t * cr), (cr))                                                                \
   X (void, cairo_surface_destroy, (cairo_surface_t * surface), (surface))                                              \
