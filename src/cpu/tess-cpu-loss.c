@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-/* The losses on logits (tess_graph_dice_ce()), forward and backward: cross-entropy or focal term, Dice or Tversky term;
+/* The losses on logits (tess_graph_loss()), forward and backward: cross-entropy or focal term, Dice or Tversky term;
  * softmax, or one sigmoid a channel for regions.
  *
  * Voxels are taken 64 at a time and turned to class-major, so that every step is a plain loop over 64 floats. */

@@ -70,7 +70,7 @@ prepare_loss_backward (TessProgram *p, TessCpuStep *step, GError **error)
 
     if (op == step->op)
       break;
-    if (op->kind == TESS_OP_DICE_CE && op->out[0] == step->op->in[2]) {
+    if (op->kind == TESS_OP_LOSS && op->out[0] == step->op->in[2]) {
       step->forward = i;
       return TRUE;
     }
@@ -100,11 +100,11 @@ prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
   case TESS_OP_NORM_ACT_BWD:
     step->scratch_bytes = tess_cpu_norm_scratch (step->n, step->voxels, step->channels);
     return TRUE;
-  case TESS_OP_DICE_CE:
+  case TESS_OP_LOSS:
     step->keep_bytes = tess_cpu_loss_sums (step->n, op->attr.loss.n_classes) * sizeof (double);
     step->scratch_bytes = tess_cpu_loss_scratch (p->device->n_threads, step->n, step->voxels, op->attr.loss.n_classes);
     return TRUE;
-  case TESS_OP_DICE_CE_BWD:
+  case TESS_OP_LOSS_BWD:
     step->scratch_bytes = tess_cpu_loss_scratch (p->device->n_threads, step->n, step->voxels, op->attr.loss.n_classes);
     return prepare_loss_backward (p, step, error);
   case TESS_OP_GRAD_NORM:
@@ -394,7 +394,7 @@ run_concat (TessProgram *p, const TessCpuStep *step)
 static void
 run_loss (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args)
 {
-  gboolean backward = step->op->kind == TESS_OP_DICE_CE_BWD;
+  gboolean backward = step->op->kind == TESS_OP_LOSS_BWD;
   const TessLossAttr *attr = &step->op->attr.loss;
   TessCpuLoss a = {
       .n_threads = p->device->n_threads,
@@ -541,8 +541,8 @@ run_step (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GEr
   case TESS_OP_LABEL_RESIZE:
     run_label_resize (p, step);
     break;
-  case TESS_OP_DICE_CE:
-  case TESS_OP_DICE_CE_BWD:
+  case TESS_OP_LOSS:
+  case TESS_OP_LOSS_BWD:
     run_loss (p, step, args);
     break;
   case TESS_OP_GRAD_NORM:

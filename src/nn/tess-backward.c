@@ -183,9 +183,9 @@ back_concat (Backward *b, const TessOp *f, TessId dy)
 }
 
 static void
-back_dice_ce (Backward *b, const TessOp *f)
+back_loss (Backward *b, const TessOp *f)
 {
-  TessOp op = new_op (TESS_OP_DICE_CE_BWD, 3, 1);
+  TessOp op = new_op (TESS_OP_LOSS_BWD, 3, 1);
 
   if (!b->wanted[f->in[0]])
     return;
@@ -243,8 +243,8 @@ back_op (Backward *b, const TessOp *f)
 {
   TessId dy = b->grad[f->out[0]];
 
-  if (f->kind == TESS_OP_DICE_CE) {
-    back_dice_ce (b, f);
+  if (f->kind == TESS_OP_LOSS) {
+    back_loss (b, f);
     return TRUE;
   }
   if (dy == TESS_NONE) /* no loss depends on it */

@@ -75,7 +75,7 @@ tess_op_name (TessOpKind kind)
       [TESS_OP_ADD] = "add",
       [TESS_OP_CONCAT] = "concat",
       [TESS_OP_LABEL_RESIZE] = "label-resize",
-      [TESS_OP_DICE_CE] = "dice-ce",
+      [TESS_OP_LOSS] = "loss",
       [TESS_OP_CONV_BWD_DATA] = "conv-bwd-data",
       [TESS_OP_CONV_BWD_WEIGHTS] = "conv-bwd-weights",
       [TESS_OP_CONV_TRANSPOSE_BWD_DATA] = "conv-transpose-bwd-data",
@@ -83,7 +83,7 @@ tess_op_name (TessOpKind kind)
       [TESS_OP_NORM_ACT_BWD] = "norm-act-bwd",
       [TESS_OP_LEAKY_RELU_BWD] = "leaky-relu-bwd",
       [TESS_OP_CONCAT_BWD] = "concat-bwd",
-      [TESS_OP_DICE_CE_BWD] = "dice-ce-bwd",
+      [TESS_OP_LOSS_BWD] = "loss-bwd",
       [TESS_OP_GRAD_NORM] = "grad-norm",
       [TESS_OP_SGD] = "sgd",
       [TESS_OP_ADD_ACT] = "add-act",
@@ -581,7 +581,7 @@ tess_graph_label_resize (TessGraph *graph, TessId labels, const gint64 dhw[3], G
 }
 
 /**
- * tess_graph_dice_ce:
+ * tess_graph_loss:
  * @logits: float32 {N, D, H, W, classes}
  * @labels: uint8 {N, D, H, W, 1}
  * @attr: which loss; regions are copied
@@ -600,9 +600,9 @@ tess_graph_label_resize (TessGraph *graph, TessId labels, const gint64 dhw[3], G
  * Returns: metrics, float64 {TESS_METRICS_SIZE}, or TESS_NONE with BAD_SHAPE.
  */
 TessId
-tess_graph_dice_ce (TessGraph *graph, TessId logits, TessId labels, const TessLossAttr *attr, GError **error)
+tess_graph_loss (TessGraph *graph, TessId logits, TessId labels, const TessLossAttr *attr, GError **error)
 {
-  TessOp op = new_op (TESS_OP_DICE_CE, 2);
+  TessOp op = new_op (TESS_OP_LOSS, 2);
   const TessTensor *z, *l;
   gint64 dim = TESS_METRICS_SIZE ((gint64)attr->n_classes);
 

@@ -62,7 +62,7 @@ typedef enum {
   TESS_OP_ADD,            /* a, b -> y */
   TESS_OP_CONCAT,         /* a, b -> y                          channels: a then b */
   TESS_OP_LABEL_RESIZE,   /* labels -> labels                   nearest-exact: source index = floor ((i + 0.5) * in / out) */
-  TESS_OP_DICE_CE,        /* logits f32, labels -> metrics      attr.loss, whose kind says which loss; metrics f64 {3 + 3 * classes}; a label beyond the classes is background */
+  TESS_OP_LOSS,        /* logits f32, labels -> metrics      attr.loss, whose kind says which loss; metrics f64 {3 + 3 * classes}; a label beyond the classes is background */
   /* backward */
   TESS_OP_CONV_BWD_DATA,             /* dy, w -> dx */
   TESS_OP_CONV_BWD_WEIGHTS,          /* x, dy -> dw, [db] */
@@ -71,7 +71,7 @@ typedef enum {
   TESS_OP_NORM_ACT_BWD,   /* x, gamma, beta, stats, dy -> dx, dgamma, dbeta */
   TESS_OP_LEAKY_RELU_BWD, /* x, dy -> dx */
   TESS_OP_CONCAT_BWD,     /* dy -> da, db */
-  TESS_OP_DICE_CE_BWD,    /* logits, labels, metrics -> dlogits attr.loss */
+  TESS_OP_LOSS_BWD,    /* logits, labels, metrics -> dlogits attr.loss */
   /* optimiser */
   TESS_OP_GRAD_NORM,      /* -> norm f64 {1}: 2-norm over the whole GRAD arena */
   TESS_OP_SGD,            /* norm ->: clip, then SGD with Nesterov momentum over the PARAM, GRAD, MOMENTUM arenas */
@@ -145,7 +145,7 @@ typedef struct {
   const guint64 *regions;
 } TessLossAttr;
 
-/* metrics of TESS_OP_DICE_CE, float64: [0] the loss, unweighted, = [1] + [2]; [1] cross-entropy or focal term (mean over
+/* metrics of TESS_OP_LOSS, float64: [0] the loss, unweighted, = [1] + [2]; [1] cross-entropy or focal term (mean over
  * voxels); [2] overlap term (-mean soft Dice or Tversky index); then per class c the hard counts against the labels, of
  * argmax or, with regions, of logits above 0, at 3 + 3c: tp, fp, fn. */
 #define TESS_METRICS_SIZE(n_classes) (3 + 3 * (n_classes))
@@ -221,7 +221,7 @@ TessId tess_graph_concat      (TessGraph *graph, TessId a, TessId b, GError **er
 TessId tess_graph_add_act     (TessGraph *graph, TessId a, TessId b, float slope, GError **error); /* slope >= 0 */
 TessId tess_graph_avg_pool    (TessGraph *graph, TessId x, const TessConvAttr *attr, GError **error);
 TessId tess_graph_label_resize (TessGraph *graph, TessId labels, const gint64 dhw[3], GError **error);
-TessId tess_graph_dice_ce     (TessGraph *graph, TessId logits, TessId labels, const TessLossAttr *attr, GError **error); /* -> metrics */
+TessId tess_graph_loss     (TessGraph *graph, TessId logits, TessId labels, const TessLossAttr *attr, GError **error); /* -> metrics */
 TessId tess_graph_act         (TessGraph *graph, TessId x, TessActKind kind, float slope, TessId alpha, GError **error);
 TessId tess_graph_mul         (TessGraph *graph, TessId a, TessId b, GError **error);
 TessId tess_graph_max_pool    (TessGraph *graph, TessId x, const int kernel[3], GError **error);

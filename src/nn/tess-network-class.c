@@ -146,7 +146,7 @@ build_loss (TessClassBuild *b, TessId logits, guint h)
                       : tess_graph_label_resize (b->graph, labels, dhw, b->error);
   if (labels == TESS_NONE)
     return FALSE;
-  b->network->metrics[h] = tess_graph_dice_ce (b->graph, logits, labels, &loss, b->error);
+  b->network->metrics[h] = tess_graph_loss (b->graph, logits, labels, &loss, b->error);
   if (b->network->metrics[h] == TESS_NONE)
     return FALSE;
   tess_graph_mark_output (b->graph, b->network->metrics[h]);
@@ -193,29 +193,6 @@ tess_build_large_head (TessClassBuild *b, TessId x, const char *name, TessConvAt
 }
 
 static gboolean
-build_ends (TessClassBuild *b)
-{
-  const TessProgramSpec *program = b->program;
-  TessNetwork *network = b->network;
-  gint64 dim[5] = {program->batch, program->dhw[0], program->dhw[1], program->dhw[2], b->spec->n_channels};
-
-  network->labels = network->grad_norm = TESS_NONE;
-  for (guint h = 0; h < TESS_NETWORK_MAX_STAGES; h++)
-    network->logits[h] = network->metrics[h] = TESS_NONE;
-  network->image = tess_graph_add_tensor (b->graph, "image", TESS_ROLE_INPUT, TESS_DTYPE_F32, 5, dim);
-  if (network->image == TESS_NONE) {
-    g_set_error (b->error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-                 _ ("the batch is too large to count; choose a smaller patch or batch"));
-    return FALSE;
-  }
-  if (program->kind != TESS_PROGRAM_INFER) {
-    dim[4] = 1;
-    network->labels = tess_graph_add_tensor (b->graph, "labels", TESS_ROLE_LABEL, TESS_DTYPE_U8, 5, dim);
-  }
-  return TRUE;
-}
-
-static gboolean
 check_patch (const TessNetworkClass *k, const TessNetworkSpec *spec, const TessProgramSpec *program, GError **error)
 {
   gint64 smallest[3];
@@ -244,14 +221,8 @@ tess_network_build_class (const TessNetworkClass *k, const TessNetworkSpec *spec
     return NULL;
   b.network = network = g_new0 (TessNetwork, 1);
   b.graph = network->graph = tess_graph_new (program->act_dtype);
-  if (!build_ends (&b) || !k->forward (&b))
+  if (!tess_network_build_ends (network, spec, program, error) || !k->forward (&b) ||
+      (program->kind == TESS_PROGRAM_TRAIN && !tess_network_build_training (network, program->optimiser, error)))
     return NULL;
-  if (program->kind == TESS_PROGRAM_TRAIN) {
-    if (!tess_graph_append_backward (b.graph, error) ||
-        !tess_graph_append_optimiser (b.graph, program->optimiser, error))
-      return NULL;
-    network->grad_norm = tess_graph_find (b.graph, "grad-norm");
-    tess_graph_mark_output (b.graph, network->grad_norm);
-  }
   return tess_graph_place (b.graph, error) ? g_steal_pointer (&network) : NULL;
 }

@@ -230,7 +230,7 @@ build_head (TessNetworkBuild *b, TessNetwork *network, const TessProgramSpec *pr
     labels = tess_graph_label_resize (b->graph, labels, dhw, b->error);
   if (labels == TESS_NONE)
     return FALSE;
-  network->metrics[h] = tess_graph_dice_ce (b->graph, logits, labels, &loss, b->error);
+  network->metrics[h] = tess_graph_loss (b->graph, logits, labels, &loss, b->error);
   if (network->metrics[h] == TESS_NONE)
     return FALSE;
   tess_graph_mark_output (b->graph, network->metrics[h]);
@@ -271,36 +271,38 @@ build_forward (TessNetworkBuild *b, TessNetwork *network, const TessProgramSpec 
   return TRUE;
 }
 
-static gboolean
-build_ends (TessNetworkBuild *b, TessNetwork *network, const TessProgramSpec *program)
+gboolean
+tess_network_build_ends (TessNetwork *network, const TessNetworkSpec *spec, const TessProgramSpec *program,
+                         GError **error)
 {
-  gint64 dim[5] = {program->batch, program->dhw[0], program->dhw[1], program->dhw[2], b->spec->n_channels};
+  gint64 dim[5] = {program->batch, program->dhw[0], program->dhw[1], program->dhw[2], spec->n_channels};
 
   network->labels = TESS_NONE;
   network->grad_norm = TESS_NONE;
   for (guint h = 0; h < TESS_NETWORK_MAX_STAGES; h++)
     network->logits[h] = network->metrics[h] = TESS_NONE;
 
-  network->image = tess_graph_add_tensor (b->graph, "image", TESS_ROLE_INPUT, TESS_DTYPE_F32, 5, dim);
+  network->image = tess_graph_add_tensor (network->graph, "image", TESS_ROLE_INPUT, TESS_DTYPE_F32, 5, dim);
   if (network->image == TESS_NONE) {
-    g_set_error (b->error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
+    g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
                  _ ("the batch is too large to count; choose a smaller patch or batch"));
     return FALSE;
   }
   if (program->kind != TESS_PROGRAM_INFER) {
     dim[4] = 1;
-    network->labels = tess_graph_add_tensor (b->graph, "labels", TESS_ROLE_LABEL, TESS_DTYPE_U8, 5, dim);
+    network->labels = tess_graph_add_tensor (network->graph, "labels", TESS_ROLE_LABEL, TESS_DTYPE_U8, 5, dim);
   }
   return TRUE;
 }
 
-static gboolean
-build_training (TessNetworkBuild *b, TessNetwork *network, TessOptimiser optimiser)
+gboolean
+tess_network_build_training (TessNetwork *network, TessOptimiser optimiser, GError **error)
 {
-  if (!tess_graph_append_backward (b->graph, b->error) || !tess_graph_append_optimiser (b->graph, optimiser, b->error))
+  if (!tess_graph_append_backward (network->graph, error) ||
+      !tess_graph_append_optimiser (network->graph, optimiser, error))
     return FALSE;
-  network->grad_norm = tess_graph_find (b->graph, "grad-norm");
-  tess_graph_mark_output (b->graph, network->grad_norm);
+  network->grad_norm = tess_graph_find (network->graph, "grad-norm");
+  tess_graph_mark_output (network->graph, network->grad_norm);
   return TRUE;
 }
 
@@ -339,8 +341,8 @@ tess_network_build (const TessNetworkSpec *spec, const TessProgramSpec *program,
   network = g_new0 (TessNetwork, 1);
   network->graph = b.graph = tess_graph_new (program->act_dtype);
   declare_params (&b);
-  ok = build_ends (&b, network, program) && build_forward (&b, network, program) &&
-       (program->kind != TESS_PROGRAM_TRAIN || build_training (&b, network, program->optimiser)) &&
+  ok = tess_network_build_ends (network, spec, program, error) && build_forward (&b, network, program) &&
+       (program->kind != TESS_PROGRAM_TRAIN || tess_network_build_training (network, program->optimiser, error)) &&
        tess_graph_place (network->graph, error);
   clear (&b);
   return ok ? g_steal_pointer (&network) : NULL;

@@ -95,14 +95,14 @@ case_build (Case *c)
       labels = tess_graph_label_resize (c->graph, labels, dim + 1, &error);
     g_assert_no_error (error);
     attr.head = h;
-    c->metrics[h] = tess_graph_dice_ce (c->graph, c->logits[h], labels, &attr, &error);
+    c->metrics[h] = tess_graph_loss (c->graph, c->logits[h], labels, &attr, &error);
     g_assert_no_error (error);
     tess_graph_mark_output (c->graph, c->metrics[h]);
   }
   tess_graph_append_backward (c->graph, &error);
   g_assert_no_error (error);
   for (guint i = 0; i < c->graph->ops->len; i++)
-    if (tess_graph_op (c->graph, i)->kind == TESS_OP_DICE_CE_BWD)
+    if (tess_graph_op (c->graph, i)->kind == TESS_OP_LOSS_BWD)
       tess_graph_mark_output (c->graph, tess_graph_op (c->graph, i)->out[0]);
   tess_graph_place (c->graph, &error);
   g_assert_no_error (error);
@@ -129,7 +129,7 @@ gradient_of (Case *c, guint level)
   for (guint i = 0; i < c->graph->ops->len; i++) {
     const TessOp *op = tess_graph_op (c->graph, i);
 
-    if (op->kind == TESS_OP_DICE_CE_BWD && op->in[0] == c->logits[level])
+    if (op->kind == TESS_OP_LOSS_BWD && op->in[0] == c->logits[level])
       return op->out[0];
   }
   g_assert_not_reached ();
@@ -229,11 +229,11 @@ test_refused (void)
   TessLossAttr attr = {.n_classes = 65, .regions = regions};
   g_autoptr (GError) error = NULL;
 
-  g_assert_cmpuint (tess_graph_dice_ce (g, many, labels, &attr, &error), ==, TESS_NONE);
+  g_assert_cmpuint (tess_graph_loss (g, many, labels, &attr, &error), ==, TESS_NONE);
   g_assert_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE);
   g_clear_error (&error);
   attr = (TessLossAttr){.n_classes = 1};
-  g_assert_cmpuint (tess_graph_dice_ce (g, single, labels, &attr, &error), ==, TESS_NONE);
+  g_assert_cmpuint (tess_graph_loss (g, single, labels, &attr, &error), ==, TESS_NONE);
   g_assert_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE);
 }
 

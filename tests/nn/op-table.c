@@ -130,7 +130,7 @@ head (Builder *b, TessId x)
   memcpy (dhw, tess_graph_tensor (b->graph, logits)->dim + 1, sizeof dhw);
   if (memcmp (dhw, b->c->dhw, sizeof dhw) != 0)
     labels = tess_graph_label_resize (b->graph, labels, dhw, b->error);
-  return labels != TESS_NONE && tess_graph_dice_ce (b->graph, logits, labels, &attr, b->error) != TESS_NONE;
+  return labels != TESS_NONE && tess_graph_loss (b->graph, logits, labels, &attr, b->error) != TESS_NONE;
 }
 
 /* The convolution twice: on the image, and where its input wants a gradient (if it still fits). */
@@ -303,11 +303,11 @@ body_logits (Builder *b)
   z = conv (b, x, b->c->n_classes, &valid, TRUE, TESS_DTYPE_F32);
   if (y == TESS_NONE || z == TESS_NONE ||
       (y = tess_graph_resize (b->graph, y, b->c->dhw, TRUE, b->error)) == TESS_NONE ||
-      tess_graph_dice_ce (b->graph, y, b->labels, &attr, b->error) == TESS_NONE)
+      tess_graph_loss (b->graph, y, b->labels, &attr, b->error) == TESS_NONE)
     return FALSE;
   attr.head = 1;
   labels = tess_graph_window (b->graph, b->labels, start, inner, b->error);
-  return labels != TESS_NONE && tess_graph_dice_ce (b->graph, z, labels, &attr, b->error) != TESS_NONE;
+  return labels != TESS_NONE && tess_graph_loss (b->graph, z, labels, &attr, b->error) != TESS_NONE;
 }
 
 static gboolean
@@ -730,7 +730,7 @@ static gboolean
 is_metrics (const TessGraph *graph, TessId id)
 {
   for (guint i = 0; i < graph->ops->len; i++)
-    if (tess_graph_op (graph, i)->kind == TESS_OP_DICE_CE && tess_graph_op (graph, i)->out[0] == id)
+    if (tess_graph_op (graph, i)->kind == TESS_OP_LOSS && tess_graph_op (graph, i)->out[0] == id)
       return TRUE;
   return FALSE;
 }

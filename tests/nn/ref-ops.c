@@ -468,7 +468,7 @@ count_hits (const Loss *loss, const double *z, const double *labels, gint64 i, d
 }
 
 static void
-run_dice_ce (const TessGraph *g, const TessOp *op, double *const *v)
+run_loss (const TessGraph *g, const TessOp *op, double *const *v)
 {
   Loss loss;
   guint n_classes = op->attr.loss.n_classes;
@@ -520,7 +520,7 @@ loss_slopes (const Loss *loss, const double *labels, gint64 i, double *dp)
 }
 
 static void
-run_dice_ce_bwd (const TessGraph *g, const TessOp *op, double *const *v, const TessStepArgs *args)
+run_loss_bwd (const TessGraph *g, const TessOp *op, double *const *v, const TessStepArgs *args)
 {
   Loss loss;
   guint n_classes = op->attr.loss.n_classes;
@@ -661,11 +661,11 @@ ref_op_run (const TessGraph *graph, const TessOp *op, double *const *values, con
   case TESS_OP_LABEL_RESIZE:
     run_label_resize (graph, op, values);
     return TRUE;
-  case TESS_OP_DICE_CE:
-    run_dice_ce (graph, op, values);
+  case TESS_OP_LOSS:
+    run_loss (graph, op, values);
     return TRUE;
-  case TESS_OP_DICE_CE_BWD:
-    run_dice_ce_bwd (graph, op, values, args);
+  case TESS_OP_LOSS_BWD:
+    run_loss_bwd (graph, op, values, args);
     return TRUE;
   case TESS_OP_GRAD_NORM:
     run_grad_norm (graph, op, values);

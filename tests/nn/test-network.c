@@ -393,8 +393,8 @@ test_ops_refused (void)
   REFUSED (tess_graph_norm_act (g, x, b, b, &norm, &error), "norm-act");
   REFUSED (tess_graph_leaky_relu (g, l, 0.1f, &error), "leaky-relu");
   REFUSED (tess_graph_label_resize (g, x, image + 1, &error), "label-resize");
-  REFUSED (tess_graph_dice_ce (g, y, l, &loss, &error), "dice-ce");
-  REFUSED (tess_graph_dice_ce (g, x, x, &loss, &error), "dice-ce");
+  REFUSED (tess_graph_loss (g, y, l, &loss, &error), "(loss)");
+  REFUSED (tess_graph_loss (g, x, x, &loss, &error), "(loss)");
 #undef REFUSED
   {
     const gint64 none[2] = {3, 0}, many[3] = {1 << 30, 1 << 30, 1 << 30};
@@ -422,7 +422,7 @@ test_shared_weight (void)
   g_clear_error (&error);
   x = tess_graph_conv (g, x, w, TESS_NONE, &same, TESS_DTYPE_F32, &error);
   x = tess_graph_conv (g, x, w, TESS_NONE, &same, TESS_DTYPE_F32, &error);
-  g_assert_cmpuint (tess_graph_dice_ce (g, x, l, &loss, &error), !=, TESS_NONE);
+  g_assert_cmpuint (tess_graph_loss (g, x, l, &loss, &error), !=, TESS_NONE);
   g_assert_false (tess_graph_append_backward (g, &error));
   g_assert_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED);
 }

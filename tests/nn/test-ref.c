@@ -17,7 +17,7 @@ total_loss (RefDouble *ref, const TessStepArgs *args, guint64 *kinks)
   for (guint i = 0; i < ref->graph->n_forward; i++) {
     const TessOp *op = tess_graph_op (ref->graph, i);
 
-    if (op->kind == TESS_OP_DICE_CE)
+    if (op->kind == TESS_OP_LOSS)
       loss += args->head_weight[op->attr.loss.head] * ref->values[op->out[0]][0];
   }
   *kinks = ref->kinks;
