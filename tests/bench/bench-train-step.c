@@ -6,14 +6,12 @@
 #include "tess-session.h"
 
 /* The whole training step of a session (forward, the loss of every head, backward, clipping, SGD), the best of 10 after
- * two (of 3 after one, where a step takes over 5 s), beside two peers: the convolutions of the same graph as bare
- * oneDNN primitives, measured right after it, and PyTorch's step (bench_train_step_peer.py). `ratio` is peer / ours as
- * everywhere; beside the first peer it is below 1, and `times_floor` is its inverse: how many times the time of its
- * convolutions alone the step takes. The goal is 1.35. */
+ * two (where a step takes over 5 s, of the first 3 or 2: `runs`), beside two peers: the convolutions of the same graph
+ * as bare oneDNN primitives, measured right after it, and PyTorch's step (bench_train_step_peer.py). `ratio` is peer /
+ * ours as everywhere; beside the first peer it is below 1, and `times_floor` is its inverse: how many times the time of
+ * its convolutions alone the step takes. The goal is 1.35. */
 
-#define N_RUNS 10
-#define N_RUNS_SLOW 3
-#define SLOW_SECONDS 5.0
+#define N_WARM 2
 
 static gboolean
 write_batch (TessSession *session, const BenchCase *c, GError **error)
@@ -41,10 +39,10 @@ time_steps (TessSession *session, double *best, guint *n_runs, GError **error)
                        .weight_decay = 3e-5,
                        .clip_norm = 12,
                        .head_weight = {1, 0.5, 0.25, 0.125, 0.0625}};
-  guint n_warm = 2;
+  guint n_warm = N_WARM;
 
   *best = G_MAXDOUBLE;
-  *n_runs = N_RUNS;
+  *n_runs = 1;
   for (guint i = 0; i < n_warm + *n_runs; i++) {
     gint64 before = g_get_monotonic_time ();
     double seconds;
@@ -52,9 +50,9 @@ time_steps (TessSession *session, double *best, guint *n_runs, GError **error)
     if (!tess_session_run (session, 0, &args, error))
       return FALSE;
     seconds = (double)(g_get_monotonic_time () - before) * 1e-6;
-    if (i == 0 && seconds > SLOW_SECONDS) {
-      n_warm = 1;
-      *n_runs = N_RUNS_SLOW;
+    if (i == 0) {
+      *n_runs = bench_n_runs (seconds);
+      n_warm = *n_runs < bench_n_runs (0) ? 0 : N_WARM; /* a slow step has none to spare */
     }
     if (i >= n_warm)
       *best = MIN (*best, seconds);

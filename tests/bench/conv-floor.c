@@ -6,12 +6,10 @@
 #include "tess-parallel.h"
 
 /* Every convolution of a training graph as the bare oneDNN primitive: activations ndhwc, as in the backend, weights in
- * the form the primitive likes best, no bias, and no reorder counted. A step cannot be faster on this library. The
- * primitives are described here anew, not taken from the backend, so that a poor choice there shows. */
+ * the form the primitive likes best, no bias, and no reorder counted. A step with these layouts cannot be faster on
+ * this library. The primitives are described here anew, not taken from the backend, so that a poor choice there shows.
+ */
 
-#define N_RUNS 10
-#define N_RUNS_SLOW 3
-#define SLOW_SECONDS 5.0
 #define N_FORMS 2 /* as the pass it is; a backward-data of one voxel also as a forward convolution */
 
 const BenchCase bench_cases[N_BENCH_CASES] = {
@@ -53,6 +51,12 @@ bench_train_program (const BenchCase *c, TessDType act_dtype)
                            .deep_supervision = TRUE,
                            .dice_smooth = 1e-5f,
                            .batch_dice = TRUE};
+}
+
+guint
+bench_n_runs (double first_seconds)
+{
+  return first_seconds > 30 ? 2 : first_seconds > 5 ? 3 : 10;
 }
 
 typedef struct {
@@ -341,14 +345,13 @@ time_form (const Bench *b, const Form *form, double *seconds, GError **error)
   return tess_dnnl_check (status, "run a convolution", error);
 }
 
-/* The best of @n_runs of each layer's faster form. */
+/* The best of @n_runs and of what was measured before, of each layer's faster form. */
 static gboolean
 time_layers (const Bench *b, GArray *layers, guint n_runs, GError **error)
 {
   for (guint i = 0; i < layers->len; i++) {
     FloorLayer *layer = &g_array_index (layers, FloorLayer, i);
 
-    layer->seconds = G_MAXDOUBLE;
     for (guint f = 0; f < N_FORMS; f++) {
       const Form *form = &g_array_index (b->forms, Form, i * N_FORMS + f);
 
@@ -357,7 +360,7 @@ time_layers (const Bench *b, GArray *layers, guint n_runs, GError **error)
 
         if (!time_form (b, form, &seconds, error))
           return FALSE;
-        if (seconds < layer->seconds) {
+        if (layer->seconds <= 0 || seconds < layer->seconds) {
           layer->seconds = seconds;
           g_strlcpy (layer->implementation, form->implementation, sizeof layer->implementation);
         }
@@ -406,8 +409,8 @@ bench_clear (Bench *b)
  * @floor: filled; clear it
  * @c: whose training graph is walked
  *
- * Times every kind of convolution in @c: a first run of each, then the best of 10, or of 3 where the first runs alone
- * took over 5 s. All cores, as the backend by default. Returns: FALSE with UNSUPPORTED, NO_MEMORY or BAD_SHAPE.
+ * Times every kind of convolution in @c, each the best of n_runs (bench_n_runs of one run of all). On all cores, as the
+ * backend by default. Returns: FALSE with UNSUPPORTED, NO_MEMORY or BAD_SHAPE.
  */
 gboolean
 conv_floor_measure (ConvFloor *floor, const BenchCase *c, TessDType act_dtype, GError **error)
@@ -430,8 +433,8 @@ conv_floor_measure (ConvFloor *floor, const BenchCase *c, TessDType act_dtype, G
        make_forms (&b, floor->layers, error) && bind_forms (&b, error) && time_layers (&b, floor->layers, 1, error);
   if (ok) {
     sum_up (floor);
-    floor->n_runs = floor->total > SLOW_SECONDS ? N_RUNS_SLOW : N_RUNS;
-    ok = time_layers (&b, floor->layers, floor->n_runs, error);
+    floor->n_runs = bench_n_runs (floor->total);
+    ok = time_layers (&b, floor->layers, floor->n_runs - 1, error);
     sum_up (floor);
   }
   bench_clear (&b);

@@ -17,29 +17,31 @@ extern const BenchCase bench_cases[N_BENCH_CASES];
 
 /* A training step: all heads, Dice + cross-entropy. */
 TessProgramSpec bench_train_program (const BenchCase *c, TessDType act_dtype);
+/* 10; where the first took over 5 s 3, over 30 s 2. */
+guint           bench_n_runs        (double first_seconds);
 
 typedef enum { FLOOR_FORWARD, FLOOR_DATA, FLOOR_WEIGHTS, N_FLOOR_PASSES } FloorPass;
 
 /* All ops of one kind, shape and type. */
 typedef struct {
-  TessOpKind kind;
+  TessOpKind   kind;
   TessConvAttr attr;
-  gint64 x[TESS_MAX_DIMS], y[TESS_MAX_DIMS]; /* source and result of the forward pass, NDHWC */
-  TessDType x_dtype, y_dtype;
-  FloorPass pass;
-  guint n_ops;
-  double seconds;          /* of one op */
-  char implementation[64]; /* as oneDNN calls it */
+  gint64       x[TESS_MAX_DIMS], y[TESS_MAX_DIMS]; /* source and result of the forward pass, NDHWC */
+  TessDType    x_dtype, y_dtype;
+  FloorPass    pass;
+  guint        n_ops;
+  double       seconds;            /* of one op */
+  char         implementation[64]; /* as oneDNN calls it */
 } FloorLayer;
 
 typedef struct {
   GArray *layers; /* FloorLayer */
-  double seconds[N_FLOOR_PASSES], total;
-  guint n_runs; /* of which the best counts */
+  double  seconds[N_FLOOR_PASSES], total;
+  guint   n_runs; /* of which the best counts, the first among them */
 } ConvFloor;
 
-const char *floor_pass_name (FloorPass pass);
-gboolean conv_floor_measure (ConvFloor *floor, const BenchCase *c, TessDType act_dtype, GError **error);
-void conv_floor_clear (ConvFloor *floor);
+const char *floor_pass_name    (FloorPass pass);
+gboolean    conv_floor_measure (ConvFloor *floor, const BenchCase *c, TessDType act_dtype, GError **error);
+void        conv_floor_clear   (ConvFloor *floor); /* zeroed or measured, successfully or not */
 
 G_END_DECLS
