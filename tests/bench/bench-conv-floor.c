@@ -45,8 +45,10 @@ measure (const BenchCase *c, TessDType dtype, GError **error)
 {
   const char *precision = dtype_name (dtype);
   ConvFloor floor;
-  gboolean ok = conv_floor_measure (&floor, c, dtype, error);
+  gboolean ok = conv_floor_open (&floor, c, dtype, error) && conv_floor_run (&floor, error);
 
+  for (guint n = ok ? bench_n_runs (floor.total) : 0; ok && floor.n_runs < n;)
+    ok = conv_floor_run (&floor, error);
   for (guint i = 0; ok && i < floor.layers->len; i++)
     print_layer (c->name, precision, &g_array_index (floor.layers, FloorLayer, i), floor.n_runs);
   for (FloorPass pass = 0; ok && pass < N_FLOOR_PASSES; pass++)

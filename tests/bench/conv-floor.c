@@ -68,7 +68,7 @@ typedef struct {
 
 typedef enum { X, W, Y, SCRATCH, N_MEMORIES } Memory;
 
-typedef struct {
+typedef struct _FloorBench {
   const TessDnnl *dnnl;
   dnnl_engine_t engine;
   dnnl_stream_t stream;
@@ -76,7 +76,7 @@ typedef struct {
   GArray *forms;           /* Form, N_FORMS a layer; primitive NULL where there is none */
   gsize bytes[N_MEMORIES]; /* the most any form needs */
   guint32 *data[N_MEMORIES];
-} Bench;
+} FloorBench;
 
 const char *
 floor_pass_name (FloorPass pass)
@@ -172,7 +172,7 @@ is_pointwise (const TessConvAttr *a)
 }
 
 static dnnl_status_t
-describe (const Bench *b, const FloorLayer *layer, FloorPass pass, dnnl_memory_desc_t md[3],
+describe (const FloorBench *b, const FloorLayer *layer, FloorPass pass, dnnl_memory_desc_t md[3],
           dnnl_convolution_desc_t *desc)
 {
   const TessDnnl *d = b->dnnl;
@@ -196,7 +196,8 @@ describe (const Bench *b, const FloorLayer *layer, FloorPass pass, dnnl_memory_d
 }
 
 static dnnl_status_t
-describe_memories (const Bench *b, const FloorLayer *layer, FloorPass pass, gboolean swapped, dnnl_memory_desc_t md[3])
+describe_memories (const FloorBench *b, const FloorLayer *layer, FloorPass pass, gboolean swapped,
+                   dnnl_memory_desc_t md[3])
 {
   const gint64 *x = swapped ? layer->y : layer->x, *y = swapped ? layer->x : layer->y;
   TessDType x_dtype = swapped ? layer->y_dtype : layer->x_dtype, y_dtype = swapped ? layer->x_dtype : layer->y_dtype;
@@ -215,7 +216,7 @@ describe_memories (const Bench *b, const FloorLayer *layer, FloorPass pass, gboo
 
 /* The forward pass a backward one must be told of; its types are all the activations'. */
 static dnnl_status_t
-make_hint (const Bench *b, const FloorLayer *layer, const dnnl_memory_desc_t md[3], dnnl_primitive_desc_t *hint)
+make_hint (const FloorBench *b, const FloorLayer *layer, const dnnl_memory_desc_t md[3], dnnl_primitive_desc_t *hint)
 {
   dnnl_memory_desc_t same[3] = {md[X], md[W], md[Y]};
   dnnl_convolution_desc_t desc;
@@ -227,7 +228,7 @@ make_hint (const Bench *b, const FloorLayer *layer, const dnnl_memory_desc_t md[
 }
 
 static dnnl_status_t
-fill_form (Bench *b, Form *form, FloorPass pass, dnnl_primitive_desc_t pd, const dnnl_memory_desc_t md[3])
+fill_form (FloorBench *b, Form *form, FloorPass pass, dnnl_primitive_desc_t pd, const dnnl_memory_desc_t md[3])
 {
   const TessDnnl *d = b->dnnl;
   const dnnl_memory_desc_t *mds[N_MEMORIES] = {
@@ -257,7 +258,7 @@ fill_form (Bench *b, Form *form, FloorPass pass, dnnl_primitive_desc_t pd, const
 }
 
 static gboolean
-make_form (Bench *b, const FloorLayer *layer, gboolean swapped, Form *form, GError **error)
+make_form (FloorBench *b, const FloorLayer *layer, gboolean swapped, Form *form, GError **error)
 {
   const TessDnnl *d = b->dnnl;
   FloorPass pass = swapped ? FLOOR_FORWARD : layer->pass;
@@ -289,7 +290,7 @@ make_form (Bench *b, const FloorLayer *layer, gboolean swapped, Form *form, GErr
 }
 
 static gboolean
-make_forms (Bench *b, const GArray *layers, GError **error)
+make_forms (FloorBench *b, const GArray *layers, GError **error)
 {
   g_array_set_size (b->forms, layers->len * N_FORMS); /* zeroed */
   for (guint i = 0; i < layers->len; i++) {
@@ -306,7 +307,7 @@ make_forms (Bench *b, const GArray *layers, GError **error)
 
 /* One memory of each kind for all, filled with numbers whose size is near 1 as float32 and as two of bfloat16. */
 static gboolean
-bind_forms (Bench *b, GError **error)
+bind_forms (FloorBench *b, GError **error)
 {
   guint32 state = 1;
 
@@ -334,7 +335,7 @@ bind_forms (Bench *b, GError **error)
 }
 
 static gboolean
-time_form (const Bench *b, const Form *form, double *seconds, GError **error)
+time_form (const FloorBench *b, const Form *form, double *seconds, GError **error)
 {
   gint64 before = g_get_monotonic_time ();
   dnnl_status_t status = b->dnnl->primitive_execute (form->primitive, b->stream, N_MEMORIES, form->args);
@@ -343,31 +344,6 @@ time_form (const Bench *b, const Form *form, double *seconds, GError **error)
     status = b->dnnl->stream_wait (b->stream);
   *seconds = (double)(g_get_monotonic_time () - before) * 1e-6;
   return tess_dnnl_check (status, "run a convolution", error);
-}
-
-/* The best of @n_runs and of what was measured before, of each layer's faster form. */
-static gboolean
-time_layers (const Bench *b, GArray *layers, guint n_runs, GError **error)
-{
-  for (guint i = 0; i < layers->len; i++) {
-    FloorLayer *layer = &g_array_index (layers, FloorLayer, i);
-
-    for (guint f = 0; f < N_FORMS; f++) {
-      const Form *form = &g_array_index (b->forms, Form, i * N_FORMS + f);
-
-      for (guint k = 0; k < n_runs && form->primitive != NULL; k++) {
-        double seconds;
-
-        if (!time_form (b, form, &seconds, error))
-          return FALSE;
-        if (layer->seconds <= 0 || seconds < layer->seconds) {
-          layer->seconds = seconds;
-          g_strlcpy (layer->implementation, form->implementation, sizeof layer->implementation);
-        }
-      }
-    }
-  }
-  return TRUE;
 }
 
 static void
@@ -384,7 +360,7 @@ sum_up (ConvFloor *floor)
 }
 
 static void
-bench_clear (Bench *b)
+bench_free (FloorBench *b)
 {
   for (guint f = 0; f < b->forms->len; f++) {
     Form *form = &g_array_index (b->forms, Form, f);
@@ -402,47 +378,67 @@ bench_clear (Bench *b)
   if (b->engine != NULL)
     b->dnnl->engine_destroy (b->engine);
   g_array_unref (b->forms);
+  g_free (b);
 }
 
 /**
- * conv_floor_measure:
- * @floor: filled; clear it
+ * conv_floor_open:
+ * @floor: filled; clear it, also after a failure
  * @c: whose training graph is walked
  *
- * Times every kind of convolution in @c, each the best of n_runs (bench_n_runs of one run of all). On all cores, as the
- * backend by default. Returns: FALSE with UNSUPPORTED, NO_MEMORY or BAD_SHAPE.
+ * Makes the primitives, for all cores as the backend does by default. Returns: FALSE with UNSUPPORTED, NO_MEMORY or
+ * BAD_SHAPE.
  */
 gboolean
-conv_floor_measure (ConvFloor *floor, const BenchCase *c, TessDType act_dtype, GError **error)
+conv_floor_open (ConvFloor *floor, const BenchCase *c, TessDType act_dtype, GError **error)
 {
   TessProgramSpec program = bench_train_program (c, act_dtype);
   g_autoptr (TessNetwork) network = tess_network_build (&c->network, &program, error);
-  Bench b = {.act_dtype = act_dtype};
-  gboolean ok;
+  const TessDnnl *dnnl = tess_dnnl_load (network != NULL ? error : NULL);
+  FloorBench *b;
 
   memset (floor, 0, sizeof *floor);
-  if (network == NULL || (b.dnnl = tess_dnnl_load (error)) == NULL)
+  if (network == NULL || dnnl == NULL)
     return FALSE;
   floor->layers = g_array_new (FALSE, TRUE, sizeof (FloorLayer));
-  b.forms = g_array_new (FALSE, TRUE, sizeof (Form));
+  floor->bench = b = g_new0 (FloorBench, 1);
+  b->dnnl = dnnl;
+  b->act_dtype = act_dtype;
+  b->forms = g_array_new (FALSE, TRUE, sizeof (Form));
   collect_layers (floor->layers, network->graph);
   omp_set_num_threads ((int)tess_parallel_n_cores ());
-  ok = tess_dnnl_check (b.dnnl->engine_create (&b.engine, dnnl_cpu, 0), "open the processor", error) &&
-       tess_dnnl_check (b.dnnl->stream_create (&b.stream, b.engine, dnnl_stream_default_flags), "open the processor",
-                        error) &&
-       make_forms (&b, floor->layers, error) && bind_forms (&b, error) && time_layers (&b, floor->layers, 1, error);
-  if (ok) {
-    sum_up (floor);
-    floor->n_runs = bench_n_runs (floor->total);
-    ok = time_layers (&b, floor->layers, floor->n_runs - 1, error);
-    sum_up (floor);
+  return tess_dnnl_check (dnnl->engine_create (&b->engine, dnnl_cpu, 0), "open the processor", error) &&
+         tess_dnnl_check (dnnl->stream_create (&b->stream, b->engine, dnnl_stream_default_flags), "open the processor",
+                          error) &&
+         make_forms (b, floor->layers, error) && bind_forms (b, error);
+}
+
+/* Times every kind of convolution once more; the best of all runs, and of each layer's faster form, counts. */
+gboolean
+conv_floor_run (ConvFloor *floor, GError **error)
+{
+  for (guint f = 0; f < floor->bench->forms->len; f++) {
+    const Form *form = &g_array_index (floor->bench->forms, Form, f);
+    FloorLayer *layer = &g_array_index (floor->layers, FloorLayer, f / N_FORMS);
+    double seconds;
+
+    if (form->primitive == NULL)
+      continue;
+    if (!time_form (floor->bench, form, &seconds, error))
+      return FALSE;
+    if (layer->seconds <= 0 || seconds < layer->seconds) {
+      layer->seconds = seconds;
+      g_strlcpy (layer->implementation, form->implementation, sizeof layer->implementation);
+    }
   }
-  bench_clear (&b);
-  return ok;
+  floor->n_runs++;
+  sum_up (floor);
+  return TRUE;
 }
 
 void
 conv_floor_clear (ConvFloor *floor)
 {
+  g_clear_pointer (&floor->bench, bench_free);
   g_clear_pointer (&floor->layers, g_array_unref);
 }

@@ -34,14 +34,18 @@ typedef struct {
   char         implementation[64]; /* as oneDNN calls it */
 } FloorLayer;
 
+typedef struct _FloorBench FloorBench;
+
 typedef struct {
+  FloorBench *bench;
   GArray *layers; /* FloorLayer */
   double  seconds[N_FLOOR_PASSES], total;
-  guint   n_runs; /* of which the best counts, the first among them */
+  guint   n_runs; /* so far, of which the best counts */
 } ConvFloor;
 
-const char *floor_pass_name    (FloorPass pass);
-gboolean    conv_floor_measure (ConvFloor *floor, const BenchCase *c, TessDType act_dtype, GError **error);
-void        conv_floor_clear   (ConvFloor *floor); /* zeroed or measured, successfully or not */
+const char *floor_pass_name  (FloorPass pass);
+gboolean    conv_floor_open  (ConvFloor *floor, const BenchCase *c, TessDType act_dtype, GError **error);
+gboolean    conv_floor_run   (ConvFloor *floor, GError **error);
+void        conv_floor_clear (ConvFloor *floor);
 
 G_END_DECLS
