@@ -40,6 +40,9 @@ typedef struct {
   gsize    wide_bytes; /* y as float32 until the bias is added, where the tensor is bf16 */
   gboolean adds_bias;      /* afterwards, by a kernel of ours */
   gboolean swapped;        /* computed as a forward convolution from y to x */
+  gboolean is_ours; /* BWD_WEIGHTS where oneDNN has no good code: `ours`, and no primitive */
+  TessCpuConvWeights ours;
+  gboolean transposed; /* `ours` has x and y in each other's place */
   gboolean writes_weights; /* BWD_WEIGHTS: main, then reorder; else reorder when weights change, then main */
 } TessCpuConv;
 

@@ -321,8 +321,10 @@ run_conv (TessProgram *p, const TessCpuStep *step, GError **error)
 
   if (conv->cast_bytes > 0)
     k->to_bf16 (threads, conv->cast_bytes / 2, step->in[0], step->scratch);
-  if (!tess_dnnl_check (d->primitive_execute (conv->main, p->device->stream, conv->n_main_args, conv->main_args),
-                        tess_op_name (step->op->kind), error))
+  if (conv->is_ours)
+    k->conv_weights (&conv->ours);
+  else if (!tess_dnnl_check (d->primitive_execute (conv->main, p->device->stream, conv->n_main_args, conv->main_args),
+                             tess_op_name (step->op->kind), error))
     return FALSE;
   if (conv->writes_weights) {
     if (conv->reorder != NULL &&
