@@ -187,16 +187,17 @@ typedef struct {
   guint64 bytes, recomputed, there;
 } Memory;
 
+/* FALSE on a machine that cannot train it. */
 static gboolean
-find_memory (const TessTrainMachine *machine, const TessPlan *plan, Memory *m, GError **error)
+find_memory (const TessTrainMachine *machine, const TessPlan *plan, Memory *m)
 {
   guint n_stages;
 
-  m->there = tess_train_memory_there (machine);
-  m->bytes = tess_train_memory_bytes (machine, plan, 0, &n_stages, error);
+  m->there = tess_plan_memory_there (machine);
+  m->bytes = tess_plan_memory (plan, machine, 0, &n_stages, NULL);
   m->recomputed = m->bytes;
   if (m->bytes > 0 && n_stages > 0)
-    m->recomputed = tess_train_memory_bytes (machine, plan, n_stages, NULL, error);
+    m->recomputed = tess_plan_memory (plan, machine, n_stages, NULL, NULL);
   return m->bytes > 0 && m->recomputed > 0;
 }
 
@@ -225,15 +226,15 @@ print_plan (TessCli *cli, const Options *options, const TessTrainMachine *machin
 {
   g_autoptr (GPtrArray) rows = NULL;
   Memory memory;
+  gboolean known = find_memory (machine, plan, &memory);
 
-  if (!find_memory (machine, plan, &memory, error))
-    return FALSE;
   if (options->network && !(rows = network_table (plan, error)))
     return FALSE;
   if (cli->json) {
     JsonNode *root = tess_plan_to_json (plan);
 
-    json_object_set_object_member (json_node_get_object (root), "memory", memory_json (&memory));
+    if (known)
+      json_object_set_object_member (json_node_get_object (root), "memory", memory_json (&memory));
     if (rows)
       json_object_set_object_member (json_node_get_object (root), "network_table", table_json (plan, rows));
     tess_cli_print_json (root);
@@ -241,7 +242,8 @@ print_plan (TessCli *cli, const Options *options, const TessTrainMachine *machin
   }
   for (guint i = 0; i < plan->reasons->len; i++)
     printf ("%s\n", (const char *)g_ptr_array_index (plan->reasons, i));
-  memory_text (&memory);
+  if (known)
+    memory_text (&memory);
   if (rows)
     table_text (plan, rows);
   return TRUE;
@@ -292,6 +294,7 @@ run_plan (TessCli *cli, const Options *options, const char *directory, GError **
     return FALSE;
   tess_auto_limits (backend, device, &limits);
   limits.bf16 = act_dtype == TESS_DTYPE_BF16;
+  limits.n_threads = n_threads;
   if (!apply_options (options, &limits, error))
     return FALSE;
   plan = make_plan (cli, directory, &limits, error);

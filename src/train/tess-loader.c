@@ -1,15 +1,13 @@
 #include "tess-loader.h"
 
 #include "tess-parallel.h"
+#include "tess-plan-memory.h"
 #include "tess-thread.h"
 
 #include <inttypes.h>
 #include <sys/resource.h>
 
 #define MAX_WORKERS 12u
-#define MIN_DEPTH 2u
-#define MAX_DEPTH 8u
-#define DEPTH_BYTES (G_GUINT64_CONSTANT (512) << 20) /* of batches drawn ahead, unless even MIN_DEPTH takes more */
 #define LOADER_NICE 10
 
 typedef struct {
@@ -246,27 +244,6 @@ choose_workers (guint n_workers, guint n_threads)
   return CLAMP (n_workers, 1, MAX_WORKERS);
 }
 
-/* How many batches are drawn ahead. */
-static guint
-depth_of (guint64 batch_bytes)
-{
-  return (guint)CLAMP (DEPTH_BYTES / MAX (batch_bytes, 1), MIN_DEPTH, MAX_DEPTH);
-}
-
-/**
- * tess_loader_plan_bytes:
- *
- * Returns: what tess_loader_bytes() will be for a valid plan.
- */
-guint64
-tess_loader_plan_bytes (const TessPlan *plan)
-{
-  guint64 voxels = (guint64)plan->patch[0] * (guint64)plan->patch[1] * (guint64)plan->patch[2];
-  guint64 batch = voxels * (guint64)plan->training.batch_size * (sizeof (float) * plan->n_channels + 1);
-
-  return depth_of (batch) * batch;
-}
-
 static gboolean
 take_buffers (TessLoader *loader, GError **error)
 {
@@ -280,7 +257,7 @@ take_buffers (TessLoader *loader, GError **error)
     g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE, _ ("the batch of patches is too large to be counted"));
     return FALSE;
   }
-  loader->depth = depth_of (image_bytes + label_bytes);
+  tess_plan_batches_bytes (loader->plan, &loader->depth);
   loader->slots = g_new0 (Slot, loader->depth);
   for (guint i = 0; i < loader->depth; i++) {
     Slot *slot = &loader->slots[i];

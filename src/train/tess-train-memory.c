@@ -3,9 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "tess-available-memory.h"
 #include "tess-format.h"
-#include "tess-loader.h"
 #include "tess-planner.h"
 
 /* Candidates for what would fit instead: patches from the plan's down, one step of one axis at a time. */
@@ -25,59 +23,6 @@ tess_recompute_from_name (const char *name, TessRecompute *recompute)
   return FALSE;
 }
 
-gboolean
-tess_train_memory_add_programs (TessSession *session, const TessPlan *plan, TessDType act_dtype, guint recompute,
-                                GError **error)
-{
-  static const TessProgramKind kinds[TESS_TRAIN_N_PROGRAMS] = {TESS_PROGRAM_TRAIN, TESS_PROGRAM_EVALUATE,
-                                                               TESS_PROGRAM_INFER};
-
-  for (guint i = 0; i < TESS_TRAIN_N_PROGRAMS; i++) {
-    TessProgramSpec spec;
-
-    tess_plan_program_spec (plan, kinds[i], i == TESS_TRAIN_PROGRAM_INFER ? 1 : plan->training.batch_size, act_dtype,
-                            TRUE, &spec);
-    spec.recompute = recompute;
-    if (tess_session_add_program (session, &spec, error) < 0)
-      return FALSE;
-  }
-  return TRUE;
-}
-
-static gboolean
-on_processor (const TessTrainMachine *machine)
-{
-  return strcmp (machine->backend->id, "cpu") == 0;
-}
-
-guint64
-tess_train_memory_there (const TessTrainMachine *machine)
-{
-  TessDeviceInfo info = {0};
-  guint64 available = on_processor (machine) ? tess_available_memory ("") : 0;
-
-  if (available == 0 && machine->backend->device_info (machine->device, &info, NULL))
-    available = info.memory_free;
-  return available;
-}
-
-guint64
-tess_train_memory_bytes (const TessTrainMachine *machine, const TessPlan *plan, guint recompute, guint *n_stages,
-                         GError **error)
-{
-  g_autoptr (TessSession) session = NULL;
-  TessNetworkSpec spec;
-
-  tess_plan_network_spec (plan, &spec);
-  session = tess_session_new (machine->backend, machine->device, machine->n_threads, &spec, error);
-  if (!session || !tess_train_memory_add_programs (session, plan, machine->act_dtype, recompute, error))
-    return 0;
-  if (n_stages)
-    *n_stages = tess_graph_n_stages (tess_session_network (session, TESS_TRAIN_PROGRAM_TRAIN)->graph);
-  /* Elsewhere than on the processor the batches drawn ahead do not lie in the device's memory. */
-  return tess_session_bytes (session) + (on_processor (machine) ? tess_loader_plan_bytes (plan) : 0);
-}
-
 /* ---- what would fit instead ---- */
 
 typedef struct {
@@ -90,7 +35,7 @@ typedef struct {
 static gboolean
 fits (Search *s)
 {
-  guint64 bytes = tess_train_memory_bytes (s->machine, s->plan, s->recompute, NULL, NULL);
+  guint64 bytes = tess_plan_memory (s->plan, s->machine, s->recompute, NULL, NULL);
 
   return bytes > 0 && bytes <= s->limit;
 }
@@ -227,7 +172,7 @@ fewest_stages (const TessTrainMachine *machine, const TessPlan *plan, guint n, g
 
   while (high - low > 1) {
     guint middle = low + (high - low) / 2;
-    guint64 needed = tess_train_memory_bytes (machine, plan, middle, NULL, NULL);
+    guint64 needed = tess_plan_memory (plan, machine, middle, NULL, NULL);
 
     if (needed > 0 && needed <= limit) {
       high = middle;
@@ -244,7 +189,7 @@ tess_train_memory_choose (const TessTrainMachine *machine, const TessPlan *plan,
                           guint *recompute, guint64 *bytes, GError **error)
 {
   guint n_stages;
-  guint64 kept = tess_train_memory_bytes (machine, plan, 0, &n_stages, error), recomputed;
+  guint64 kept = tess_plan_memory (plan, machine, 0, &n_stages, error), recomputed;
 
   *recompute = 0;
   *bytes = kept;
@@ -252,7 +197,7 @@ tess_train_memory_choose (const TessTrainMachine *machine, const TessPlan *plan,
     return FALSE;
   if (wish != TESS_RECOMPUTE_ON && (limit == 0 || kept <= limit))
     return TRUE;
-  recomputed = n_stages > 0 ? tess_train_memory_bytes (machine, plan, n_stages, NULL, error) : kept;
+  recomputed = n_stages > 0 ? tess_plan_memory (plan, machine, n_stages, NULL, error) : kept;
   if (recomputed == 0)
     return FALSE;
   if (wish == TESS_RECOMPUTE_OFF) {

@@ -136,6 +136,7 @@ open_new_run (TessTraining *t, GError **error)
 
     tess_auto_limits (o->backend, o->device, &limits);
     limits.bf16 = o->act_dtype == TESS_DTYPE_BF16;
+    limits.n_threads = o->n_threads;
     if (o->cache_bytes > 0)
       limits.cache_bytes = o->cache_bytes;
     if (o->memory_bytes > 0)
@@ -235,7 +236,7 @@ choose_recompute (TessTraining *t, guint *recompute, GError **error)
 {
   const TessTrainOptions *o = t->options;
   const TessTrainMachine machine = {o->backend, o->device, o->n_threads, o->act_dtype};
-  guint64 limit = o->memory_bytes > 0 ? o->memory_bytes : tess_train_memory_there (&machine), bytes;
+  guint64 limit = o->memory_bytes > 0 ? o->memory_bytes : tess_plan_memory_there (&machine), bytes;
 
   if (!tess_train_memory_choose (&machine, t->plan, o->recompute, limit, recompute, &bytes, error))
     return FALSE;
@@ -259,7 +260,7 @@ open_session (TessTraining *t, GError **error)
   if (!choose_recompute (t, &recompute, error))
     return FALSE;
   t->session = tess_session_new (o->backend, o->device, o->n_threads, &spec, error);
-  if (!t->session || !tess_train_memory_add_programs (t->session, t->plan, o->act_dtype, recompute, error) ||
+  if (!t->session || !tess_plan_add_programs (t->session, t->plan, o->act_dtype, recompute, error) ||
       !tess_session_bind (t->session, 0, error))
     return FALSE;
   t->train = TESS_TRAIN_PROGRAM_TRAIN;
