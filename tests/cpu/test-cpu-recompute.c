@@ -1,6 +1,8 @@
 #include "tess-cpu-backend.h"
 #include "tess-session.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What is not kept of the forward pass but made again: the same bits, in fewer bytes, and the bytes that were planned.
@@ -85,6 +87,70 @@ counting_prepare (TessDevice *device, TessGraph *graph, TessRequirements *needs,
   return program;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+static _Atomic gboolean watching;
+static _Atomic guint n_large; /* allocations since, beyond the few kB that oneDNN takes for a single primitive */
+
+#ifndef SANITIZED
+#define LARGE 65536
+
+extern void *__libc_malloc (size_t n);
+extern void *__libc_calloc (size_t n, size_t size);
+extern void *__libc_realloc (void *p, size_t n);
+extern void *__libc_memalign (size_t alignment, size_t n);
+
+static void
+watch (size_t n)
+{
+  if (watching && n >= LARGE)
+    n_large++;
+}
+
+/* In place of the C library's, for oneDNN and OpenMP, too. */
+__attribute__ ((visibility ("default"))) void *
+malloc (size_t n)
+{
+  watch (n);
+  return __libc_malloc (n);
+}
+
+__attribute__ ((visibility ("default"))) void *
+calloc (size_t n, size_t size)
+{
+  watch (n * size);
+  return __libc_calloc (n, size);
+}
+
+__attribute__ ((visibility ("default"))) void *
+realloc (void *p, size_t n)
+{
+  watch (n);
+  return __libc_realloc (p, n);
+}
+
+__attribute__ ((visibility ("default"))) void *
+aligned_alloc (size_t alignment, size_t n)
+{
+  watch (n);
+  return __libc_memalign (alignment, n);
+}
+
+__attribute__ ((visibility ("default"))) int
+posix_memalign (void **p, size_t alignment, size_t n)
+{
+  watch (n);
+  *p = __libc_memalign (alignment, n);
+  return *p == NULL ? ENOMEM : 0;
+}
+#endif
+
 /* ------------------------------------------------------------------------------------------------ three steps */
 
 static void
@@ -146,9 +212,12 @@ three_steps (const Case *c, const TessProgramSpec *program, guint n_threads, gsi
   tess_session_init_params (session, 5, &error);
   write_batch (session);
   for (guint i = 0; i < 3; i++) {
+    watching = i > 0;
     tess_session_run (session, 0, &args, &error);
     g_assert_no_error (error);
   }
+  watching = FALSE;
+  g_assert_cmpuint (n_large, ==, 0); /* a step takes nothing */
   graph = tess_session_network (session, 0)->graph;
   *arena = graph->arena_bytes[TESS_ARENA_ACT];
   for (TessId id = 0; id < graph->tensors->len; id++)
@@ -205,6 +274,24 @@ test_case (gconstpointer data)
   check_case (data, 2, TESS_DTYPE_F32);
 }
 
+/* That the watch sees what it is there for. */
+static void
+test_watch (void)
+{
+#ifdef SANITIZED
+  g_test_skip ("the sanitizer's own allocator is in use");
+#else
+  gpointer p;
+
+  watching = TRUE;
+  p = g_malloc (100000);
+  watching = FALSE;
+  g_free (p);
+  g_assert_cmpuint (n_large, ==, 1);
+  n_large = 0;
+#endif
+}
+
 /* Rounded at the same places, too. */
 static void
 test_bf16 (void)
@@ -229,6 +316,7 @@ main (int argc, char *argv[])
 
     g_test_add_data_func (path, &cases[i], test_case);
   }
+  g_test_add_func ("/cpu/recompute/watch", test_watch);
   g_test_add_func ("/cpu/recompute/bf16", test_bf16);
   return g_test_run ();
 }
