@@ -346,8 +346,8 @@ tess_cpu_conv_clear (TessCpuConv *conv, TessDevice *device)
  * tess_cpu_conv_bind:
  * @x: the op's input, or the gradient in its place
  * @w_plain: the parameter, or its gradient
- * @packed: packed_bytes of the workspace
- * @scratch: scratch_bytes of the shared workspace
+ * @packed: room for packed_bytes
+ * @scratch: room for scratch_bytes
  */
 gboolean
 tess_cpu_conv_bind (TessCpuConv *conv, TessDevice *device, void *x, void *w_plain, void *b, void *y, void *packed,

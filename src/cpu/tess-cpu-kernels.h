@@ -19,7 +19,7 @@ typedef struct {
   const float *gamma, *beta;
   float       *stats, *dgamma, *dbeta; /* {N,C,2}; {C}; {C} */
   float        eps, slope;
-  gboolean     eps_on_std;
+  gboolean     eps_on_std, known; /* known: forward with the stats as they are */
   void        *scratch; /* tess_cpu_norm_scratch () bytes */
 } TessCpuNorm;
 
