@@ -17,6 +17,8 @@ gboolean     tess_model_load_torch    (TessModel *model, const gint64 *dilation,
 gboolean     tess_model_is_meshnet    (TessTorchFile *file);
 gboolean     tess_model_load_meshnet  (TessModel *model, TessTorchFile *file, const gint64 *dilation, guint n_dilation,
                                        GError **error);
+const TessSafetensor *tess_model_find (TessModel *model, const char *name); /* one of its network's: always there */
+gboolean     tess_model_export_onnx   (TessModel *model, const TessNetwork *network, const char *path, GError **error);
 void         tess_model_take_tensor   (TessModel *model, const char *name, guint n_dims, const gint64 *dim, float *data);
 
 G_END_DECLS

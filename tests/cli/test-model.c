@@ -49,6 +49,33 @@ test_predict (void)
   cli_close (&run);
 }
 
+/* Texts stand in protocol buffers as they are; a property is its key (field 1), then its value (field 2). What
+ * onnxruntime makes of such files is in tests/cpu/test-cpu-onnx.c. */
+static void
+check_metadata (CliRun *run)
+{
+  static const char *const properties[][2] = {
+      {"axes", "N,C,z,y,x"},           {"patch", "8,16,24"},
+      {"spacing_mm", "2.5,0.75,1.25"}, {"classes", "{\"0\":\"background\",\"1\":\"organ\",\"2\":\"tumour\"}"},
+      {"activation", "softmax"},
+  };
+  g_autofree char *path = g_build_filename (run->folder, "out.onnx", NULL), *bytes = NULL;
+  g_autoptr (GError) error = NULL;
+  gsize n;
+
+  g_assert_true (g_file_get_contents (path, &bytes, &n, &error));
+  g_assert_cmpuint (n, >, 6838 / 2 * sizeof (float));
+  for (guint i = 0; i < G_N_ELEMENTS (properties); i++) {
+    const char *key = properties[i][0], *value = properties[i][1];
+    g_autofree char *wanted = g_strdup_printf ("\x0a%c%s\x12%c%s", (int)strlen (key), key, (int)strlen (value), value);
+
+    if (!memmem (bytes, n, wanted, strlen (wanted)))
+      g_error ("out.onnx does not say %s %s", key, value);
+  }
+  g_assert_nonnull (memmem (bytes, n, "normalisation", strlen ("normalisation")));
+  g_assert_nonnull (memmem (bytes, n, "tessera.plan", strlen ("tessera.plan")));
+}
+
 static void
 test_export (void)
 {
@@ -66,7 +93,12 @@ test_export (void)
   cli_run (&run, "convert out.pth out.pth");
   cli_failed (&run, 2, "is also the input");
   cli_run (&run, "convert %s out.onnx", model);
-  cli_failed (&run, 1, "out.onnx: a model is written as .safetensors");
+  g_assert_cmpint (run.code, ==, 0);
+  check_metadata (&run);
+  cli_run (&run, "convert %s nowhere/out.onnx", model);
+  cli_failed (&run, 1, "nowhere/out.onnx");
+  cli_run (&run, "convert %s out.tflite", model);
+  cli_failed (&run, 1, "out.tflite: a model is written as .safetensors");
   cli_run (&run, "convert missing.pth out.safetensors");
   cli_failed (&run, 1, "missing.pth");
   cli_run (&run, "convert %s nowhere/out.pth", model);
