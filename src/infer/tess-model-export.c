@@ -12,7 +12,7 @@ tess_model_is_file_name (const char *path)
   g_autofree char *lower = g_ascii_strdown (path, -1);
 
   return g_str_has_suffix (lower, ".safetensors") || g_str_has_suffix (lower, ".pth") ||
-         g_str_has_suffix (lower, ".pt");
+         g_str_has_suffix (lower, ".pt") || g_str_has_suffix (lower, ".model");
 }
 
 const TessSafetensor *

@@ -21,7 +21,7 @@ typedef struct {
 TessModel *tess_model_load (const char *path, GError **error);
 /* The same for a MeshNet's state dict (.pth) with the dilations of its layers, which it does not hold. */
 TessModel *tess_model_load_dilated (const char *path, const gint64 *dilation, guint n, GError **error);
-gboolean   tess_model_is_file_name (const char *path); /* .safetensors, .pth or .pt */
+gboolean   tess_model_is_file_name (const char *path); /* .safetensors, .pth, .pt or .model */
 /* The parameters alone as .pth (a state dict under nnU-Net's names) or with the plan as .safetensors; the network with
  * both as .onnx. Atomic. */
 gboolean   tess_model_export (TessModel *model, const char *path, GError **error);
