@@ -113,7 +113,7 @@ tess_cmd_convert (TessCli *cli, int argc, char **argv)
              "is written as .safetensors, as .pth for PyTorch, or as .onnx."),
           2, 2, &code))
     return code;
-  if (tess_model_is_file_name (argv[1]))
+  if (tess_model_is_named (argv[1]))
     return convert_model (cli, argv[1], dilation, argv[2]);
   format = tess_format_for_path (argv[2], &error); /* known before a long read */
   if (!format || !tess_cli_check_output (argv[2], none, &error))

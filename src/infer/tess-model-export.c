@@ -6,15 +6,6 @@
 
 #include <string.h>
 
-gboolean
-tess_model_is_file_name (const char *path)
-{
-  g_autofree char *lower = g_ascii_strdown (path, -1);
-
-  return g_str_has_suffix (lower, ".safetensors") || g_str_has_suffix (lower, ".pth") ||
-         g_str_has_suffix (lower, ".pt") || g_str_has_suffix (lower, ".model");
-}
-
 const TessSafetensor *
 tess_model_find (TessModel *model, const char *name)
 {

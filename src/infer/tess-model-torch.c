@@ -432,7 +432,7 @@ read_tensor (TessModel *model, TessTorchFile *file, const TessTensor *wanted, co
 /* Sets plan and tensors. nnU-Net may have turned the scans' axes for training: then the weights' axes are turned back,
  * which is the same network on the scans as they are. */
 gboolean
-tess_model_load_torch (TessModel *model, const gint64 *dilation, guint n_dilation, GError **error)
+tess_model_load_torch (TessModel *model, const gint64 *dilation, guint n_dilation, gboolean weights, GError **error)
 {
   g_autoptr (TessTorchFile) file = tess_torch_file_open (model->path, error);
   g_autoptr (TessNetwork) network = NULL;
@@ -450,7 +450,7 @@ tess_model_load_torch (TessModel *model, const gint64 *dilation, guint n_dilatio
   network = tess_model_build_network (model, error);
   if (!network || !check_weights (model, file, network, axes, error))
     return FALSE;
-  for (guint i = 0; i < network->graph->tensors->len; i++) {
+  for (guint i = 0; weights && i < network->graph->tensors->len; i++) {
     const TessTensor *t = tess_graph_tensor (network->graph, i);
 
     if (t->role == TESS_ROLE_PARAM && !read_tensor (model, file, t, axes, error))

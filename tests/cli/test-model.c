@@ -106,11 +106,41 @@ test_export (void)
   cli_close (&run);
 }
 
+/* The folder that nnU-Net leaves: the network of all cases or else the first fold's, and one fold instead of the mean
+ * is said. */
+static void
+test_folder (void)
+{
+  g_autofree char *model = checkpoint ();
+  CliRun run;
+
+  cli_open (&run);
+  save_scan (&run);
+  for (guint i = 1; i < 3; i++) {
+    g_autofree char *fold = g_strdup_printf ("%s/trained/fold_%u", run.folder, i);
+    g_autofree char *file = g_build_filename (fold, "checkpoint_final.pth", NULL), *bytes = NULL;
+    gsize n;
+
+    g_assert_cmpint (g_mkdir_with_parents (fold, 0700), ==, 0);
+    g_assert_true (g_file_get_contents (model, &bytes, &n, NULL));
+    g_assert_true (g_file_set_contents (file, bytes, (gssize)n, NULL));
+  }
+  cli_run (&run, "predict --backend cpu --model trained --input scan.nii.gz --output out.nii.gz");
+  g_assert_cmpint (run.code, ==, 0);
+  g_assert_nonnull (strstr (run.err, "all 2 folds; here fold_1 alone"));
+  cli_run (&run, "convert trained out.onnx");
+  g_assert_cmpint (run.code, ==, 0);
+  cli_run (&run, "predict --model . --input scan.nii.gz --output out.nii.gz");
+  cli_failed (&run, 1, ".: this folder holds no model");
+  cli_close (&run);
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/cli/model/predict", test_predict);
   g_test_add_func ("/cli/model/export", test_export);
+  g_test_add_func ("/cli/model/folder", test_folder);
   return g_test_run ();
 }

@@ -79,6 +79,7 @@ def says_what_cannot_be_opened(f):
         "noise.nii.gz": (gzip.compress(b"\xff" * 4000), "not a NIfTI file", "Open Another…"),
         "other.txt": (b"x", "no file format with this ending", "Open Another…"),
         "junk.safetensors": (b"\x00" * 64, "safetensors", "Choose Model…"),
+        "junk.pth": (b"\x00" * 64, "no file of PyTorch", "Choose Model…"),
     }
     for name, (content, words, button) in cases.items():
         path = os.path.join(HOME, name)
