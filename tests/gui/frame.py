@@ -275,6 +275,25 @@ def what_is_wrong_with_a_model_stays_beside_a_scan(f):
 
 
 @step
+def segments_with_models_of_nnunet(f):
+    """A checkpoint and the folder of its folds; with a scan of one channel the sentence says what they need."""
+    made = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "reference", "torch_checkpoint.pth")
+    os.makedirs(f"{HOME}/trained/fold_0")
+    shutil.copyfile(made, f"{HOME}/trained/fold_0/checkpoint_final.pth")
+    f.start("--model", made)
+    f.seen("label", lambda text: text.startswith("Segment now uses Dataset777_Made"))
+    hands("key", "ctrl+q")
+    f.ended()
+    f.start(f.scan)
+    f.seen("image", "Canvas")
+    settled()
+    f.window.send(f"{HOME}/trained")
+    f.seen("label", lambda text: "needs 2 channels (CT, MR)" in text)
+    hands("key", "ctrl+q")
+    f.ended()
+
+
+@step
 def complained_about_nothing(f):
     f.log.seek(0)
     words = f.log.read().decode(errors="replace")
