@@ -76,7 +76,7 @@ typedef struct {
   JsonObject *plans, *stage;       /* version 1's */
   JsonArray *init;                 /* arguments of its trainer */
   JsonObject *out, *configuration; /* version 2's */
-  guint n_axes;
+  guint n_axes, shift; /* of init: the trainer for several GPUs has one more in front of what is read here */
   GError **error;
 } Import;
 
@@ -99,6 +99,7 @@ check_trainer (Import *m, JsonObject *root)
 
   if (!tess_json_string (root, m->origin, "name", &name, m->error))
     return FALSE;
+  m->shift = strstr (name, "DDP") ? 1 : 0;
   for (guint i = 0; i < G_N_ELEMENTS (others); i++)
     if (strstr (name, others[i])) {
       g_set_error (
@@ -118,7 +119,8 @@ find_stage (Import *m)
   JsonObject *all = NULL;
   g_autoptr (GList) names = NULL;
   g_autofree char *number = NULL;
-  JsonNode *node = json_array_get_length (m->init) > 5 ? json_array_get_element (m->init, 5) : NULL;
+  guint at = 5 + m->shift;
+  JsonNode *node = json_array_get_length (m->init) > at ? json_array_get_element (m->init, at) : NULL;
 
   if (!tess_json_object (m->plans, m->origin, "plans_per_stage", &all, m->error))
     return FALSE;
@@ -307,8 +309,8 @@ convert (Import *m, JsonObject *root, guint axes[3])
       !tess_json_array (root, m->origin, "init", &m->init, m->error) || !find_stage (m) || !read_grid (m) ||
       !read_network (m) || !read_channels (m) || !read_intensities (m))
     return NULL;
-  if (json_array_get_length (m->init) > 4)
-    json_object_set_member (m->configuration, "batch_dice", json_array_dup_element (m->init, 4));
+  if (json_array_get_length (m->init) > 4 + m->shift)
+    json_object_set_member (m->configuration, "batch_dice", json_array_dup_element (m->init, 4 + m->shift));
   read_dataset_name (m);
   dataset = read_dataset (m);
   plan = dataset ? tess_plan_from_nnunet (m->out, CONFIGURATION, dataset, m->origin, axes, m->error) : NULL;

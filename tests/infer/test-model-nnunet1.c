@@ -83,6 +83,29 @@ test_plan (void)
   g_assert_cmpfloat (two->plan->augmentation.mirror_probability[0], ==, 0.0);
 }
 
+/* The trainer for several GPUs takes its arguments in other places. */
+static void
+test_several_gpus (void)
+{
+  g_autofree char *source = reference ("nnunet_v1_3d.model"), *plans = reference ("nnunet_v1_ddp.model.pkl");
+  g_autofree char *weights = NULL, *pickle = NULL, *path = NULL, *beside = NULL;
+  g_autoptr (TessModel) model = NULL;
+  char *folder = fixture_folder ();
+  gsize n_weights, n;
+
+  path = g_build_filename (folder, "model_final_checkpoint.model", NULL);
+  beside = g_strconcat (path, ".pkl", NULL);
+  g_assert_true (g_file_get_contents (source, &weights, &n_weights, NULL));
+  g_assert_true (g_file_set_contents (path, weights, (gssize)n_weights, NULL));
+  g_assert_true (g_file_get_contents (plans, &pickle, &n, NULL));
+  g_assert_true (g_file_set_contents (beside, pickle, (gssize)n, NULL));
+  model = load (folder);
+  g_assert_cmpint (model->plan->patch[0], ==, 24);
+  g_assert_true (model->plan->training.batch_dice);
+  fixture_compare_logits (model, "nnunet_v1.safetensors", "image_3d", "3d");
+  fixture_remove (folder);
+}
+
 /* The 3D model in a folder, one text of its pickle turned into another of the same length. */
 static char *
 changed (const char *folder, const char *from, const char *to)
@@ -183,6 +206,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/infer/model-nnunet1/2d", "2d", test_logits);
   g_test_add_func ("/infer/model-nnunet1/own", test_own);
   g_test_add_func ("/infer/model-nnunet1/plan", test_plan);
+  g_test_add_func ("/infer/model-nnunet1/several-gpus", test_several_gpus);
   g_test_add_func ("/infer/model-nnunet1/refused", test_refused);
   g_test_add_func ("/infer/model-nnunet1/pickles", test_pickles);
   return g_test_run ();

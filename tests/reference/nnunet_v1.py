@@ -4,6 +4,7 @@
 Writes, beside itself:
   nnunet_v1_3d.model, nnunet_v1_3d.model.pkl  nnUNetTrainerV2, kernels of one voxel along z at full resolution, CT and MR
   nnunet_v1_2d.model, nnunet_v1_2d.model.pkl  slices across x (transpose_forward 2, 0, 1), conv_per_stage 3
+  nnunet_v1_ddp.model.pkl  the 3D one's as the trainer for several GPUs writes it, second of two stages
   nnunet_v1.safetensors  an image (N, C, z, y, x) and each network's logits for it on the same axes
 
 Weights and plans are made up; classes, names, pickles are nnU-Net's.
@@ -56,11 +57,11 @@ def stage(patch, spacing, pools, kernels):
 
 def make(name, image, made):
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, 'plans.pkl')
-        with open(path, 'wb') as f:
+        os.chdir(folder)  # the paths stand in the pickle
+        with open('plans.pkl', 'wb') as f:
             pickle.dump(made, f)
-        trainer = nnUNetTrainerV2(path, 0, os.path.join(folder, 'out'), folder, batch_dice=True, stage=0,
-                                  unpack_data=True, deterministic=True, fp16=True)
+        trainer = nnUNetTrainerV2('plans.pkl', 0, 'out', 'data', batch_dice=True, stage=0, unpack_data=True,
+                                  deterministic=True, fp16=True)
         trainer.initialize(False)
         for parameter in trainer.network.parameters():
             torch.nn.init.normal_(parameter, 0.3, 0.4)
@@ -68,6 +69,7 @@ def make(name, image, made):
         trainer.all_tr_losses = [0.5, np.float32(0.25)]
         trainer.all_val_eval_metrics = [np.float64(0.5)]
         trainer.save_checkpoint(os.path.join(here, name + '.model'))
+        os.chdir(here)
     network = trainer.network
     network.eval()
     network.do_ds = False
@@ -81,6 +83,19 @@ def make(name, image, made):
     return y.permute(0, 1, *(2 + int(a) for a in made['transpose_backward'])).contiguous()
 
 
+def several_gpus():
+    """nnUNetTrainerV2_DDP has the process's rank as its third argument."""
+    with open(os.path.join(here, 'nnunet_v1_3d.model.pkl'), 'rb') as f:
+        info = pickle.load(f)
+    init = list(info['init'])
+    info['name'] = 'nnUNetTrainerV2_DDP'
+    info['init'] = tuple(init[:2] + [0] + init[2:5] + [1] + init[6:8] + [False] + init[8:])
+    stages = info['plans']['plans_per_stage']
+    info['plans']['plans_per_stage'] = {0: dict(stages[0], patch_size=np.array([2, 8, 8])), 1: stages[0]}
+    with open(os.path.join(here, 'nnunet_v1_ddp.model.pkl'), 'wb') as f:
+        pickle.dump(info, f)
+
+
 def main():
     torch.manual_seed(71)
     image = torch.randn(1, 2, *IMAGE)
@@ -91,6 +106,7 @@ def main():
                            [0, 1, 2], 2, 3))
     out['2d'] = make('nnunet_v1_2d', flat,
                      plans(stage([16, 24], [1.25, 2.5, 0.75], [[2, 2], [1, 2]], [[3, 3], [3, 3], [1, 3]]), [2, 0, 1], 3, 4))
+    several_gpus()
     save_file(out, os.path.join(here, 'nnunet_v1.safetensors'))
     for k, v in out.items():
         print(k, tuple(v.shape), float(v.abs().max()))
