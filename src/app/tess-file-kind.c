@@ -1,6 +1,7 @@
 #include "tess-file-kind.h"
 
 #include "tess-format-registry.h"
+#include "tess-model.h"
 #include "tess-statistics.h"
 
 #include <string.h>
@@ -49,7 +50,7 @@ probe_folder (const char *path, char **folder)
         return i < 4 ? TESS_FILE_DATASET : TESS_FILE_RUN;
       }
     }
-  return TESS_FILE_FOLDER;
+  return tess_model_is_named (whole) ? TESS_FILE_MODEL : TESS_FILE_FOLDER;
 }
 
 static gboolean
@@ -91,7 +92,7 @@ tess_file_kind_probe (const char *path, char **folder)
   }
   if (g_file_test (path, G_FILE_TEST_IS_DIR))
     return probe_folder (path, folder);
-  if (g_str_has_suffix (path, ".safetensors"))
+  if (tess_model_is_file_name (path))
     return TESS_FILE_MODEL;
   return probe_part (path, folder);
 }

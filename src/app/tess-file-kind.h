@@ -10,9 +10,9 @@ typedef enum {
   TESS_FILE_SCAN,    /* any file of voxels, or one that no reader knows: the reader says so then */
   TESS_FILE_DATASET, /* a folder with imagesTr in it */
   TESS_FILE_RUN,     /* a folder with plan.json and a log, progress or model */
-  TESS_FILE_MODEL,   /* .safetensors */
+  TESS_FILE_MODEL,   /* .safetensors, .pth, .model, or a folder of nnU-Net's with one in it */
   TESS_FILE_FINDINGS, /* .csv: a table of places in a scan */
-  TESS_FILE_FOLDER,  /* a folder that is neither: perhaps of scans */
+  TESS_FILE_FOLDER,  /* a folder that is none of these: perhaps of scans */
 } TessFileKind;
 
 /* Looks at names only, opens nothing. *folder: of a data set or run, the folder itself, also when a folder or file

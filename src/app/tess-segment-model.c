@@ -3,33 +3,10 @@
 #include "tess-segment-private.h"
 
 #include "tess-format-registry.h"
-#include "tess-plan.h"
-#include "tess-safetensors.h"
+#include "tess-model.h"
 
 #include <glib/gi18n-lib.h>
 #include <string.h>
-
-/* Of the model's metadata; see tess-model.c. */
-#define KEY_PLAN "tessera.plan"
-
-static TessPlan *
-load_plan (const char *path, GError **error)
-{
-  g_autoptr (TessSafetensors) file = tess_safetensors_open (path, error);
-  g_autofree char *name = g_filename_display_basename (path);
-  const char *text;
-
-  if (!file)
-    return NULL;
-  text = tess_safetensors_metadata (file, KEY_PLAN);
-  if (!text) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                 _ ("%s: holds no plan, so it is not a model of Tessera; choose the best.safetensors of a run folder"),
-                 name);
-    return NULL;
-  }
-  return tess_plan_from_text (text, name, error);
-}
 
 static char *
 join_channels (const TessPlan *plan)
@@ -156,7 +133,7 @@ check_scan (const TessPlan *plan, const char *model_path, TessStudy *study, char
 char *
 tess_segment_check_model (const char *model_path, TessStudy *study, GError **error)
 {
-  g_autoptr (TessPlan) plan = load_plan (model_path, error);
+  g_autoptr (TessPlan) plan = tess_model_load_plan (model_path, error);
   g_autofree char *channels = NULL, *labels = NULL;
 
   if (!plan || !check_scan (plan, model_path, study, NULL, error))
@@ -182,7 +159,7 @@ tess_segment_model_fits (const char *model_path, TessStudy *study, GError **erro
 gboolean
 tess_segment_look (const char *model_path, TessStudy *study, char **name, char ***more, GError **error)
 {
-  g_autoptr (TessPlan) plan = load_plan (model_path, error);
+  g_autoptr (TessPlan) plan = tess_model_load_plan (model_path, error);
 
   if (!plan || !check_scan (plan, model_path, study, more, error))
     return FALSE;
@@ -251,16 +228,20 @@ chosen_cb (GtkNativeDialog *dialog, int response, TessWindow *window)
 }
 
 static void
-choose_and_segment (TessWindow *window)
+choose_and_segment (TessWindow *window, gboolean folder)
 {
-  GtkFileChooserNative *dialog = gtk_file_chooser_native_new (_ ("Choose a Model"), GTK_WINDOW (window),
-                                                              GTK_FILE_CHOOSER_ACTION_OPEN, _ ("_Segment"), NULL);
+  static const char *const endings[] = {"safetensors", "pth", "pt", "model", NULL};
+  GtkFileChooserNative *dialog = gtk_file_chooser_native_new (
+      folder ? _ ("Choose a Model Folder") : _ ("Choose a Model"), GTK_WINDOW (window),
+      folder ? GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER : GTK_FILE_CHOOSER_ACTION_OPEN, _ ("_Segment"), NULL);
   g_autoptr (GtkFileFilter) filter = gtk_file_filter_new ();
 
   gtk_native_dialog_set_modal (GTK_NATIVE_DIALOG (dialog), TRUE);
   gtk_file_filter_set_name (filter, _ ("Models"));
-  gtk_file_filter_add_suffix (filter, "safetensors");
-  gtk_file_chooser_add_filter (GTK_FILE_CHOOSER (dialog), filter);
+  for (guint i = 0; endings[i]; i++)
+    gtk_file_filter_add_suffix (filter, endings[i]);
+  if (!folder)
+    gtk_file_chooser_add_filter (GTK_FILE_CHOOSER (dialog), filter);
   g_signal_connect (dialog, "response", G_CALLBACK (chosen_cb), g_object_ref (window));
   gtk_native_dialog_show (GTK_NATIVE_DIALOG (dialog));
 }
@@ -272,8 +253,8 @@ response_cb (AdwMessageDialog *dialog, const char *response, TessWindow *window)
     return;
   if (strcmp (response, "train") == 0)
     tess_window_set_mode (window, "train");
-  else if (strcmp (response, "choose") == 0)
-    choose_and_segment (window);
+  else if (strcmp (response, "choose") == 0 || strcmp (response, "folder") == 0)
+    choose_and_segment (window, strcmp (response, "folder") == 0);
 }
 
 /* Segment without a model: where one comes from, and both ways to it. */
@@ -282,12 +263,14 @@ tess_segment_ask_model (TessWindow *window)
 {
   GtkWidget *dialog = adw_message_dialog_new (
       GTK_WINDOW (window), _ ("Choose a model first"),
-      _ ("A model is what training makes: the file best.safetensors in a run folder. Choose one you have, or train one "
-         "on scans with reference labels."));
+      _ ("A model is what training makes: the file best.safetensors in a run folder, or what nnU-Net left: a "
+         "checkpoint "
+         "(.pth, .model) or the folder with its folds. Choose one you have, or train one on scans with reference "
+         "labels."));
   AdwMessageDialog *d = ADW_MESSAGE_DIALOG (dialog);
 
-  adw_message_dialog_add_responses (d, "cancel", _ ("_Cancel"), "train", _ ("_Train a Model"), "choose",
-                                    _ ("Choose _Model…"), NULL);
+  adw_message_dialog_add_responses (d, "cancel", _ ("_Cancel"), "train", _ ("_Train a Model"), "folder",
+                                    _ ("Choose Model _Folder…"), "choose", _ ("Choose _Model…"), NULL);
   adw_message_dialog_set_response_appearance (d, "choose", ADW_RESPONSE_SUGGESTED);
   adw_message_dialog_set_default_response (d, "choose");
   adw_message_dialog_set_close_response (d, "cancel");

@@ -25,6 +25,7 @@ static const Shortcut general[] = {
     {N_ ("Open a dataset folder"), "win.open-dataset", "<Control>d"},
     {N_ ("Open a run folder"), "win.open-run", "<Control>r"},
     {N_ ("Choose a model"), "win.open-model", "<Control>m"},
+    {N_ ("Choose a model folder"), "win.open-model-folder", "<Control><Shift>m"},
     {N_ ("Segment the scan"), "win.segment", "<Control>Return"},
     {N_ ("Save labels"), "win.save-labels", "<Control>s"},
     {N_ ("Save a picture"), "win.save-picture", "<Control><Shift>s"},

@@ -1,5 +1,6 @@
 #include "tess-welcome.h"
 
+#include "tess-model.h"
 #include "tess-thumbnail.h"
 
 #include <glib/gi18n-lib.h>
@@ -76,10 +77,9 @@ picture_new (const char *path)
     gtk_image_set_pixel_size (GTK_IMAGE (picture), TESS_THUMBNAIL_SIZE);
     gtk_widget_set_overflow (picture, GTK_OVERFLOW_HIDDEN);
   } else {
-    gtk_image_set_from_icon_name (GTK_IMAGE (picture), folder ? "folder-symbolic"
-                                                       : g_str_has_suffix (path, ".safetensors")
-                                                           ? "tessera-train-symbolic"
-                                                           : "tessera-scan-symbolic");
+    gtk_image_set_from_icon_name (GTK_IMAGE (picture), folder                           ? "folder-symbolic"
+                                                       : tess_model_is_file_name (path) ? "tessera-train-symbolic"
+                                                                                        : "tessera-scan-symbolic");
     gtk_image_set_pixel_size (GTK_IMAGE (picture), 48);
     gtk_widget_add_css_class (picture, "symbol");
   }

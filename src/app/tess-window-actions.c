@@ -1,5 +1,6 @@
 #include "tess-window-private.h"
 
+#include "tess-file-kind.h"
 #include "tess-format-registry.h"
 #include "tess-palette.h"
 #include "tess-preferences.h"
@@ -149,7 +150,14 @@ open_model_cb (GtkWidget *widget, const char *action, GVariant *parameter)
   GtkFileChooser *chooser = ask (TESS_WINDOW (widget), _ ("Choose a Model"), GTK_FILE_CHOOSER_ACTION_OPEN, _ ("_Open"),
                                  tess_window_open_model);
 
-  add_filter (chooser, _ ("Models"), ".safetensors");
+  add_filter (chooser, _ ("Models"), ".safetensors .pth .pt .model");
+}
+
+static void
+open_model_folder_cb (GtkWidget *widget, const char *action, GVariant *parameter)
+{
+  ask (TESS_WINDOW (widget), _ ("Choose a Model Folder"), GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER, _ ("_Open"),
+       tess_window_open_model);
 }
 
 static void
@@ -271,6 +279,7 @@ tess_window_install_actions (TessWindowClass *klass)
   gtk_widget_class_install_action (widget_class, "win.open-dataset", NULL, open_dataset_cb);
   gtk_widget_class_install_action (widget_class, "win.open-run", NULL, open_run_cb);
   gtk_widget_class_install_action (widget_class, "win.open-model", NULL, open_model_cb);
+  gtk_widget_class_install_action (widget_class, "win.open-model-folder", NULL, open_model_folder_cb);
   gtk_widget_class_install_action (widget_class, "win.open-path", "s", open_path_cb);
   gtk_widget_class_install_action (widget_class, "win.save-labels", NULL, save_labels_cb);
   gtk_widget_class_install_action (widget_class, "win.save-picture", NULL, save_picture_cb);
@@ -310,6 +319,14 @@ append_path (GMenu *menu, const char *label, const char *action, const char *pat
   g_menu_append_item (menu, item);
 }
 
+static gboolean
+is_model (const char *path)
+{
+  g_autofree char *folder = NULL;
+
+  return tess_file_kind_probe (path, &folder) == TESS_FILE_MODEL;
+}
+
 static void
 fill_menus (TessWindow *self)
 {
@@ -328,7 +345,7 @@ fill_menus (TessWindow *self)
 
     if (!g_utf8_validate (paths[i], -1, NULL))
       continue;
-    if (g_str_has_suffix (paths[i], ".safetensors")) {
+    if (is_model (paths[i])) {
       if (g_strcmp0 (paths[i], self->model) != 0 && n_models++ < 8)
         append_path (self->model_menu, name, "win.model", paths[i]);
     } else if (n_recent++ < 8) {

@@ -31,9 +31,9 @@ summary_json (const char *in, const char *out, TessVolume *volume)
   return root;
 }
 
-/* A trained model for PyTorch, or nnU-Net's checkpoint as a model of this program. */
+/* A trained model for PyTorch or as ONNX, or nnU-Net's checkpoint as a model of this program. */
 static int
-convert_model (TessCli *cli, const char *in, const char *out)
+convert_model (TessCli *cli, const char *in, const char *dilation, const char *out)
 {
   const char *const inputs[] = {in, NULL};
   g_autofree char *in_name = g_filename_display_name (in), *out_name = g_filename_display_name (out);
@@ -44,7 +44,7 @@ convert_model (TessCli *cli, const char *in, const char *out)
 
   if (!tess_cli_check_output (out, inputs, &error))
     return tess_cli_fail (error);
-  model = tess_model_load (in, &error);
+  model = tess_cli_load_model (in, dilation, &error);
   if (!model || !tess_model_export (model, out, &error))
     return tess_cli_fail (error);
   if (!model->file) /* another program's: how results may differ from its own */
@@ -92,6 +92,7 @@ tess_cmd_convert (TessCli *cli, int argc, char **argv)
 {
   g_autoptr (TessVolume) volume = NULL;
   const char *const none[] = {NULL}; /* a scan may be written over by itself: nothing of it is lost */
+  g_autofree char *dilation = NULL;
   const TessFormat *format;
   TessProgress *progress;
   GError *error = NULL;
@@ -100,17 +101,20 @@ tess_cmd_convert (TessCli *cli, int argc, char **argv)
                                    N_ ("resample a sheared scan (gantry tilt) to axes at right angles"), NULL},
                                   {"labels", 0, 0, G_OPTION_ARG_NONE, &labels,
                                    N_ ("IN holds labels: values are not mixed when it is resampled"), NULL},
+                                  {"dilation", 0, 0, G_OPTION_ARG_STRING, &dilation,
+                                   N_ ("of a MeshNet from PyTorch, whose file does not hold them: one number a layer"),
+                                   "1,2,4,..."},
                                   {NULL}};
   int code;
 
   if (!tess_cli_parse (
           cli, &argc, &argv, options, "IN OUT",
           _ ("Writes the volume IN as OUT; the ending of OUT chooses the format. Values and geometry are kept. A model "
-             "is written as .safetensors or, for PyTorch, as .pth."),
+             "is written as .safetensors, as .pth for PyTorch, or as .onnx."),
           2, 2, &code))
     return code;
-  if (tess_model_is_file_name (argv[1]))
-    return convert_model (cli, argv[1], argv[2]);
+  if (tess_model_is_named (argv[1]))
+    return convert_model (cli, argv[1], dilation, argv[2]);
   format = tess_format_for_path (argv[2], &error); /* known before a long read */
   if (!format || !tess_cli_check_output (argv[2], none, &error))
     return tess_cli_fail (error);

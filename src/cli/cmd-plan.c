@@ -11,7 +11,7 @@
 #define NOT_GIVEN G_MININT64
 
 typedef struct {
-  char *out, *cache, *memory, *patch;
+  char *out, *cache, *memory, *patch, *architecture;
   gint64 batch, epochs;
   gboolean network, residual;
 } Options;
@@ -33,14 +33,23 @@ apply_options (const Options *options, TessPlannerLimits *limits, GError **error
                  options->epochs);
     return FALSE;
   }
-  if (options->patch && limits->patch[0] % 2 && limits->patch[1] % 2 && limits->patch[2] % 2) {
+  limits->batch = options->batch == NOT_GIVEN ? 0 : options->batch;
+  limits->epochs = options->epochs == NOT_GIVEN ? 0 : options->epochs;
+  if (options->residual)
+    limits->architecture = TESS_PLAN_RESIDUAL_UNET;
+  if (options->architecture && !tess_plan_architecture_from_name (options->architecture, &limits->architecture)) {
+    g_autofree char *known = tess_plan_architecture_names ();
+
+    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("--architecture %s: use one of %s"), options->architecture,
+                 known);
+    return FALSE;
+  }
+  if (options->patch && limits->architecture <= TESS_PLAN_RESIDUAL_UNET && limits->patch[0] % 2 &&
+      limits->patch[1] % 2 && limits->patch[2] % 2) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
                  _ ("--patch %s: the network halves at least one axis; give an even number"), options->patch);
     return FALSE;
   }
-  limits->batch = options->batch == NOT_GIVEN ? 0 : options->batch;
-  limits->epochs = options->epochs == NOT_GIVEN ? 0 : options->epochs;
-  limits->residual = options->residual;
   return TRUE;
 }
 
@@ -314,6 +323,8 @@ tess_cmd_plan (TessCli *cli, int argc, char **argv)
       {"out", 'o', 0, G_OPTION_ARG_FILENAME, &options.out, N_ ("write the plan to FILE (JSON)"), "FILE"},
       {"network", 0, 0, G_OPTION_ARG_NONE, &options.network, N_ ("print the network layer by layer"), NULL},
       {"residual", 0, 0, G_OPTION_ARG_NONE, &options.residual, N_ ("a residual encoder instead of a plain one"), NULL},
+      {"architecture", 0, 0, G_OPTION_ARG_STRING, &options.architecture,
+       N_ ("the network: plain-unet, residual-unet, meshnet, ingradient-unet, se-residual or cased"), "NAME"},
       {"patch", 0, 0, G_OPTION_ARG_STRING, &options.patch, N_ ("use this patch, voxels of the target grid"), "X,Y,Z"},
       {"batch", 0, 0, G_OPTION_ARG_INT64, &options.batch, N_ ("use this batch size"), "N"},
       {"epochs", 0, 0, G_OPTION_ARG_INT64, &options.epochs, N_ ("train this many epochs"), "N"},
@@ -337,5 +348,6 @@ tess_cmd_plan (TessCli *cli, int argc, char **argv)
   g_free (options.cache);
   g_free (options.memory);
   g_free (options.patch);
+  g_free (options.architecture);
   return code;
 }

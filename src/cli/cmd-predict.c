@@ -341,24 +341,6 @@ open_output_folder (const char *input, const char *output, GError **error)
   return FALSE;
 }
 
-/* dilation: "1,2,4,..." or NULL */
-static TessModel *
-load_model (const char *path, const char *dilation, GError **error)
-{
-  g_auto (GStrv) words = g_strsplit (dilation ? dilation : "", ",", -1);
-  gint64 numbers[TESS_MAX_DILATIONS];
-  guint n = 0;
-
-  for (; words[n]; n++)
-    if (n == TESS_MAX_DILATIONS || !g_ascii_string_to_signed (words[n], 10, 1, 64, &numbers[n], NULL)) {
-      g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
-                   _ ("--dilation %s: must be 1 to %d whole numbers from 1 to 64 with commas between them"), dilation,
-                   TESS_MAX_DILATIONS);
-      return NULL;
-    }
-  return tess_model_load_dilated (path, numbers, n, error);
-}
-
 static int
 run (TessCli *cli, const char *model_path, const char *dilation, char **inputs, const char *output)
 {
@@ -374,7 +356,7 @@ run (TessCli *cli, const char *model_path, const char *dilation, char **inputs, 
   JsonArray *cases;
   int code;
 
-  model = load_model (model_path, dilation, &error);
+  model = tess_cli_load_model (model_path, dilation, &error);
   if (!model)
     return tess_cli_fail (error);
   if (!model->file) /* another program's: how results may differ from its own */

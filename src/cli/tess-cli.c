@@ -320,3 +320,21 @@ tess_cli_check_output (const char *output, const char *const *inputs, GError **e
   }
   return TRUE;
 }
+
+/* dilation: "1,2,4,..." or NULL */
+TessModel *
+tess_cli_load_model (const char *path, const char *dilation, GError **error)
+{
+  g_auto (GStrv) words = g_strsplit (dilation ? dilation : "", ",", -1);
+  gint64 numbers[TESS_MAX_DILATIONS];
+  guint n = 0;
+
+  for (; words[n]; n++)
+    if (n == TESS_MAX_DILATIONS || !g_ascii_string_to_signed (words[n], 10, 1, 64, &numbers[n], NULL)) {
+      g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
+                   _ ("--dilation %s: must be 1 to %d whole numbers from 1 to 64 with commas between them"), dilation,
+                   TESS_MAX_DILATIONS);
+      return NULL;
+    }
+  return tess_model_load_dilated (path, numbers, n, error);
+}

@@ -2,6 +2,7 @@
 
 #include "tess-backend.h"
 #include "tess-json.h"
+#include "tess-model.h"
 #include "tess-progress.h"
 
 G_BEGIN_DECLS
@@ -44,6 +45,7 @@ gboolean tess_cli_triple (const char *text, const char *option, gint64 lo, gint6
 gboolean tess_cli_bytes (const char *text, const char *option, guint64 *bytes, GError **error);
 /* Before the work: refuses an output that is one of the inputs (NULL-terminated) or cannot be written. */
 gboolean tess_cli_check_output (const char *output, const char *const *inputs, GError **error);
+TessModel *tess_cli_load_model (const char *path, const char *dilation, GError **error);
 /* Before the first picture is drawn: Cairo is not loaded at start. */
 gboolean tess_cli_load_cairo (GError **error);
 

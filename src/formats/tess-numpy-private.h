@@ -69,10 +69,6 @@ TessVolume *tess_numpy_load_array (TessNumpySource *source, const TessVoxelListe
 gboolean tess_numpy_read_doubles (const TessNpyHeader *header, TessStream *stream, double *values, guint n, GError **error);
 gboolean tess_numpy_is_label_name (const char *name);
 
-/* Numbers in a pickle: lists and tuples of them (nested ones one after the other), NumPy's scalars and arrays. */
-extern const char *const tess_numpy_globals[];
-gboolean tess_numpy_value_doubles (const TessPickleValue *value, double *out, guint n); /* exactly n */
-
 /* The partner of an array file: NULL without error when there is none. */
 TessNumpyProperties *tess_numpy_properties_find (const char *path, gsize stem_length, GPtrArray *warnings);
 void tess_numpy_properties_free (TessNumpyProperties *properties);

@@ -166,3 +166,14 @@ tess_numpy_value_doubles (const TessPickleValue *value, double *out, guint n)
 
   return put_value (&sink, value, 0) && sink.done == n;
 }
+
+/* The same for any number of them up to `most`. */
+gboolean
+tess_numpy_value_read (const TessPickleValue *value, double *out, guint most, guint *n)
+{
+  Sink sink = {out, most, 0};
+  gboolean ok = put_value (&sink, value, 0);
+
+  *n = sink.done;
+  return ok;
+}

@@ -6,17 +6,8 @@
 
 #include <string.h>
 
-gboolean
-tess_model_is_file_name (const char *path)
-{
-  g_autofree char *lower = g_ascii_strdown (path, -1);
-
-  return g_str_has_suffix (lower, ".safetensors") || g_str_has_suffix (lower, ".pth") ||
-         g_str_has_suffix (lower, ".pt");
-}
-
-static const TessSafetensor *
-find (TessModel *model, const char *name)
+const TessSafetensor *
+tess_model_find (TessModel *model, const char *name)
 {
   return model->file ? tess_safetensors_find (model->file, name) : g_hash_table_lookup (model->tensors, name);
 }
@@ -35,7 +26,7 @@ add_block_again (TessModel *model, TessTorchWriter *writer, const char *prefix, 
     g_autofree char *of = g_strconcat (prefix, own, NULL);
     g_autofree char *name = g_strdup_printf ("%s%.*sall_modules.%s", prefix, (int)n, last, names[i][1]);
 
-    if (find (model, own))
+    if (tess_model_find (model, own))
       tess_torch_writer_alias (writer, name, of);
   }
 }
@@ -61,7 +52,7 @@ export_torch (TessModel *model, GPtrArray *names, const char *path, GError **err
 
   for (guint i = 0; i < names->len; i++) {
     const char *name = names->pdata[i];
-    const TessSafetensor *t = find (model, name);
+    const TessSafetensor *t = tess_model_find (model, name);
 
     if (encoder && !g_str_has_prefix (name, "encoder.")) {
       add_encoder_again (model, writer, names);
@@ -83,7 +74,7 @@ export_safetensors (TessModel *model, GPtrArray *names, const char *path, GError
   tess_safetensors_writer_metadata (writer, "format", "pt");
   tess_safetensors_writer_metadata (writer, TESS_MODEL_KEY_PLAN, plan);
   for (guint i = 0; i < names->len; i++) {
-    const TessSafetensor *t = find (model, names->pdata[i]);
+    const TessSafetensor *t = tess_model_find (model, names->pdata[i]);
 
     tess_safetensors_writer_add (writer, names->pdata[i], t->dtype, t->n_dims, t->dim, t->data);
   }
@@ -92,11 +83,11 @@ export_safetensors (TessModel *model, GPtrArray *names, const char *path, GError
 
 /**
  * tess_model_export:
- * @path: .safetensors, .pth or .pt; not the model's own file
+ * @path: .safetensors, .pth, .pt or .onnx; not the model's own file
  *
  * As .safetensors: a model of this program, plan and parameters. As .pth: what `torch.load (FILE, weights_only=True)`
  * gives to `load_state_dict` of dynamic_network_architectures' PlainConvUNet or ResidualEncoderUNet, with all its names
- * in its order; names of one tensor share one storage. The plan is not in it.
+ * in its order; names of one tensor share one storage. The plan is not in it. As .onnx: see tess_model_export_onnx().
  *
  * Returns: FALSE with IO or UNSUPPORTED (another ending).
  */
@@ -106,22 +97,25 @@ tess_model_export (TessModel *model, const char *path, GError **error)
   g_autoptr (TessNetwork) network = NULL;
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
   g_autofree char *lower = g_ascii_strdown (path, -1);
+  gboolean onnx = g_str_has_suffix (lower, ".onnx"), own = g_str_has_suffix (lower, ".safetensors");
 
-  if (!tess_model_is_file_name (path)) {
+  if (!onnx && !own && !g_str_has_suffix (lower, ".pth") && !g_str_has_suffix (lower, ".pt")) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("%s: a model is written as .safetensors or, for PyTorch, as .pth; choose one of these endings"),
+                 _ ("%s: a model is written as .safetensors, as .pth for PyTorch or as .onnx; choose one of these "
+                    "endings"),
                  path);
     return FALSE;
   }
   network = tess_model_build_network (model, error);
   if (!network)
     return FALSE;
+  if (onnx)
+    return tess_model_export_onnx (model, network, path, error);
   for (guint i = 0; i < network->graph->tensors->len; i++) {
     const TessTensor *t = tess_graph_tensor (network->graph, i);
 
     if (t->role == TESS_ROLE_PARAM)
       g_ptr_array_add (names, (gpointer)t->name);
   }
-  return g_str_has_suffix (lower, ".safetensors") ? export_safetensors (model, names, path, error)
-                                                  : export_torch (model, names, path, error);
+  return own ? export_safetensors (model, names, path, error) : export_torch (model, names, path, error);
 }

@@ -1,18 +1,21 @@
 /* Models of PyTorch. nnU-Net v2: its checkpoints hold plans, dataset.json and weights, so that one file is a whole
- * model. */
+ * model. Version 1: see tess-model-nnunet1.c. */
 
 #include "tess-model-private.h"
 
+#include "tess-numpy.h"
 #include "tess-plan-nnunet.h"
 #include "tess-torch-file.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define MAX_BYTES ((gsize)64 << 20) /* of a checkpoint's plans, a value counted as VALUE_BYTES and its text */
 #define VALUE_BYTES 64
 #define MAX_DEPTH 50
-#define MAX_NAMED 10 /* tensors in a message */
+#define MAX_NAMED 10   /* tensors in a message */
+#define MAX_NUMBERS 64 /* of one of NumPy's arrays */
 
 gboolean
 tess_model_is_torch (const char *path)
@@ -21,7 +24,7 @@ tess_model_is_torch (const char *path)
   FILE *file;
   char head[4] = "";
 
-  if (g_str_has_suffix (lower, ".pth") || g_str_has_suffix (lower, ".pt"))
+  if (g_str_has_suffix (lower, ".pth") || g_str_has_suffix (lower, ".pt") || g_str_has_suffix (lower, ".model"))
     return TRUE;
   if (g_str_has_suffix (lower, ".safetensors") || !g_file_test (path, G_FILE_TEST_IS_REGULAR))
     return FALSE;
@@ -87,8 +90,39 @@ dict_to_json (const TessPickleValue *dict, guint depth, gsize *budget)
   return g_steal_pointer (&node);
 }
 
-/* A pickle's plain data as JSON would have it; what is not plain is null. A value may stand in many places and even in
- * itself, so that depth and bytes are bounded: NULL when there is too much. */
+static JsonNode *
+number_to_json (double value)
+{
+  JsonNode *node = json_node_alloc ();
+
+  return value == floor (value) && fabs (value) < 0x1p53 ? json_node_init_int (node, (gint64)value)
+                                                         : json_node_init_double (node, value);
+}
+
+/* One of NumPy's scalars or a short array of its numbers; other objects are null. */
+static JsonNode *
+object_to_json (const TessPickleValue *object, gsize *budget)
+{
+  JsonNode *node;
+  JsonArray *array;
+  double values[MAX_NUMBERS];
+  guint n;
+
+  if (*budget < MAX_NUMBERS * VALUE_BYTES || !tess_numpy_value_read (object, values, MAX_NUMBERS, &n))
+    return json_node_init_null (json_node_alloc ());
+  if (n == 1 && g_str_has_suffix (tess_pickle_global (object), ".scalar"))
+    return number_to_json (values[0]);
+  *budget -= n * VALUE_BYTES;
+  array = json_array_sized_new (n);
+  for (guint i = 0; i < n; i++)
+    json_array_add_element (array, number_to_json (values[i]));
+  node = json_node_init (json_node_alloc (), JSON_NODE_ARRAY);
+  json_node_take_array (node, array);
+  return node;
+}
+
+/* A pickle's plain data and NumPy's numbers as JSON would have them; what is neither is null. A value may stand in many
+ * places and even in itself, so that depth and bytes are bounded: NULL when there is too much. */
 static JsonNode *
 to_json (const TessPickleValue *value, guint depth, gsize *budget)
 {
@@ -118,17 +152,26 @@ to_json (const TessPickleValue *value, guint depth, gsize *budget)
     return list_to_json (value, depth + 1, budget);
   case TESS_PICKLE_DICT:
     return dict_to_json (value, depth + 1, budget);
+  case TESS_PICKLE_OBJECT:
+    return object_to_json (value, budget);
   default:
     return json_node_init_null (json_node_alloc ());
   }
+}
+
+JsonNode *
+tess_model_json_of_pickle (const TessPickleValue *value)
+{
+  gsize budget = MAX_BYTES;
+
+  return to_json (value, 0, &budget);
 }
 
 /* One of init_args' dicts. */
 static JsonNode *
 argument (const TessPickleValue *args, const char *key, const char *path, GError **error)
 {
-  gsize budget = MAX_BYTES;
-  g_autoptr (JsonNode) node = to_json (tess_pickle_lookup (args, key), 0, &budget);
+  g_autoptr (JsonNode) node = tess_model_json_of_pickle (tess_pickle_lookup (args, key));
 
   if (node && JSON_NODE_HOLDS_OBJECT (node))
     return g_steal_pointer (&node);
@@ -142,16 +185,10 @@ argument (const TessPickleValue *args, const char *key, const char *path, GError
 static gboolean
 refuse_without_plans (TessTorchFile *file, GError **error)
 {
-  const char *path = tess_torch_file_path (file);
-
-  if (tess_torch_file_n (file) > 0 && g_str_has_prefix (tess_torch_file_nth (file, 0)->name, "conv_blocks_"))
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("%s: was trained by nnU-Net v1, whose network is another one; train it with version 2"), path);
-  else
-    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                 _ ("%s: holds weights but no plans, so it is not a whole model; give a checkpoint that nnU-Net v2's "
-                    "trainer saved (checkpoint_final.pth)"),
-                 path);
+  g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+               _ ("%s: holds weights but no plans, so it is not a whole model; give a checkpoint that nnU-Net v2's "
+                  "trainer saved (checkpoint_final.pth)"),
+               tess_torch_file_path (file));
   return FALSE;
 }
 
@@ -278,20 +315,31 @@ same_shape (const TessTorchTensor *t, const TessTensor *wanted, const guint axes
   return have[0] == want[axes[0]] && have[1] == want[axes[1]] && have[2] == want[axes[2]];
 }
 
+/* What the file calls a parameter: nnU-Net v1 has other names, and no biases in some places. */
+static char *
+name_in_file (TessModel *model, TessTorchFile *file, const TessTensor *wanted)
+{
+  return tess_model_is_nnunet1 (file) ? tess_model_nnunet1_name (model->plan, wanted->name) : g_strdup (wanted->name);
+}
+
 static gboolean
-check_weights (TessTorchFile *file, TessNetwork *network, const guint axes[3], GError **error)
+check_weights (TessModel *model, TessTorchFile *file, TessNetwork *network, const guint axes[3], GError **error)
 {
   Mismatch m = {.missing = g_string_new (NULL), .shape = g_string_new (NULL), .extra = g_string_new (NULL)};
+  g_autoptr (GHashTable) used = g_hash_table_new (NULL, NULL);
 
   for (guint i = 0; i < network->graph->tensors->len; i++) {
     const TessTensor *wanted = tess_graph_tensor (network->graph, i);
-    const TessTorchTensor *t = wanted->role == TESS_ROLE_PARAM ? tess_torch_file_find (file, wanted->name) : NULL;
+    g_autofree char *name = wanted->role == TESS_ROLE_PARAM ? name_in_file (model, file, wanted) : NULL;
+    const TessTorchTensor *t = name ? tess_torch_file_find (file, name) : NULL;
 
-    if (wanted->role != TESS_ROLE_PARAM)
+    if (!name)
       continue;
-    if (!t) {
-      note (m.missing, &m.n_missing, wanted->name);
-    } else if (!same_shape (t, wanted, axes)) {
+    if (t)
+      g_hash_table_add (used, (gpointer)t);
+    if (!t && !tess_model_nnunet1_lacks (file, wanted->name)) {
+      note (m.missing, &m.n_missing, name);
+    } else if (t && !same_shape (t, wanted, axes)) {
       g_autofree char *have = tess_model_format_shape (t->n_dims, t->dim);
       g_autofree char *want = tess_model_format_shape (wanted->n_dims, wanted->dim);
       g_autofree char *text = g_strdup_printf (_ ("%s %s instead of %s"), t->name, have, want);
@@ -301,9 +349,8 @@ check_weights (TessTorchFile *file, TessNetwork *network, const guint axes[3], G
   }
   for (guint i = 0; i < tess_torch_file_n (file); i++) {
     const TessTorchTensor *t = tess_torch_file_nth (file, i);
-    TessId id = tess_graph_find (network->graph, t->name);
 
-    if (id == TESS_NONE || tess_graph_tensor (network->graph, id)->role != TESS_ROLE_PARAM)
+    if (!g_hash_table_contains (used, t))
       note (m.extra, &m.n_extra, t->name);
   }
   return mismatch_end (&m, tess_torch_file_path (file), error);
@@ -362,9 +409,10 @@ tess_model_take_tensor (TessModel *model, const char *name, guint n_dims, const 
 static gboolean
 read_tensor (TessModel *model, TessTorchFile *file, const TessTensor *wanted, const guint axes[3], GError **error)
 {
-  const TessTorchTensor *t = tess_torch_file_find (file, wanted->name);
-  g_autofree float *data = g_try_malloc (wanted->bytes), *turned = NULL;
-  gboolean turns = t->n_dims >= 4 && (axes[0] != 0 || axes[1] != 1);
+  g_autofree char *name = name_in_file (model, file, wanted);
+  const TessTorchTensor *t = tess_torch_file_find (file, name);
+  g_autofree float *data = g_try_malloc0 (wanted->bytes), *turned = NULL; /* a bias that the file lacks: zeros */
+  gboolean turns = t && t->n_dims >= 4 && (axes[0] != 0 || axes[1] != 1);
 
   if (turns)
     turned = g_try_malloc (wanted->bytes);
@@ -372,7 +420,7 @@ read_tensor (TessModel *model, TessTorchFile *file, const TessTensor *wanted, co
     g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY, _ ("%s: not enough memory to read the weights"), model->path);
     return FALSE;
   }
-  if (!tess_torch_file_read_f32 (file, t, data, wanted->bytes / sizeof (float), error))
+  if (t && !tess_torch_file_read_f32 (file, t, data, wanted->bytes / sizeof (float), error))
     return FALSE;
   if (turns)
     turn (t, axes, data, turned);
@@ -384,7 +432,7 @@ read_tensor (TessModel *model, TessTorchFile *file, const TessTensor *wanted, co
 /* Sets plan and tensors. nnU-Net may have turned the scans' axes for training: then the weights' axes are turned back,
  * which is the same network on the scans as they are. */
 gboolean
-tess_model_load_torch (TessModel *model, const gint64 *dilation, guint n_dilation, GError **error)
+tess_model_load_torch (TessModel *model, const gint64 *dilation, guint n_dilation, gboolean weights, GError **error)
 {
   g_autoptr (TessTorchFile) file = tess_torch_file_open (model->path, error);
   g_autoptr (TessNetwork) network = NULL;
@@ -395,13 +443,14 @@ tess_model_load_torch (TessModel *model, const gint64 *dilation, guint n_dilatio
   model->tensors = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, tensor_free);
   if (tess_model_is_meshnet (file))
     return tess_model_load_meshnet (model, file, dilation, n_dilation, error);
-  model->plan = read_plan (file, axes, error);
+  model->plan =
+      tess_model_is_nnunet1 (file) ? tess_model_read_nnunet1_plan (file, axes, error) : read_plan (file, axes, error);
   if (!model->plan)
     return FALSE;
   network = tess_model_build_network (model, error);
-  if (!network || !check_weights (file, network, axes, error))
+  if (!network || !check_weights (model, file, network, axes, error))
     return FALSE;
-  for (guint i = 0; i < network->graph->tensors->len; i++) {
+  for (guint i = 0; weights && i < network->graph->tensors->len; i++) {
     const TessTensor *t = tess_graph_tensor (network->graph, i);
 
     if (t->role == TESS_ROLE_PARAM && !read_tensor (model, file, t, axes, error))

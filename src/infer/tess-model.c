@@ -89,7 +89,8 @@ check_parameters (TessModel *model, GError **error)
 
 /**
  * tess_model_load:
- * @path: a .safetensors file written by tess_model_save() (a model or a checkpoint), or a .pth file of nnU-Net v2
+ * @path: a .safetensors file written by tess_model_save() (a model or a checkpoint), a .pth file of nnU-Net v2, a
+ * .model file of version 1 with its .pkl beside it, or the folder of a training with one of these in it
  *
  * Opens the file without copying its tensors (they stay mapped), reads and validates the plan in its metadata, and
  * checks that every parameter of the plan's network is there as float32 with its shape.
@@ -103,30 +104,68 @@ tess_model_load (const char *path, GError **error)
   return tess_model_load_dilated (path, NULL, 0, error);
 }
 
-TessModel *
-tess_model_load_dilated (const char *path, const gint64 *dilation, guint n, GError **error)
+static gboolean
+read_own_plan (TessModel *model, GError **error)
 {
-  g_autoptr (TessModel) model = g_new0 (TessModel, 1);
   const char *text;
 
-  model->path = g_strdup (path);
-  if (tess_model_is_torch (path))
-    return tess_model_load_torch (model, dilation, n, error) ? g_steal_pointer (&model) : NULL;
-  model->file = tess_safetensors_open (path, error);
+  model->file = tess_safetensors_open (model->path, error);
   if (!model->file)
-    return NULL;
+    return FALSE;
   text = tess_safetensors_metadata (model->file, TESS_MODEL_KEY_PLAN);
   if (!text) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
                  _ ("%s: holds tensors but no plan, so it is not a model of this program; give a file that "
                     "`tessera-cli train` wrote"),
-                 path);
-    return NULL;
+                 model->path);
+    return FALSE;
   }
-  model->plan = tess_plan_from_text (text, path, error);
-  if (!model->plan || !check_parameters (model, error))
+  model->plan = tess_plan_from_text (text, model->path, error);
+  return model->plan != NULL;
+}
+
+TessModel *
+tess_model_load_dilated (const char *path, const gint64 *dilation, guint n, GError **error)
+{
+  g_autoptr (TessModel) model = g_new0 (TessModel, 1);
+  guint n_folds;
+
+  if (!tess_model_locate (model, path, &n_folds, error))
     return NULL;
+  if (!tess_model_is_torch (model->path))
+    return read_own_plan (model, error) && check_parameters (model, error) ? g_steal_pointer (&model) : NULL;
+  if (!tess_model_load_torch (model, dilation, n, TRUE, error))
+    return NULL;
+  if (n_folds > 1) {
+    g_autofree char *fold = g_path_get_dirname (model->path), *name = g_path_get_basename (fold);
+
+    tess_plan_add_reason (model->plan, _ ("nnU-Net averages the results of all %u folds; here %s alone is used"),
+                          n_folds, name);
+  }
   return g_steal_pointer (&model);
+}
+
+/**
+ * tess_model_load_plan:
+ * @path: see tess_model_load()
+ *
+ * For who chooses a model: says at once whether it is one and what it needs. Of other programs' models the weights'
+ * names and shapes are compared, but not read.
+ *
+ * Returns: (transfer full): the plan, or NULL as tess_model_load().
+ */
+TessPlan *
+tess_model_load_plan (const char *path, GError **error)
+{
+  g_autoptr (TessModel) model = g_new0 (TessModel, 1);
+  guint n_folds;
+  gboolean ok;
+
+  if (!tess_model_locate (model, path, &n_folds, error))
+    return NULL;
+  ok = tess_model_is_torch (model->path) ? tess_model_load_torch (model, NULL, 0, FALSE, error)
+                                         : read_own_plan (model, error);
+  return ok ? tess_plan_ref (model->plan) : NULL;
 }
 
 void

@@ -16,13 +16,18 @@ typedef struct {
   GHashTable      *tensors; /* ... these: name -> TessSafetensor, float32 */
 } TessModel;
 
-/* Plan validated; every parameter present with its shape. Checkpoints of nnU-Net v2 (.pth) too, if their plans can be
- * kept; how its predictions may differ is the plan's reasons. */
+/* Plan validated; every parameter present with its shape. Checkpoints of nnU-Net v2 (.pth) and v1 (.model) too, if their
+ * plans can be kept; how its predictions may differ is the plan's reasons. A folder: the model that a training left. */
 TessModel *tess_model_load (const char *path, GError **error);
 /* The same for a MeshNet's state dict (.pth) with the dilations of its layers, which it does not hold. */
 TessModel *tess_model_load_dilated (const char *path, const gint64 *dilation, guint n, GError **error);
-gboolean   tess_model_is_file_name (const char *path); /* .safetensors, .pth or .pt */
-/* The parameters alone as .pth (a state dict under nnU-Net's names) or with the plan as .safetensors. Atomic. */
+/* What it does and asks for, without its weights. */
+TessPlan  *tess_model_load_plan (const char *path, GError **error);
+gboolean   tess_model_is_file_name (const char *path); /* .safetensors, .pth, .pt or .model */
+gboolean   tess_model_is_named  (const char *path); /* such a file, or a folder with one in it; looks at names only */
+char      *tess_model_in_folder (const char *folder, guint *n_folds); /* the file, or NULL */
+/* The parameters alone as .pth (a state dict under nnU-Net's names) or with the plan as .safetensors; the network with
+ * both as .onnx. Atomic. */
 gboolean   tess_model_export (TessModel *model, const char *path, GError **error);
 void       tess_model_free (TessModel *model);
 /* The parameters and, with momentum, the optimiser's state besides (checkpoints only). */

@@ -16,7 +16,8 @@ struct _TessPredictor {
   int program;
   guint n_threads;
   gboolean ahead;          /* the next tile is drawn while the device computes */
-  float *weights;          /* {D,H,W} of a patch; NULL = uniform */
+  gint64 tile[3];          /* x, y, z: what a patch has logits for, in its middle; of most networks the whole patch */
+  float *weights;          /* {D,H,W} of a tile; NULL = uniform */
   gsize n_image, n_logits; /* floats */
   float *logits;
 };
@@ -28,11 +29,16 @@ check_program (TessPredictor *p, GError **error)
   const TessNetwork *network = tess_session_network (p->session, p->program);
   const TessTensor *image = tess_graph_tensor (network->graph, network->image);
   const TessTensor *logits = tess_graph_tensor (network->graph, network->logits[0]);
-  gsize voxels = (gsize)(p->plan->patch[0] * p->plan->patch[1] * p->plan->patch[2]);
+  const gint64 *patch = p->plan->patch;
+  gboolean within = TRUE;
 
-  p->n_image = voxels * p->plan->n_channels;
-  p->n_logits = voxels * tess_plan_n_outputs (p->plan);
-  if (image->bytes == p->n_image * sizeof (float) && logits->bytes == p->n_logits * sizeof (float))
+  for (guint a = 0; a < 3; a++) {
+    p->tile[a] = logits->dim[3 - a];
+    within = within && p->tile[a] <= patch[a] && (patch[a] - p->tile[a]) % 2 == 0;
+  }
+  p->n_image = (gsize)(patch[0] * patch[1] * patch[2]) * p->plan->n_channels;
+  p->n_logits = (gsize)(p->tile[0] * p->tile[1] * p->tile[2]) * tess_plan_n_outputs (p->plan);
+  if (within && image->bytes == p->n_image * sizeof (float) && logits->bytes == p->n_logits * sizeof (float))
     return TRUE;
   g_set_error_literal (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
                        _ ("the network's input and output are not of the patch's size"));
@@ -73,7 +79,7 @@ tess_predictor_new (TessModel *model, const TessBackendIface *backend, guint dev
       !tess_model_copy_params (model, p->session, FALSE, error))
     return NULL;
   if (p->plan->inference.gaussian)
-    p->weights = tess_patch_weights_gaussian (p->plan->patch);
+    p->weights = tess_patch_weights_gaussian (p->tile);
   p->logits = g_try_malloc_n (p->n_logits, sizeof (float));
   if (!p->logits) {
     g_set_error_literal (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
@@ -115,8 +121,9 @@ static void
 draw_tile (Feed *feed, guint64 i, Tile *tile)
 {
   TessBox box = tess_patch_grid_box (feed->grid, i);
-  const gint64 *size = feed->p->plan->patch;
-  TessSampleKey key = {.origin = {box.lo[0], box.lo[1], box.lo[2]}};
+  const gint64 *size = feed->p->plan->patch, *part = feed->p->tile;
+  TessSampleKey key = {.origin = {box.lo[0] - (size[0] - part[0]) / 2, box.lo[1] - (size[1] - part[1]) / 2,
+                                  box.lo[2] - (size[2] - part[2]) / 2}};
   TessPatchOut out = {.region = {{0, 0, 0}, {size[0], size[1], size[2]}}, .image = tile->image};
 
   tess_sampler_draw (feed->p->plan, feed->c, &key, NULL, &out, &tile->error);
@@ -309,9 +316,10 @@ paint_regions (const TessPlan *plan, TessLogitBand *band)
  * @images: the scan's channels in plan order, all on one grid; a volume of several channels counts as all of them
  * @progress: (nullable): advances with every tile; cancelling takes effect after the tile in work
  *
- * Cuts the scan's target grid into overlapping tiles (nnU-Net's even spread, plan.inference.step), draws each with
- * tess_sampler_draw() under identity augmentation - what is segmented is what was trained on and previewed -, sums
- * the logits under Gaussian or uniform weights, and takes the largest mean logit, the lower class in a tie; with
+ * Cuts the scan's target grid into overlapping tiles (nnU-Net's even spread, plan.inference.step), each what the
+ * network gives for a patch (CASED's: its middle, so that patches reach beyond the scan, where there are zeros), draws
+ * each with tess_sampler_draw() under identity augmentation - what is segmented is what was trained on and previewed -,
+ * sums the logits under Gaussian or uniform weights, and takes the largest mean logit, the lower class in a tie; with
  * regions each paints its label where its mean logit is above 0, later ones over earlier ones. Where the plan's spacing
  * is not the scan's, the mean logits are interpolated linearly at the scan's voxels before that (as nnU-Net does on
  * export). Memory: depth of a patch + 1 slices of the target grid times classes + 1 floats.
@@ -338,12 +346,12 @@ tess_predictor_run (TessPredictor *p, TessVolume *const *images, guint n_images,
   c = tess_case_new ("scan", (TessVolume *const *)split->pdata, split->len, NULL, p->plan->n_labels, error);
   if (c) {
     target = tess_sampler_target_grid (p->plan, c);
-    tiles = tess_patch_grid_new_spread (target.dim, p->plan->patch, p->plan->inference.step, error);
+    tiles = tess_patch_grid_new_spread (target.dim, p->tile, p->plan->inference.step, error);
   }
   if (tiles)
     out = output_new (p, images[0], error);
   if (out)
-    band = tess_logit_band_new (&target, out, tess_plan_n_outputs (p->plan), p->plan->patch[2], error);
+    band = tess_logit_band_new (&target, out, tess_plan_n_outputs (p->plan), p->tile[2], error);
   ok = band != NULL;
   if (ok && tess_plan_is_sigmoid (p->plan))
     paint_regions (p->plan, band);

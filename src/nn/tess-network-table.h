@@ -8,11 +8,11 @@ G_BEGIN_DECLS
  * D, H, W. */
 typedef struct {
   char      *name; /* PyTorch's, as "encoder.stages.0.0.convs.0.conv" */
-  TessOpKind kind; /* CONV, CONV_TRANSPOSE, AVG_POOL or ADD_ACT */
+  TessOpKind kind; /* a convolution, a pool, a sum, a product or RESIZE */
   gboolean   norm, activation;
   gint64     dim[5];      /* of the result {N, D, H, W, C} */
   gint64     kernel[3], stride[3];
-  gint64     field[3];    /* receptive field: voxels of the image, largest over the result's voxels */
+  gint64     field[3];    /* receptive field: voxels of the image, largest over the result's voxels; the whole patch of a global pool */
   gint64     n_parameters; /* with the norm's, and a bias that the norm makes idle */
   double     flops;       /* of the convolution; 2 a multiply-add */
   gsize      bytes;       /* of all results of the row */

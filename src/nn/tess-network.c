@@ -7,22 +7,37 @@
  * encoder stage n_stages - 2 - u. */
 
 static gboolean
+check_kernel (gint64 kernel, guint s, GError **error)
+{
+  if (kernel >= 1 && kernel <= 31 && kernel % 2 == 1)
+    return TRUE;
+  g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
+               _ ("network stage %u has a kernel of %" PRId64 "; kernels must be odd, 1 to 31"), s, kernel);
+  return FALSE;
+}
+
+/* Of decoder stage u. */
+static const gint64 *
+decoder_kernel (const TessNetworkSpec *spec, guint u)
+{
+  return spec->kernel_decoder[u][0] != 0 ? spec->kernel_decoder[u] : spec->kernel[spec->n_stages - 2 - u];
+}
+
+static gboolean
 check_axis (const TessNetworkSpec *spec, guint s, guint a, GError **error)
 {
   gint64 kernel = spec->kernel[s][a], stride = spec->stride[s][a];
+  gint64 other = s + 1 < spec->n_stages ? decoder_kernel (spec, spec->n_stages - 2 - s)[a] : kernel;
 
-  if (kernel < 1 || kernel > 31 || kernel % 2 == 0) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-                 _ ("network stage %u has a kernel of %" PRId64 "; kernels must be odd, 1 to 31"), s, kernel);
+  if (!check_kernel (kernel, s, error) || !check_kernel (other, s, error))
     return FALSE;
-  }
   if (stride < 1 || stride > 8 || (s == 0 && stride != 1)) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
                  _ ("network stage %u has a stride of %" PRId64 "; strides must be 1 to 8, and 1 in the first stage"),
                  s, stride);
     return FALSE;
   }
-  if (spec->slice_axis == a + 1 && (kernel != 1 || stride != 1)) {
+  if (spec->slice_axis == a + 1 && (kernel != 1 || other != 1 || stride != 1)) {
     g_set_error (
         error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
         _ ("network stage %u has a kernel or a stride across the slices it sees one by one; both must be 1 there"), s);
@@ -167,7 +182,7 @@ declare_params (TessNetworkBuild *b)
     guint s = n_up - 1 - u;
 
     b->decoder[u] = declare_stage (b, "decoder.stages", u, "", spec->convs_decoder[u], 2 * spec->features[s],
-                                   spec->features[s], spec->kernel[s]);
+                                   spec->features[s], decoder_kernel (spec, u));
   }
   for (guint u = 0; u < n_up; u++) {
     guint s = n_up - 1 - u;
@@ -265,7 +280,7 @@ build_forward (TessNetworkBuild *b, TessNetwork *network, const TessProgramSpec 
     if (x != TESS_NONE)
       x = tess_graph_concat (b->graph, x, skip[s], b->error);
     if (x != TESS_NONE)
-      x = build_stage (b, x, b->decoder[u], spec->kernel[s], NULL);
+      x = build_stage (b, x, b->decoder[u], decoder_kernel (spec, u), NULL);
     if (x == TESS_NONE)
       return FALSE;
     if ((program->deep_supervision || s == 0) && !build_head (b, network, program, x, u, s))

@@ -29,6 +29,7 @@ typedef struct {
   gint64 stride[TESS_NETWORK_MAX_STAGES][3];
   gint64 convs_encoder[TESS_NETWORK_MAX_STAGES]; /* residual: blocks, of two convolutions each */
   gint64 convs_decoder[TESS_NETWORK_MAX_STAGES]; /* n_stages-1, lowest resolution first */
+  gint64 kernel_decoder[TESS_NETWORK_MAX_STAGES][3]; /* the same order; zeros: the encoder's at that resolution */
   gint64 stem_features; /* residual: of the convolution before the first stage; 0: features[0] */
   double leaky_slope, norm_eps;
   guint  n_layers; /* MeshNet */

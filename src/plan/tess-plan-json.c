@@ -14,8 +14,8 @@ has (JsonObject *o, const char *name)
 
 /* ---- writing ---- */
 
-static JsonArray *
-ints_array (const gint64 *values, guint n)
+JsonArray *
+tess_plan_ints_array (const gint64 *values, guint n)
 {
   JsonArray *array = json_array_sized_new (n);
 
@@ -44,7 +44,7 @@ write_field (const TessPlan *plan, const TessPlanField *field, JsonObject *o)
     if (field->n == 1)
       json_object_set_int_member (o, field->name, *(const gint64 *)at);
     else
-      json_object_set_array_member (o, field->name, ints_array (at, field->n));
+      json_object_set_array_member (o, field->name, tess_plan_ints_array (at, field->n));
     break;
   case TESS_PLAN_FIELD_DOUBLE:
     if (field->n == 1)
@@ -61,8 +61,8 @@ write_field (const TessPlan *plan, const TessPlanField *field, JsonObject *o)
   }
 }
 
-static void
-write_group (const TessPlan *plan, const char *group, JsonObject *o)
+void
+tess_plan_write_group (const TessPlan *plan, const char *group, JsonObject *o)
 {
   for (guint i = 0; i < tess_plan_n_fields; i++)
     if (strcmp (tess_plan_fields[i].group, group) == 0)
@@ -104,8 +104,6 @@ write_labels (const TessPlan *plan)
   return array;
 }
 
-static const char *const axis_names[3] = {"x", "y", "z"};
-
 static JsonArray *
 write_regions (const TessPlan *plan)
 {
@@ -127,41 +125,6 @@ write_regions (const TessPlan *plan)
   return array;
 }
 
-static JsonObject *
-write_network (const TessPlan *plan)
-{
-  JsonObject *network = json_object_new ();
-  JsonArray *stages = json_array_new ();
-  gboolean residual = plan->network.architecture == TESS_PLAN_RESIDUAL_UNET;
-  guint n = plan->network.n_stages;
-
-  json_object_set_string_member (network, "architecture", tess_plan_architecture_name (plan->network.architecture));
-  if (plan->network.architecture == TESS_PLAN_MESHNET) {
-    json_array_unref (stages);
-    json_object_set_int_member (network, "features", plan->network.features[0]);
-    json_object_set_array_member (network, "dilation", ints_array (plan->network.dilation, plan->network.n_layers));
-    write_group (plan, "network", network);
-    return network;
-  }
-  if (plan->network.slice_axis > 0)
-    json_object_set_string_member (network, "slice_axis", axis_names[plan->network.slice_axis - 1]);
-  if (residual && plan->network.stem_features > 0)
-    json_object_set_int_member (network, "stem_features", plan->network.stem_features);
-  for (guint s = 0; s < n; s++) {
-    JsonObject *o = json_object_new ();
-
-    json_object_set_int_member (o, "features", plan->network.features[s]);
-    json_object_set_array_member (o, "kernel", ints_array (plan->network.kernel[s], 3));
-    json_object_set_array_member (o, "stride", ints_array (plan->network.stride[s], 3));
-    json_object_set_int_member (o, residual ? "blocks" : "convs", plan->network.convs_encoder[s]);
-    json_array_add_object_element (stages, o);
-  }
-  json_object_set_array_member (network, "stages", stages);
-  json_object_set_array_member (network, "convs_decoder", ints_array (plan->network.convs_decoder, n > 0 ? n - 1 : 0));
-  write_group (plan, "network", network);
-  return network;
-}
-
 /* A new node. Keys are stable; arrays over axes are (x, y, z), and "axis_order" says so to whoever reads the file. */
 JsonNode *
 tess_plan_to_json (const TessPlan *plan)
@@ -179,12 +142,12 @@ tess_plan_to_json (const TessPlan *plan)
   json_object_set_array_member (root, "labels", write_labels (plan));
   if (plan->n_regions > 0)
     json_object_set_array_member (root, "regions", write_regions (plan));
-  write_group (plan, "", root);
-  json_object_set_object_member (root, "network", write_network (plan));
+  tess_plan_write_group (plan, "", root);
+  json_object_set_object_member (root, "network", tess_plan_write_network (plan));
   for (guint g = 0; g < G_N_ELEMENTS (groups); g++) {
     JsonObject *o = json_object_new ();
 
-    write_group (plan, groups[g], o);
+    tess_plan_write_group (plan, groups[g], o);
     json_object_set_object_member (root, groups[g], o);
   }
   for (guint i = 0; i < plan->reasons->len; i++)
@@ -239,8 +202,8 @@ read_field (TessPlan *plan, const TessPlanField *field, JsonObject *o, const cha
   return FALSE;
 }
 
-static gboolean
-read_group (TessPlan *plan, const char *group, JsonObject *o, const char *origin, GError **error)
+gboolean
+tess_plan_read_group (TessPlan *plan, const char *group, JsonObject *o, const char *origin, GError **error)
 {
   for (guint i = 0; i < tess_plan_n_fields; i++)
     if (strcmp (tess_plan_fields[i].group, group) == 0 && !read_field (plan, &tess_plan_fields[i], o, origin, error))
@@ -249,8 +212,8 @@ read_group (TessPlan *plan, const char *group, JsonObject *o, const char *origin
 }
 
 /* Element i of a list that must hold objects; NULL with an error otherwise. */
-static JsonObject *
-element (JsonArray *array, guint i, const char *origin, const char *name, GError **error)
+JsonObject *
+tess_plan_element (JsonArray *array, guint i, const char *origin, const char *name, GError **error)
 {
   JsonNode *node = json_array_get_element (array, i);
 
@@ -261,8 +224,9 @@ element (JsonArray *array, guint i, const char *origin, const char *name, GError
   return NULL;
 }
 
-static gboolean
-read_array (JsonObject *o, const char *origin, const char *name, guint lo, guint hi, JsonArray **array, GError **error)
+gboolean
+tess_plan_read_array (JsonObject *o, const char *origin, const char *name, guint lo, guint hi, JsonArray **array,
+                      GError **error)
 {
   guint n;
 
@@ -281,11 +245,11 @@ read_channels (TessPlan *plan, JsonObject *root, const char *origin, GError **er
 {
   JsonArray *array;
 
-  if (!read_array (root, origin, "channels", 1, TESS_MAX_CHANNELS, &array, error))
+  if (!tess_plan_read_array (root, origin, "channels", 1, TESS_MAX_CHANNELS, &array, error))
     return FALSE;
   for (guint i = 0; i < json_array_get_length (array); i++) {
     g_autofree char *where = g_strdup_printf ("%s: channels[%u]", origin, i);
-    JsonObject *o = element (array, i, origin, "channels", error);
+    JsonObject *o = tess_plan_element (array, i, origin, "channels", error);
     const char *name, *norm = "zscore";
     TessPlanChannel *c;
     TessNormScheme scheme;
@@ -321,11 +285,11 @@ read_labels (TessPlan *plan, JsonObject *root, const char *origin, GError **erro
 {
   JsonArray *array;
 
-  if (!read_array (root, origin, "labels", 2, TESS_MAX_LABELS, &array, error))
+  if (!tess_plan_read_array (root, origin, "labels", 2, TESS_MAX_LABELS, &array, error))
     return FALSE;
   for (guint i = 0; i < json_array_get_length (array); i++) {
     g_autofree char *where = g_strdup_printf ("%s: labels[%u]", origin, i);
-    JsonObject *o = element (array, i, origin, "labels", error);
+    JsonObject *o = tess_plan_element (array, i, origin, "labels", error);
     const char *name;
     gint64 value;
 
@@ -338,50 +302,17 @@ read_labels (TessPlan *plan, JsonObject *root, const char *origin, GError **erro
 }
 
 static gboolean
-read_architecture (TessPlan *plan, JsonObject *network, const char *where, GError **error)
-{
-  const char *architecture = "plain-unet", *axis = NULL;
-  guint a = 0;
-
-  if ((has (network, "architecture") && !tess_json_string (network, where, "architecture", &architecture, error)) ||
-      !tess_json_string_opt (network, where, "slice_axis", &axis, error) ||
-      !tess_json_int_opt (network, where, "stem_features", 0, TESS_PLAN_MAX_FEATURES, &plan->network.stem_features,
-                          error))
-    return FALSE;
-  while (a < TESS_PLAN_N_ARCHITECTURES &&
-         strcmp (architecture, tess_plan_architecture_name ((TessPlanArchitecture)a)) != 0)
-    a++;
-  if (a == TESS_PLAN_N_ARCHITECTURES) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("%s: \"architecture\" is \"%s\"; this version knows plain-unet, residual-unet and meshnet"), where,
-                 architecture);
-    return FALSE;
-  }
-  plan->network.architecture = (TessPlanArchitecture)a;
-  plan->network.slice_axis = 0;
-  for (guint i = 0; axis && i < 3; i++)
-    if (strcmp (axis, axis_names[i]) == 0)
-      plan->network.slice_axis = i + 1;
-  if (axis && plan->network.slice_axis == 0) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                 _ ("%s: \"slice_axis\" is \"%s\"; use x, y or z, or leave it out for a 3D network"), where, axis);
-    return FALSE;
-  }
-  return TRUE;
-}
-
-static gboolean
 read_regions (TessPlan *plan, JsonObject *root, const char *origin, GError **error)
 {
   JsonArray *array;
 
   if (!has (root, "regions"))
     return TRUE;
-  if (!read_array (root, origin, "regions", 1, TESS_PLAN_MAX_REGIONS, &array, error))
+  if (!tess_plan_read_array (root, origin, "regions", 1, TESS_PLAN_MAX_REGIONS, &array, error))
     return FALSE;
   for (guint i = 0; i < json_array_get_length (array); i++) {
     g_autofree char *where = g_strdup_printf ("%s: regions[%u]", origin, i);
-    JsonObject *o = element (array, i, origin, "regions", error);
+    JsonObject *o = tess_plan_element (array, i, origin, "regions", error);
     gint64 label, values[TESS_MAX_LABELS];
     JsonArray *labels;
     TessPlanRegion *region;
@@ -389,7 +320,7 @@ read_regions (TessPlan *plan, JsonObject *root, const char *origin, GError **err
 
     if (!o || !tess_json_string (o, where, "name", &name, error) ||
         !tess_json_int (o, where, "label", 1, TESS_MAX_LABELS - 1, &label, error) ||
-        !read_array (o, where, "labels", 1, TESS_MAX_LABELS, &labels, error) ||
+        !tess_plan_read_array (o, where, "labels", 1, TESS_MAX_LABELS, &labels, error) ||
         !tess_json_ints (o, where, "labels", 0, plan->n_labels - 1, values, json_array_get_length (labels), error))
       return FALSE;
     region = tess_plan_add_region (plan, name, label);
@@ -397,59 +328,6 @@ read_regions (TessPlan *plan, JsonObject *root, const char *origin, GError **err
       region->holds[values[v]] = 1;
   }
   return TRUE;
-}
-
-static gboolean
-read_meshnet (TessPlan *plan, JsonObject *network, const char *where, GError **error)
-{
-  JsonArray *dilation;
-
-  plan->network.n_stages = 1;
-  plan->network.deep_supervision = FALSE;
-  if (!read_array (network, where, "dilation", 1, TESS_MAX_DILATIONS, &dilation, error))
-    return FALSE;
-  plan->network.n_layers = json_array_get_length (dilation);
-  return tess_json_ints (network, where, "dilation", 1, TESS_PLAN_MAX_DILATION, plan->network.dilation,
-                         plan->network.n_layers, error) &&
-         tess_json_int (network, where, "features", 1, TESS_PLAN_MAX_FEATURES, &plan->network.features[0], error) &&
-         read_group (plan, "network", network, where, error);
-}
-
-static gboolean
-read_network (TessPlan *plan, JsonObject *root, const char *origin, GError **error)
-{
-  g_autofree char *where = g_strdup_printf ("%s: network", origin);
-  JsonObject *network;
-  JsonArray *stages;
-  const char *counts;
-  guint n;
-
-  if (!tess_json_object (root, origin, "network", &network, error) || !read_architecture (plan, network, where, error))
-    return FALSE;
-  if (plan->network.architecture == TESS_PLAN_MESHNET)
-    return read_meshnet (plan, network, where, error);
-  counts = plan->network.architecture == TESS_PLAN_RESIDUAL_UNET ? "blocks" : "convs";
-  if (!read_array (network, where, "stages", 2, TESS_MAX_STAGES, &stages, error))
-    return FALSE;
-  memset (&plan->network.features, 0, sizeof plan->network.features);
-  memset (&plan->network.kernel, 0, sizeof plan->network.kernel);
-  memset (&plan->network.stride, 0, sizeof plan->network.stride);
-  memset (&plan->network.convs_encoder, 0, sizeof plan->network.convs_encoder);
-  memset (&plan->network.convs_decoder, 0, sizeof plan->network.convs_decoder);
-  plan->network.n_stages = n = json_array_get_length (stages);
-  for (guint s = 0; s < n; s++) {
-    g_autofree char *at = g_strdup_printf ("%s.stages[%u]", where, s);
-    JsonObject *o = element (stages, s, where, "stages", error);
-
-    if (!o || !tess_json_int (o, at, "features", 1, TESS_PLAN_MAX_FEATURES, &plan->network.features[s], error) ||
-        !tess_json_ints (o, at, "kernel", 1, TESS_PLAN_MAX_KERNEL, plan->network.kernel[s], 3, error) ||
-        !tess_json_ints (o, at, "stride", 1, TESS_PLAN_MAX_STRIDE, plan->network.stride[s], 3, error) ||
-        !tess_json_int (o, at, counts, 1, TESS_PLAN_MAX_CONVS, &plan->network.convs_encoder[s], error))
-      return FALSE;
-  }
-  return tess_json_ints (network, where, "convs_decoder", 1, TESS_PLAN_MAX_CONVS, plan->network.convs_decoder, n - 1,
-                         error) &&
-         read_group (plan, "network", network, where, error);
 }
 
 static gboolean
@@ -495,7 +373,7 @@ read_reasons (TessPlan *plan, JsonObject *root, const char *origin, GError **err
 
   if (!has (root, "reasons"))
     return TRUE;
-  if (!read_array (root, origin, "reasons", 0, TESS_PLAN_MAX_REASONS, &array, error))
+  if (!tess_plan_read_array (root, origin, "reasons", 0, TESS_PLAN_MAX_REASONS, &array, error))
     return FALSE;
   for (guint i = 0; i < json_array_get_length (array); i++) {
     JsonNode *node = json_array_get_element (array, i);
@@ -524,8 +402,8 @@ tess_plan_from_json (JsonNode *root, const char *origin, GError **error)
     origin = "plan";
   if (!tess_json_root (root, origin, &o, error) || !read_head (plan, o, origin, error) ||
       !read_channels (plan, o, origin, error) || !read_labels (plan, o, origin, error) ||
-      !read_regions (plan, o, origin, error) || !read_group (plan, "", o, origin, error) ||
-      !read_network (plan, o, origin, error))
+      !read_regions (plan, o, origin, error) || !tess_plan_read_group (plan, "", o, origin, error) ||
+      !tess_plan_read_network (plan, o, origin, error))
     return NULL;
   for (guint g = 0; g < G_N_ELEMENTS (groups); g++) {
     g_autofree char *where = g_strdup_printf ("%s: %s", origin, groups[g]);
@@ -533,7 +411,8 @@ tess_plan_from_json (JsonNode *root, const char *origin, GError **error)
 
     if (!has (o, groups[g]))
       continue;
-    if (!tess_json_object (o, origin, groups[g], &group, error) || !read_group (plan, groups[g], group, where, error))
+    if (!tess_json_object (o, origin, groups[g], &group, error) ||
+        !tess_plan_read_group (plan, groups[g], group, where, error))
       return NULL;
   }
   if (!read_reasons (plan, o, origin, error) || !tess_plan_validate (plan, origin, error))

@@ -37,9 +37,21 @@ extern const guint         tess_plan_n_fields;
 #define TESS_PLAN_MAX_NAME 255
 #define TESS_PLAN_MAX_REASONS 1000
 
-const char *tess_plan_architecture_name (TessPlanArchitecture architecture); /* "plain-unet" */
 const char *tess_norm_scheme_name      (TessNormScheme scheme); /* "zscore", "ct", "none" */
 gboolean    tess_norm_scheme_from_name (const char *name, TessNormScheme *scheme);
+
+/* The network: the architecture's own numbers and those of the table. */
+JsonObject *tess_plan_write_network    (const TessPlan *plan);
+gboolean    tess_plan_read_network     (TessPlan *plan, JsonObject *root, const char *origin, GError **error);
+gboolean    tess_plan_validate_network (const TessPlan *plan, const char *origin, GError **error);
+
+/* Pieces of the JSON. */
+JsonArray  *tess_plan_ints_array  (const gint64 *values, guint n);
+void        tess_plan_write_group (const TessPlan *plan, const char *group, JsonObject *o);
+gboolean    tess_plan_read_group  (TessPlan *plan, const char *group, JsonObject *o, const char *origin, GError **error);
+gboolean    tess_plan_read_array  (JsonObject *o, const char *origin, const char *name, guint lo, guint hi, JsonArray **array,
+                                   GError **error); /* of lo to hi entries */
+JsonObject *tess_plan_element     (JsonArray *array, guint i, const char *origin, const char *name, GError **error);
 
 gboolean    tess_plan_validate_regions (const TessPlan *plan, const char *origin, GError **error);
 

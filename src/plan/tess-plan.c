@@ -75,14 +75,6 @@ const TessPlanField tess_plan_fields[] = {
 const guint tess_plan_n_fields = G_N_ELEMENTS (tess_plan_fields);
 
 const char *
-tess_plan_architecture_name (TessPlanArchitecture architecture)
-{
-  static const char *const names[TESS_PLAN_N_ARCHITECTURES] = {"plain-unet", "residual-unet", "meshnet"};
-
-  return (guint)architecture < TESS_PLAN_N_ARCHITECTURES ? names[architecture] : NULL;
-}
-
-const char *
 tess_norm_scheme_name (TessNormScheme scheme)
 {
   switch (scheme) {
@@ -364,112 +356,6 @@ validate_region_names (const TessPlan *plan, const char *origin, GError **error)
   return TRUE;
 }
 
-static gboolean
-in_range (gint64 value, gint64 lo, gint64 hi, const char *what, guint stage, const char *origin, GError **error)
-{
-  if (value >= lo && value <= hi)
-    return TRUE;
-  g_set_error (
-      error, TESS_ERROR, TESS_ERROR_FORMAT,
-      _ ("%s: \"network.stages[%u]\": %s is %" PRId64 "; a whole number from %" PRId64 " to %" PRId64 " belongs there"),
-      origin, stage, what, value, lo, hi);
-  return FALSE;
-}
-
-static gboolean
-validate_stage (const TessPlan *plan, guint s, const char *origin, GError **error)
-{
-  if (!in_range (plan->network.features[s], 1, TESS_PLAN_MAX_FEATURES, "features", s, origin, error) ||
-      !in_range (plan->network.convs_encoder[s], 1, TESS_PLAN_MAX_CONVS,
-                 plan->network.architecture == TESS_PLAN_RESIDUAL_UNET ? "blocks" : "convs", s, origin, error))
-    return FALSE;
-  if (s + 1 < plan->network.n_stages &&
-      !in_range (plan->network.convs_decoder[s], 1, TESS_PLAN_MAX_CONVS, "convs_decoder", s, origin, error))
-    return FALSE;
-  for (guint a = 0; a < 3; a++) {
-    gint64 k = plan->network.kernel[s][a];
-
-    if (!in_range (k, 1, TESS_PLAN_MAX_KERNEL, "kernel", s, origin, error) ||
-        !in_range (plan->network.stride[s][a], 1, s == 0 ? 1 : TESS_PLAN_MAX_STRIDE, "stride", s, origin, error))
-      return FALSE;
-    if (plan->network.slice_axis == a + 1 && (k != 1 || plan->network.stride[s][a] != 1)) {
-      g_set_error (
-          error, TESS_ERROR, TESS_ERROR_FORMAT,
-          _ ("%s: \"network.stages[%u]\": kernel and stride along %c must be 1, because the network sees single "
-             "slices across it"),
-          origin, s, "xyz"[a]);
-      return FALSE;
-    }
-    if (k % 2 == 0) {
-      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                   _ ("%s: \"network.stages[%u]\": kernel %" PRId64 " is even; use 1, 3, 5 or 7"), origin, s, k);
-      return FALSE;
-    }
-  }
-  return TRUE;
-}
-
-static gboolean
-validate_layers (const TessPlan *plan, const char *origin, GError **error)
-{
-  gboolean good = plan->network.n_layers >= 1 && plan->network.n_layers <= TESS_MAX_DILATIONS &&
-                  plan->network.features[0] >= 1 && plan->network.features[0] <= TESS_PLAN_MAX_FEATURES &&
-                  !plan->network.deep_supervision;
-
-  for (guint i = 0; good && i < plan->network.n_layers; i++)
-    good = plan->network.dilation[i] >= 1 && plan->network.dilation[i] <= TESS_PLAN_MAX_DILATION;
-  if (!good)
-    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                 _ ("%s: \"network\": a meshnet has 1 to %d dilations from 1 to %d, 1 to %d features and no deep "
-                    "supervision"),
-                 origin, TESS_MAX_DILATIONS, TESS_PLAN_MAX_DILATION, TESS_PLAN_MAX_FEATURES);
-  return good;
-}
-
-static gboolean
-validate_network (const TessPlan *plan, const char *origin, GError **error)
-{
-  gint64 divisor[3] = {1, 1, 1};
-
-  if (plan->network.architecture == TESS_PLAN_MESHNET)
-    return validate_layers (plan, origin, error);
-  if (plan->network.n_stages < 2 || plan->network.n_stages > TESS_MAX_STAGES) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT, _ ("%s: \"network.stages\" has %u entries; give 2 to %d"),
-                 origin, plan->network.n_stages, TESS_MAX_STAGES);
-    return FALSE;
-  }
-  for (guint s = 0; s < plan->network.n_stages; s++) {
-    if (!validate_stage (plan, s, origin, error))
-      return FALSE;
-    for (guint a = 0; a < 3; a++)
-      divisor[a] *= plan->network.stride[s][a]; /* at most 8^7: no overflow */
-  }
-  if (!tess_plan_architecture_name (plan->network.architecture) || plan->network.slice_axis > 3 ||
-      plan->network.stem_features < 0 || plan->network.stem_features > TESS_PLAN_MAX_FEATURES) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                 _ ("%s: \"network\" has an architecture, an axis of slices or a stem that cannot be; plan the dataset "
-                    "again"),
-                 origin);
-    return FALSE;
-  }
-  if (plan->network.slice_axis > 0 && plan->patch[plan->network.slice_axis - 1] != 1) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                 _ ("%s: \"patch\" is %" PRId64 " along %c, but the network sees single slices across it; use 1"),
-                 origin, plan->patch[plan->network.slice_axis - 1], "xyz"[plan->network.slice_axis - 1]);
-    return FALSE;
-  }
-  for (guint a = 0; a < 3; a++)
-    if (plan->patch[a] % divisor[a] != 0) {
-      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                   _ ("%s: \"patch\" is %" PRId64 " along %c, but the network halves it down to a multiple of "
-                      "%" PRId64 "; use %" PRId64),
-                   origin, plan->patch[a], "xyz"[a], divisor[a],
-                   (plan->patch[a] + divisor[a] - 1) / divisor[a] * divisor[a]);
-      return FALSE;
-    }
-  return TRUE;
-}
-
 /* Checks every number against its range and what must agree: labels 0..n-1, a patch that the strides divide, a scale
  * range that is one. origin: the file the plan is from, for the message (NULL = "plan"). Errors: FORMAT. */
 gboolean
@@ -482,7 +368,7 @@ tess_plan_validate (const TessPlan *plan, const char *origin, GError **error)
       return FALSE;
   if (!validate_channels (plan, origin, error) || !validate_labels (plan, origin, error) ||
       !validate_region_names (plan, origin, error) || !tess_plan_validate_regions (plan, origin, error) ||
-      !validate_network (plan, origin, error))
+      !tess_plan_validate_network (plan, origin, error))
     return FALSE;
   if (plan->augmentation.scale_lower > plan->augmentation.scale_upper) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,

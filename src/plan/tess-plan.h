@@ -27,6 +27,9 @@ typedef enum {
   TESS_PLAN_PLAIN_UNET,    /* "plain-unet": nnU-Net's PlainConvUNet */
   TESS_PLAN_RESIDUAL_UNET, /* "residual-unet": nnU-Net's ResidualEncoderUNet */
   TESS_PLAN_MESHNET,       /* "meshnet": dilated convolutions */
+  TESS_PLAN_INGRADIENT,    /* "ingradient-unet": heads made as large as the patch; without deep supervision its plain one */
+  TESS_PLAN_SE_RESIDUAL,   /* "se-residual": squeeze and excitation; any patch */
+  TESS_PLAN_CASED,         /* "cased": convolutions without padding; a result for the middle of the patch */
   TESS_PLAN_N_ARCHITECTURES
 } TessPlanArchitecture;
 
@@ -84,11 +87,14 @@ typedef struct {
     gint64 stride[TESS_MAX_STAGES][3]; /* stage 0: 1,1,1 */
     gint64 convs_encoder[TESS_MAX_STAGES]; /* of a residual network: blocks */
     gint64 convs_decoder[TESS_MAX_STAGES]; /* n_stages-1, lowest resolution first */
+    gint64 kernel_decoder[TESS_MAX_STAGES][3]; /* the same; zeros: the encoder's at that resolution. nnU-Net v1's differ */
     gint64 stem_features; /* of a residual network's first convolution; 0: those of the first stage */
     double leaky_slope, norm_eps;
     gboolean deep_supervision;
     guint  n_layers; /* of a MeshNet: so many dilated convolutions with features[0] channels; stages unused */
     gint64 dilation[TESS_MAX_DILATIONS];
+    gint64 se_ratio; /* of se-residual, with features[0] and n_stages = depth + 1; 0: without */
+    gboolean attention_gate;
   } network;
 
   struct {
@@ -132,6 +138,9 @@ void      tess_plan_add_channel (TessPlan *plan, const char *name, TessNormSchem
 void      tess_plan_add_label   (TessPlan *plan, const char *name, gint64 value);
 void      tess_plan_add_reason  (TessPlan *plan, const char *format, ...) G_GNUC_PRINTF (2, 3);
 gboolean  tess_plan_validate  (const TessPlan *plan, const char *origin, GError **error);
+const char *tess_plan_architecture_name  (TessPlanArchitecture architecture); /* "plain-unet" */
+gboolean  tess_plan_architecture_from_name (const char *name, TessPlanArchitecture *architecture);
+char     *tess_plan_architecture_names (void); /* all, with commas between them */
 guint     tess_plan_n_heads   (const TessPlan *plan); /* deep-supervision outputs: n_stages - 1, or 1 without */
 /* Weight of every head in the loss, finest first: 1/2^i, the coarsest 0 (unless it is the only one), sum 1. */
 void      tess_plan_head_weights (const TessPlan *plan, double *weights);

@@ -7,6 +7,9 @@ G_STATIC_ASSERT (TESS_MAX_STAGES == TESS_NETWORK_MAX_STAGES);
 G_STATIC_ASSERT ((int)TESS_PLAN_PLAIN_UNET == (int)TESS_NETWORK_PLAIN_UNET);
 G_STATIC_ASSERT ((int)TESS_PLAN_RESIDUAL_UNET == (int)TESS_NETWORK_RESIDUAL_UNET);
 G_STATIC_ASSERT ((int)TESS_PLAN_MESHNET == (int)TESS_NETWORK_MESHNET);
+G_STATIC_ASSERT ((int)TESS_PLAN_INGRADIENT == (int)TESS_NETWORK_INGRADIENT);
+G_STATIC_ASSERT ((int)TESS_PLAN_SE_RESIDUAL == (int)TESS_NETWORK_SE_RESIDUAL);
+G_STATIC_ASSERT ((int)TESS_PLAN_CASED == (int)TESS_NETWORK_CASED);
 G_STATIC_ASSERT (TESS_PLAN_MAX_REGIONS == TESS_MAX_REGIONS);
 
 /* plan: validated, or at least with n_stages set. The arrays over axes turn round: (x, y, z) -> (D, H, W). */
@@ -22,18 +25,18 @@ tess_plan_network_spec (const TessPlan *plan, TessNetworkSpec *spec)
       .n_classes = tess_plan_n_outputs (plan),
       .leaky_slope = plan->network.leaky_slope,
       .norm_eps = plan->network.norm_eps,
+      .n_layers = plan->network.n_layers,
+      .single_head = !plan->network.deep_supervision,
+      .se_ratio = plan->network.se_ratio,
+      .attention_gate = plan->network.attention_gate,
   };
-  if (plan->network.architecture == TESS_PLAN_MESHNET) {
-    spec->n_layers = plan->network.n_layers;
-    memcpy (spec->dilation, plan->network.dilation, sizeof spec->dilation);
-    spec->features[0] = plan->network.features[0];
-    return;
-  }
+  memcpy (spec->dilation, plan->network.dilation, sizeof spec->dilation);
   for (guint s = 0; s < plan->network.n_stages; s++) {
     spec->features[s] = plan->network.features[s];
     spec->convs_encoder[s] = plan->network.convs_encoder[s];
     spec->convs_decoder[s] = plan->network.convs_decoder[s];
     for (guint a = 0; a < 3; a++) {
+      spec->kernel_decoder[s][a] = plan->network.kernel_decoder[s][2 - a];
       spec->kernel[s][a] = plan->network.kernel[s][2 - a];
       spec->stride[s][a] = plan->network.stride[s][2 - a];
     }

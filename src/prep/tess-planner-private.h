@@ -19,4 +19,11 @@ gboolean tess_planner_measure (const TessPlan *plan, TessDType act_dtype, double
 /* Widths base, 2 base, ... up to 320 and two convolutions a stage. */
 void tess_planner_set_width (TessPlan *plan, gint64 base);
 
+/* The networks beside nnU-Net's U-Nets. */
+gboolean tess_planner_is_unet          (const TessPlan *plan);
+void     tess_planner_choose           (TessPlan *plan, TessPlanArchitecture architecture); /* and its constants */
+gboolean tess_planner_network_topology (TessPlan *plan, const gint64 wanted[3], gboolean exact);
+void     tess_planner_network_width    (TessPlan *plan, gint64 base);
+void     tess_planner_network_explain  (TessPlan *plan);
+
 G_END_DECLS

@@ -58,7 +58,6 @@ ask_machine (Planner *p)
 static gboolean
 measure (Planner *p, GError **error)
 {
-  p->plan->network.architecture = p->limits->residual ? TESS_PLAN_RESIDUAL_UNET : TESS_PLAN_PLAIN_UNET;
   tess_planner_set_width (p->plan, p->width);
   p->exact = FALSE;
   if (!tess_planner_measure (p->plan, p->act_dtype, &p->bytes, &p->flops, error))
@@ -120,6 +119,21 @@ decide_intensities (Planner *p)
   }
 }
 
+/* Of a network that is no U-Net; what is next would fit. */
+static gboolean
+misfit (Planner *p, GError **error)
+{
+  const gint64 *wanted = p->wanted;
+
+  tess_planner_topology (p->plan, wanted, FALSE);
+  g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
+               _ ("a patch of %" PRId64 " x %" PRId64 " x %" PRId64 " voxels does not fit the network %s; %" PRId64
+                  " x %" PRId64 " x %" PRId64 " would"),
+               wanted[0], wanted[1], wanted[2], tess_plan_architecture_name (p->plan->network.architecture),
+               p->plan->patch[0], p->plan->patch[1], p->plan->patch[2]);
+  return FALSE;
+}
+
 /* A cube in millimetres of LARGEST_PATCH voxels (or, of flat scans, a square of LARGEST_FLAT_PATCH), no larger than the
  * median scan. */
 static gboolean
@@ -141,6 +155,8 @@ first_patch (Planner *p, GError **error)
                     ? p->limits->patch[a]
                     : (gint64)CLAMP (rint (edge * mean / plan->spacing[a]), 1.0, MIN (rint (p->median[a]), 2048.0));
   if (!tess_planner_topology (plan, wanted, p->fixed_patch)) {
+    if (!tess_planner_is_unet (plan))
+      return misfit (p, error);
     g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
                  _ ("a patch of %" PRId64 " x %" PRId64 " x %" PRId64
                     " voxels cannot be halved along any axis; use an even number"),
@@ -207,6 +223,7 @@ fit (Planner *p, GError **error)
   p->width = p->limits->accelerator ? 32 : 16;
   plan->training.batch_size = p->fixed_batch ? p->limits->batch : 2;
   p->max_flops = p->limits->accelerator ? ACCELERATOR_STEP_FLOPS : CPU_STEP_FLOPS;
+  tess_planner_choose (plan, p->limits->architecture);
   if (!first_patch (p, error) || !measure (p, error))
     return FALSE;
   while (!p->fixed_patch && (!fits (p) || p->flops > p->max_flops) &&
@@ -251,6 +268,11 @@ explain_patch (Planner *p)
   edge = tess_format_dims (bottom, 3);
   if (p->fixed_patch)
     tess_plan_add_reason (plan, _ ("patch %s: as asked for"), patch);
+  else if (!tess_planner_is_unet (plan))
+    tess_plan_add_reason (plan,
+                          _ ("patch %s: the median scan is %s voxels; as large as fits in the memory and in a training "
+                             "step of at most %.3g TFLOP, in a size that fits the network"),
+                          patch, shape, p->max_flops * 1e-12);
   else if (plan->patch[0] == p->first_patch[0] && plan->patch[1] == p->first_patch[1] &&
            plan->patch[2] == p->first_patch[2])
     tess_plan_add_reason (plan,
@@ -263,11 +285,15 @@ explain_patch (Planner *p)
                           _ ("patch %s: the median scan is %s voxels; shrunk from %s until a training step of "
                              "at most %.3g TFLOP fits in the memory, in multiples of %s"),
                           patch, shape, first, p->max_flops * 1e-12, divisors);
+  if (!tess_planner_is_unet (plan)) {
+    tess_planner_network_explain (plan);
+    return;
+  }
   tess_plan_add_reason (plan,
                         _ ("%u stages: halved %u times until an edge would fall below 4 voxels (%s at the bottom); "
                            "axes far coarser than the others wait"),
                         plan->network.n_stages, plan->network.n_stages - 1, edge);
-  if (p->limits->residual)
+  if (plan->network.architecture == TESS_PLAN_RESIDUAL_UNET)
     tess_plan_add_reason (plan,
                           _ ("residual encoder of 1, 3, 4, 6, 6 ... blocks and one convolution a stage behind it, as "
                              "nnU-Net's residual presets have it"));
@@ -281,7 +307,12 @@ explain_program (Planner *p)
   g_autofree char *limit = tess_format_bytes (p->limits->memory_bytes);
   gint64 usual = p->limits->accelerator ? 32 : 16;
 
-  if (p->width == usual)
+  if (!tess_planner_is_unet (plan) && plan->network.features[0] > 0)
+    tess_plan_add_reason (plan, _ ("%" PRId64 " channels at full resolution: what the memory holds, at most %" PRId64),
+                          plan->network.features[0], usual);
+  else if (!tess_planner_is_unet (plan))
+    ; /* its width is its own */
+  else if (p->width == usual)
     tess_plan_add_reason (plan, _ ("%" PRId64 " channels at full resolution: doubled every stage up to 320; %s"),
                           p->width,
                           p->limits->accelerator ? _ ("nnU-Net's width") : _ ("half nnU-Net's, for a processor"));

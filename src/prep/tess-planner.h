@@ -16,7 +16,7 @@ typedef struct {
   gboolean bf16;
   /* What the user has already decided; 0 = to be decided here. */
   gint64   patch[3], batch, epochs;
-  gboolean residual; /* a residual encoder, as nnU-Net's ResEnc presets have it; else plain convolutions */
+  TessPlanArchitecture architecture;
 } TessPlannerLimits;
 
 /* `draft` holds channels and labels; the rest is decided: spacing, patch, topology, batch, iterations, cache. Every

@@ -68,8 +68,8 @@ halve_once (TessPlan *plan, gint64 size[3], gint64 divisor[3], gboolean exact)
 }
 
 /* The rule of nnU-Net's get_pool_and_conv_props (network_topology.py). */
-gboolean
-tess_planner_topology (TessPlan *plan, const gint64 wanted[3], gboolean exact)
+static gboolean
+unet_topology (TessPlan *plan, const gint64 wanted[3], gboolean exact)
 {
   double spacing[3] = {plan->spacing[0], plan->spacing[1], plan->spacing[2]};
   gint64 size[3] = {wanted[0], wanted[1], wanted[2]}, full[3] = {wanted[0], wanted[1], wanted[2]};
@@ -108,12 +108,23 @@ tess_planner_topology (TessPlan *plan, const gint64 wanted[3], gboolean exact)
   return TRUE;
 }
 
+gboolean
+tess_planner_topology (TessPlan *plan, const gint64 wanted[3], gboolean exact)
+{
+  return tess_planner_is_unet (plan) ? unet_topology (plan, wanted, exact)
+                                     : tess_planner_network_topology (plan, wanted, exact);
+}
+
 void
 tess_planner_set_width (TessPlan *plan, gint64 base)
 {
   static const gint64 blocks[TESS_MAX_STAGES] = {1, 3, 4, 6, 6, 6, 6, 6}; /* nnU-Net's ResEncUNetPlanner */
   gboolean residual = plan->network.architecture == TESS_PLAN_RESIDUAL_UNET;
 
+  if (!tess_planner_is_unet (plan)) {
+    tess_planner_network_width (plan, base);
+    return;
+  }
   for (guint s = 0; s < TESS_MAX_STAGES; s++) {
     gboolean used = s < plan->network.n_stages;
 

@@ -124,6 +124,25 @@ paint_truth (TessLiveView *view, const TessPlan *plan, gsize n)
     view->truth[i] = painted[view->truth[i]];
 }
 
+/* What is shown: the part of the patch that the finest head has logits for, in its middle. */
+static void
+keep_middle (TessLiveView *view, const TessPlan *plan)
+{
+  const gint64 full[3] = {plan->patch[2], plan->patch[1], plan->patch[0]};
+  gsize n = (gsize)(view->dhw[0] * view->dhw[1] * view->dhw[2]), i = 0;
+
+  for (gint64 z = 0; z < view->dhw[0]; z++)
+    for (gint64 y = 0; y < view->dhw[1]; y++)
+      for (gint64 x = 0; x < view->dhw[2]; x++, i++) {
+        gint64 at = ((z + (full[0] - view->dhw[0]) / 2) * full[1] + y + (full[1] - view->dhw[1]) / 2) * full[2] + x +
+                    (full[2] - view->dhw[2]) / 2;
+
+        view->truth[i] = view->truth[at]; /* never before i */
+        for (guint c = 0; c < view->n_channels; c++)
+          view->shown[c * n + i] = tess_float_to_f16 (view->image[(gsize)at * view->n_channels + c]);
+      }
+}
+
 /**
  * tess_live_view_new:
  * @c: a validation case
@@ -137,6 +156,7 @@ TessLiveView *
 tess_live_view_new (TessSession *session, int program, const TessPlan *plan, const TessCase *c, GError **error)
 {
   g_autoptr (TessLiveView) view = g_new0 (TessLiveView, 1);
+  const TessNetwork *network = tess_session_network (session, program);
   gsize n = (gsize)(plan->patch[0] * plan->patch[1] * plan->patch[2]);
   guint64 best_score = 0;
   guint32 best = 0;
@@ -147,8 +167,7 @@ tess_live_view_new (TessSession *session, int program, const TessPlan *plan, con
   view->n_channels = plan->n_channels;
   view->n_classes = tess_plan_n_outputs (plan);
   view->sigmoid = tess_plan_is_sigmoid (plan);
-  for (guint a = 0; a < 3; a++)
-    view->dhw[a] = plan->patch[2 - a];
+  memcpy (view->dhw, tess_graph_tensor (network->graph, network->logits[0])->dim + 1, sizeof view->dhw);
   view->image_bytes = n * view->n_channels * sizeof (float);
   view->image = g_try_malloc (view->image_bytes);
   view->shown = g_try_new (guint16, n * view->n_channels);
@@ -173,9 +192,7 @@ tess_live_view_new (TessSession *session, int program, const TessPlan *plan, con
   if (!draw (view, plan, c, best, error))
     return NULL;
   paint_truth (view, plan, n);
-  for (guint ch = 0; ch < view->n_channels; ch++)
-    for (gsize i = 0; i < n; i++)
-      view->shown[ch * n + i] = tess_float_to_f16 (view->image[i * view->n_channels + ch]);
+  keep_middle (view, plan);
   return g_steal_pointer (&view);
 }
 

@@ -134,12 +134,15 @@ test_kinds (void)
       {"other/Nodules.CSV", TESS_FILE_FINDINGS, NULL},
       {"other/nodules.csv.gz", TESS_FILE_FINDINGS, NULL},
       {"other", TESS_FILE_FOLDER, NULL},
+      {"trained", TESS_FILE_MODEL, NULL},
+      {"trained/fold_1/checkpoint_final.pth", TESS_FILE_MODEL, NULL},
       {"nowhere", TESS_FILE_MISSING, NULL},
   };
-  static const char *const folders[] = {"set", "set/imagesTr", "set/labelsTr", "run", "run/snapshots", "other"};
-  static const char *const files[] = {"set/dataset.json",    "set/imagesTr/a.nii.gz", "run/plan.json",
-                                      "run/log.csv",         "run/best.safetensors",  "other/Nodules.CSV",
-                                      "other/nodules.csv.gz"};
+  static const char *const folders[] = {"set",           "set/imagesTr", "set/labelsTr", "run",
+                                        "run/snapshots", "other",        "trained",      "trained/fold_1"};
+  static const char *const files[] = {
+      "set/dataset.json",     "set/imagesTr/a.nii.gz", "run/plan.json",        "run/log.csv",
+      "run/best.safetensors", "other/Nodules.CSV",     "other/nodules.csv.gz", "trained/fold_1/checkpoint_final.pth"};
 
   for (guint i = 0; i < G_N_ELEMENTS (folders); i++) {
     g_autofree char *path = g_build_filename (root, folders[i], NULL);

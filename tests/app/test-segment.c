@@ -125,6 +125,44 @@ test_no_model (void)
   g_clear_error (&error);
 }
 
+/* What other programs trained: as a file, and as the folder of its folds. */
+static void
+test_other_programs (void)
+{
+  g_autofree char *checkpoint = g_test_build_filename (G_TEST_DIST, "reference", "torch_checkpoint.pth", NULL);
+  g_autofree char *old = g_test_build_filename (G_TEST_DIST, "reference", "nnunet_v1_3d.model", NULL);
+  g_autofree char *kinds = g_test_build_filename (G_TEST_DIST, "reference", "torch_kinds.pth", NULL);
+  g_autofree char *folder = g_dir_make_tmp ("tessera-folds-XXXXXX", NULL), *text = NULL, *text1 = NULL, *text2 = NULL;
+  g_autofree char *fold = g_build_filename (folder, "fold_2", NULL), *bytes = NULL;
+  g_autofree char *file = g_build_filename (fold, "checkpoint_final.pth", NULL);
+  GError *error = NULL;
+  gsize n;
+
+  text = tess_segment_check_model (checkpoint, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_nonnull (strstr (text, "CT, MR"));
+  text1 = tess_segment_check_model (old, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_nonnull (strstr (text1, "Task777_Made"));
+  g_assert_false (tess_segment_model_fits (kinds, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "no plans"));
+  g_clear_error (&error);
+
+  g_assert_false (tess_segment_model_fits (folder, NULL, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+  g_assert_nonnull (strstr (error->message, "this folder holds no model"));
+  g_clear_error (&error);
+  g_assert_cmpint (g_mkdir (fold, 0700), ==, 0);
+  g_assert_true (g_file_get_contents (checkpoint, &bytes, &n, NULL));
+  g_assert_true (g_file_set_contents (file, bytes, (gssize)n, NULL));
+  text2 = tess_segment_check_model (folder, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (text2, ==, text);
+  g_remove (file);
+  g_rmdir (fold);
+  g_rmdir (folder);
+}
+
 static void
 opened_cb (GObject *study, GAsyncResult *result, gpointer data)
 {
@@ -201,6 +239,7 @@ main (int argc, char **argv)
   g_test_add_func ("/app/segment/channels", test_channels);
   g_test_add_func ("/app/segment/not-a-scan", test_not_a_scan);
   g_test_add_func ("/app/segment/no-model", test_no_model);
+  g_test_add_func ("/app/segment/other-programs", test_other_programs);
   g_test_add_func ("/app/segment/channel-files", test_channel_files);
   g_test_add_func ("/app/segment/series", test_series);
   return g_test_run ();

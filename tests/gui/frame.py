@@ -79,6 +79,7 @@ def says_what_cannot_be_opened(f):
         "noise.nii.gz": (gzip.compress(b"\xff" * 4000), "not a NIfTI file", "Open Another…"),
         "other.txt": (b"x", "no file format with this ending", "Open Another…"),
         "junk.safetensors": (b"\x00" * 64, "safetensors", "Choose Model…"),
+        "junk.pth": (b"\x00" * 64, "no file of PyTorch", "Choose Model…"),
     }
     for name, (content, words, button) in cases.items():
         path = os.path.join(HOME, name)
@@ -269,6 +270,25 @@ def what_is_wrong_with_a_model_stays_beside_a_scan(f):
     below = canvas.box()[1]
     close.press()
     wait_for(lambda: canvas.box()[1] < below, "the bar to go, which was there")
+    hands("key", "ctrl+q")
+    f.ended()
+
+
+@step
+def segments_with_models_of_nnunet(f):
+    """A checkpoint and the folder of its folds; with a scan of one channel the sentence says what they need."""
+    made = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "reference", "torch_checkpoint.pth")
+    os.makedirs(f"{HOME}/trained/fold_0")
+    shutil.copyfile(made, f"{HOME}/trained/fold_0/checkpoint_final.pth")
+    f.start("--model", made)
+    f.seen("label", lambda text: text.startswith("Segment now uses Dataset777_Made"))
+    hands("key", "ctrl+q")
+    f.ended()
+    f.start(f.scan)
+    f.seen("image", "Canvas")
+    settled()
+    f.window.send(f"{HOME}/trained")
+    f.seen("label", lambda text: "needs 2 channels (CT, MR)" in text)
     hands("key", "ctrl+q")
     f.ended()
 

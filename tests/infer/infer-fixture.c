@@ -136,3 +136,64 @@ fixture_affine (const double spacing[3], const double angle[3], const double off
     result.m[a][3] = offset[a];
   return result;
 }
+
+TessSession *
+fixture_session (TessModel *model)
+{
+  TessNetworkSpec network;
+  TessProgramSpec program;
+  TessSession *session;
+  g_autoptr (GError) error = NULL;
+
+  tess_plan_network_spec (model->plan, &network);
+  tess_plan_program_spec (model->plan, TESS_PROGRAM_INFER, 1, TESS_DTYPE_F32, FALSE, &program);
+  session = tess_session_new (tess_cpu_backend (), 0, 1, &network, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (tess_session_add_program (session, &program, &error), ==, 0);
+  g_assert_true (tess_session_bind (session, 0, &error));
+  g_assert_true (tess_model_copy_params (model, session, FALSE, &error));
+  g_assert_no_error (error);
+  return session;
+}
+
+/* {N,C,D,H,W} of the reference to {N,D,H,W,C}. */
+static float *
+channels_last (TessSafetensors *file, const char *name, gsize *n)
+{
+  const TessSafetensor *t = tess_safetensors_find (file, name);
+  gsize channels = (gsize)t->dim[1], voxels = (gsize)(t->dim[2] * t->dim[3] * t->dim[4]);
+  float *out = g_new (float, channels *voxels);
+
+  for (gsize c = 0; c < channels; c++)
+    for (gsize v = 0; v < voxels; v++)
+      memcpy (out + v * channels + c, (const char *)t->data + sizeof (float) * (c * voxels + v), sizeof (float));
+  *n = channels * voxels;
+  return out;
+}
+
+void
+fixture_compare_logits (TessModel *model, const char *reference, const char *image_name, const char *name)
+{
+  g_autofree char *path = g_test_build_filename (G_TEST_DIST, "reference", reference, NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TessSafetensors) file = tess_safetensors_open (path, &error);
+  g_autoptr (TessSession) session = fixture_session (model);
+  const TessNetwork *network = tess_session_network (session, 0);
+  gsize n_image, n_logits;
+  g_autofree float *image = channels_last (file, image_name, &n_image), *wanted = channels_last (file, name, &n_logits);
+  g_autofree float *logits = g_new (float, n_logits);
+  double worst = 0, largest = 0;
+  TessStepArgs args = {0};
+
+  g_assert_true (tess_session_write (session, 0, network->image, image, n_image * sizeof (float), &error));
+  g_assert_true (tess_session_run (session, 0, &args, &error));
+  g_assert_true (tess_session_read (session, 0, network->logits[0], logits, n_logits * sizeof (float), &error));
+  g_assert_no_error (error);
+  for (gsize i = 0; i < n_logits; i++) {
+    worst = MAX (worst, fabs ((double)logits[i] - (double)wanted[i]));
+    largest = MAX (largest, fabs ((double)wanted[i]));
+  }
+  g_test_message ("%s: largest difference %.3g of %.3g", name, worst, largest);
+  g_assert_cmpfloat (largest, >, 0.1);
+  g_assert_cmpfloat (worst / largest, <, 1e-4);
+}

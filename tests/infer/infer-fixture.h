@@ -14,3 +14,7 @@ void fixture_save_model (const char *path, const TessPlan *plan, guint64 seed, c
 TessVolume *fixture_scan (const gint64 dim[3], gint64 n_channels, const TessAffine *affine, guint32 seed);
 /* Rotated by angles about z, y, x; spacing may be negative (a flipped axis). */
 TessAffine fixture_affine (const double spacing[3], const double angle[3], const double offset[3]);
+/* The model on the CPU backend, one program of one patch. */
+TessSession *fixture_session (TessModel *model);
+/* Its logits for an image are those of a file of tests/reference, both {N, C, z, y, x} there. */
+void fixture_compare_logits (TessModel *model, const char *reference, const char *image_name, const char *name);

@@ -59,7 +59,7 @@ naive_logits (Setup *s, TessCase *c, const TessGrid *target)
 {
   g_autoptr (TessSession) session = NULL;
   g_autoptr (TessPatchGrid) tiles = NULL;
-  g_autofree float *weights = s->plan->inference.gaussian ? tess_patch_weights_gaussian (s->plan->patch) : NULL;
+  g_autofree float *weights = NULL;
   const gint64 *size = s->plan->patch;
   gsize n_patch = (gsize)(size[0] * size[1] * size[2]), k = s->plan->n_labels;
   gsize n = (gsize)(target->dim[0] * target->dim[1] * target->dim[2]);
@@ -67,6 +67,7 @@ naive_logits (Setup *s, TessCase *c, const TessGrid *target)
   g_autofree double *weight = g_new0 (double, n);
   g_autofree float *image = g_new (float, n_patch * s->plan->n_channels);
   g_autofree float *logits = g_new (float, n_patch *k);
+  gint64 tile[3]; /* the middle of a patch, which has logits */
   TessNetworkSpec network;
   TessProgramSpec program;
   GError *error = NULL;
@@ -78,12 +79,19 @@ naive_logits (Setup *s, TessCase *c, const TessGrid *target)
   g_assert_cmpint (tess_session_add_program (session, &program, &error), ==, 0);
   g_assert_true (tess_session_bind (session, 0, &error));
   g_assert_true (tess_model_copy_params (s->model, session, FALSE, &error));
-  tiles = tess_patch_grid_new_spread (target->dim, size, s->plan->inference.step, &error);
+  for (guint a = 0; a < 3; a++) {
+    const TessNetwork *net = tess_session_network (session, 0);
+
+    tile[a] = tess_graph_tensor (net->graph, net->logits[0])->dim[3 - a];
+  }
+  weights = s->plan->inference.gaussian ? tess_patch_weights_gaussian (tile) : NULL;
+  tiles = tess_patch_grid_new_spread (target->dim, tile, s->plan->inference.step, &error);
   g_assert_no_error (error);
 
   for (guint64 i = 0; i < tess_patch_grid_n (tiles); i++) {
     TessBox box = tess_patch_grid_box (tiles, i);
-    TessSampleKey key = {.origin = {box.lo[0], box.lo[1], box.lo[2]}};
+    TessSampleKey key = {.origin = {box.lo[0] - (size[0] - tile[0]) / 2, box.lo[1] - (size[1] - tile[1]) / 2,
+                                    box.lo[2] - (size[2] - tile[2]) / 2}};
     TessPatchOut out = {.region = {{0, 0, 0}, {size[0], size[1], size[2]}}, .image = image};
     TessStepArgs args = {0};
     const TessNetwork *net = tess_session_network (session, 0);
@@ -92,7 +100,8 @@ naive_logits (Setup *s, TessCase *c, const TessGrid *target)
     g_assert_true (tess_sampler_draw (s->plan, c, &key, NULL, &out, &error));
     g_assert_true (tess_session_write (session, 0, net->image, image, n_patch * s->plan->n_channels * 4, &error));
     g_assert_true (tess_session_run (session, 0, &args, &error));
-    g_assert_true (tess_session_read (session, 0, net->logits[0], logits, n_patch * k * 4, &error));
+    g_assert_true (
+        tess_session_read (session, 0, net->logits[0], logits, (gsize)(tile[0] * tile[1] * tile[2]) * k * 4, &error));
     for (gint64 z = box.lo[2]; z < box.hi[2]; z++)
       for (gint64 y = box.lo[1]; y < box.hi[1]; y++)
         for (gint64 x = box.lo[0]; x < box.hi[0]; x++, j++) {
@@ -236,6 +245,25 @@ static void
 test_one_axis_resampled (void)
 {
   check_scan ((double[]){1, 1, 2}, (gint64[]){16, 16, 8}, TRUE, 0.5, (gint64[]){20, 18, 33}, unit, no_angle);
+}
+
+/* CASED's network has logits for the middle of a patch alone: every voxel of the scan gets one, those at its rim from
+ * patches that reach beyond it. */
+static void
+test_valid (void)
+{
+  const gint64 patch[3] = {68, 68, 68}, dim[3] = {12, 8, 7};
+  TessPlan *plan = fixture_plan (1, 3, unit, patch);
+  TessAffine affine = fixture_affine (unit, no_angle, no_angle);
+  g_autoptr (TessVolume) scan = fixture_scan (dim, 1, &affine, 3), got = NULL;
+  Setup s;
+
+  plan->network.architecture = TESS_PLAN_CASED;
+  plan->network.deep_supervision = FALSE;
+  setup_init (&s, plan, tess_cpu_backend ());
+  got = predict (&s, &scan, 1);
+  compare_with_naive (&s, &scan, 1, got);
+  setup_clear (&s);
 }
 
 static void
@@ -510,6 +538,7 @@ main (int argc, char **argv)
   g_test_add_func ("/infer/predictor/channels", test_channels);
   g_test_add_func ("/infer/predictor/cancel", test_cancel);
   g_test_add_func ("/infer/predictor/ahead", test_ahead);
+  g_test_add_func ("/infer/predictor/valid", test_valid);
   g_test_add_func ("/infer/predictor/not-finite", test_not_finite);
   return g_test_run ();
 }

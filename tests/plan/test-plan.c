@@ -429,6 +429,105 @@ test_meshnet (void)
   g_assert_nonnull (strstr (error->message, "meshnet"));
 }
 
+static TessPlan *
+network_plan (TessPlanArchitecture architecture, guint n_stages)
+{
+  TessPlan *plan = tess_plan_new ();
+
+  tess_plan_add_channel (plan, "T1", TESS_NORM_ZSCORE);
+  tess_plan_add_label (plan, "background", 0);
+  tess_plan_add_label (plan, "brain", 1);
+  plan->network.architecture = architecture;
+  plan->network.n_stages = n_stages;
+  plan->network.deep_supervision = FALSE;
+  return plan;
+}
+
+static TessPlan *
+again (const TessPlan *plan)
+{
+  g_autofree char *text = tess_plan_to_text (plan);
+  g_autoptr (GError) error = NULL;
+  TessPlan *read = tess_plan_from_text (text, NULL, &error);
+
+  g_assert_no_error (error);
+  return read;
+}
+
+static void
+refuse_patch (TessPlan *plan, gint64 patch)
+{
+  g_autoptr (GError) error = NULL;
+
+  plan->patch[1] = patch;
+  g_assert_false (tess_plan_validate (plan, NULL, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+  g_assert_nonnull (strstr (error->message, "patch"));
+}
+
+/* The networks beside nnU-Net's are written and read again, and say which patches they take. */
+static void
+test_networks (void)
+{
+  g_autoptr (TessPlan) unet = network_plan (TESS_PLAN_INGRADIENT, 4), unet2 = NULL;
+  g_autoptr (TessPlan) se = network_plan (TESS_PLAN_SE_RESIDUAL, 5), se2 = NULL;
+  g_autoptr (TessPlan) cased = network_plan (TESS_PLAN_CASED, 4), cased2 = NULL;
+  g_autoptr (GError) error = NULL;
+
+  unet->network.deep_supervision = TRUE;
+  unet->network.features[3] = 77;
+  unet2 = again (unet);
+  g_assert_cmpint (unet2->network.architecture, ==, TESS_PLAN_INGRADIENT);
+  g_assert_cmpuint (unet2->network.n_stages, ==, 4);
+  g_assert_cmpint (unet2->network.features[3], ==, 77);
+  g_assert_cmpuint (tess_plan_n_heads (unet2), ==, 3);
+  refuse_patch (unet, 132);
+
+  se->network.features[0] = 9;
+  se->network.se_ratio = 3;
+  se->network.attention_gate = TRUE;
+  se->network.leaky_slope = 0.3;
+  se2 = again (se);
+  g_assert_cmpuint (se2->network.n_stages, ==, 5);
+  g_assert_cmpint (se2->network.features[0], ==, 9);
+  g_assert_cmpint (se2->network.se_ratio, ==, 3);
+  g_assert_true (se2->network.attention_gate);
+  g_assert_cmpfloat (se2->network.leaky_slope, ==, 0.3);
+  g_assert_cmpuint (tess_plan_n_heads (se2), ==, 1);
+  refuse_patch (se, 15);
+  se->patch[1] = 16;
+  se->network.features[0] = 65;
+  g_assert_false (tess_plan_validate (se, NULL, &error));
+
+  cased->patch[0] = cased->patch[1] = cased->patch[2] = 76;
+  cased2 = again (cased);
+  g_assert_cmpint (cased2->network.architecture, ==, TESS_PLAN_CASED);
+  refuse_patch (cased, 60);
+  refuse_patch (cased, 70);
+}
+
+/* Kernels of the decoder's own, as nnU-Net v1 has them. */
+static void
+test_kernels (void)
+{
+  g_autoptr (TessPlan) plan = network_plan (TESS_PLAN_PLAIN_UNET, 6), read = NULL;
+  g_autoptr (GError) error = NULL;
+
+  for (guint u = 0; u < 5; u++)
+    for (guint a = 0; a < 3; a++)
+      plan->network.kernel_decoder[u][a] = u == 4 && a == 2 ? 5 : 3;
+  read = again (plan);
+  g_assert_cmpmem (read->network.kernel_decoder, sizeof read->network.kernel_decoder, plan->network.kernel_decoder,
+                   sizeof plan->network.kernel_decoder);
+  plan->network.kernel_decoder[2][1] = 4;
+  g_assert_false (tess_plan_validate (plan, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "even"));
+  g_clear_error (&error);
+  plan->network.kernel_decoder[2][1] = 9;
+  g_assert_false (tess_plan_validate (plan, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "kernels_decoder"));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -442,5 +541,7 @@ main (int argc, char **argv)
   g_test_add_func ("/plan/truncated", test_truncated);
   g_test_add_func ("/plan/forward-compatible", test_forward_compatible);
   g_test_add_func ("/plan/meshnet", test_meshnet);
+  g_test_add_func ("/plan/networks", test_networks);
+  g_test_add_func ("/plan/kernels", test_kernels);
   return g_test_run ();
 }

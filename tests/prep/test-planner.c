@@ -309,7 +309,7 @@ test_asked_for (void)
   g_assert_cmpint (plan->training.batch_size, ==, 5);
   g_assert_cmpint (plan->network.architecture, ==, TESS_PLAN_PLAIN_UNET);
 
-  l.residual = TRUE;
+  l.architecture = TESS_PLAN_RESIDUAL_UNET;
   residual = decide (100, 100, 100, 1, 1, 1, &l);
   g_assert_cmpint (residual->network.architecture, ==, TESS_PLAN_RESIDUAL_UNET);
   g_assert_cmpuint (residual->network.n_stages, ==, plan->network.n_stages);
