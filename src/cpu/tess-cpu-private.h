@@ -71,6 +71,7 @@ struct _TessProgram {
   TessBuffer   workspace;
   gsize        workspace_bytes;
   GArray      *idle_grads; /* TessId: GRAD tensors no op writes */
+  gboolean     predicts; /* has no loss */
   gboolean     bound, packed;
   guint64      packed_version;
   double       seconds[TESS_N_OPS];

@@ -33,8 +33,8 @@ main_tensor (const TessOp *op)
   }
 }
 
-/* A convolution's scratch: x as bf16; y as float32; the weights (or their gradient) as oneDNN
- * likes them, unless they are kept from run to run; what oneDNN and the bias' gradient need. */
+/* A convolution's scratch: x as bf16; y as float32; the weights (or their gradient) as oneDNN likes them, unless they
+ * are kept from run to run; what oneDNN and the bias' gradient need. */
 static guint8 *
 conv_wide (const TessCpuStep *step)
 {
@@ -55,6 +55,17 @@ conv_scratch (const TessCpuStep *step)
   return conv_wide (step) + ALIGN (conv->wide_bytes) + (conv->keeps_weights ? 0 : ALIGN (conv->packed_bytes));
 }
 
+/* Prediction runs on the same weights again and again; they stay packed. A training step changes all of them, and
+ * validation beside it is not worth a second copy. */
+static gboolean
+predicts (const TessGraph *graph)
+{
+  for (guint i = 0; i < graph->ops->len; i++)
+    if (tess_graph_op (graph, i)->kind == TESS_OP_LOSS)
+      return FALSE;
+  return TRUE;
+}
+
 static gboolean
 prepare_conv (TessProgram *p, TessCpuStep *step, GError **error)
 {
@@ -63,8 +74,7 @@ prepare_conv (TessProgram *p, TessCpuStep *step, GError **error)
 
   if (!tess_cpu_conv_init (conv, p->device, p->graph, op, error))
     return FALSE;
-  /* A training step changes all weights, so that they are packed for every run anyway. */
-  conv->keeps_weights = !conv->writes_weights && p->graph->ops->len == p->graph->n_forward;
+  conv->keeps_weights = !conv->writes_weights && p->predicts;
   step->keep_bytes = conv->keeps_weights ? conv->packed_bytes : 0;
   step->scratch_bytes = conv->scratch_bytes;
   if (conv->writes_weights && op->out[1] != TESS_NONE)
@@ -206,6 +216,7 @@ tess_cpu_program_prepare (TessDevice *device, TessGraph *graph, TessRequirements
   p->device = device;
   p->graph = tess_graph_ref (graph);
   p->n_steps = graph->ops->len;
+  p->predicts = predicts (graph);
   p->steps = g_new0 (TessCpuStep, MAX (p->n_steps, 1));
   for (guint i = 0; i < p->n_steps; i++)
     p->steps[i].op = tess_graph_op (graph, i);
