@@ -74,11 +74,18 @@ struct _TessProgram {
   TessBuffer   workspace;
   gsize        workspace_bytes;
   GArray      *idle_grads; /* TessId: GRAD tensors no op writes */
+  gboolean     predicts; /* has no loss */
   gboolean     bound, packed;
   guint64      packed_version;
   double       seconds[TESS_N_OPS];
 };
 
+#define TESS_CPU_ALIGN(bytes) (((bytes) + 255) & ~(gsize)255)
+
+/* Steps with conv. */
+gboolean     tess_cpu_conv_step_prepare (TessProgram *program, TessCpuStep *step, GError **error);
+gboolean     tess_cpu_conv_step_bind    (TessProgram *program, TessCpuStep *step, GError **error);
+gboolean     tess_cpu_conv_step_run     (TessProgram *program, const TessCpuStep *step, GError **error);
 /* The ops from TESS_OP_ACT on; FALSE: not one of them. */
 gboolean     tess_cpu_extra_prepare   (TessProgram *program, TessCpuStep *step);
 void         tess_cpu_extra_run       (TessProgram *program, const TessCpuStep *step);

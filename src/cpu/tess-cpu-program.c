@@ -3,8 +3,6 @@
 #include <math.h>
 #include <time.h>
 
-#define ALIGN(bytes) (((bytes) + 255) & ~(gsize)255)
-
 static gboolean
 is_conv (TessOpKind kind)
 {
@@ -33,45 +31,14 @@ main_tensor (const TessOp *op)
   }
 }
 
-/* A convolution's scratch: x as bf16; y as float32; the weights (or their gradient) as oneDNN
- * likes them, unless they are kept from run to run; what oneDNN and the bias' gradient need. */
-static guint8 *
-conv_wide (const TessCpuStep *step)
-{
-  return step->scratch + ALIGN (step->conv->cast_bytes);
-}
-
-static guint8 *
-conv_packed (const TessCpuStep *step)
-{
-  return step->conv->keeps_weights ? step->keep : conv_wide (step) + ALIGN (step->conv->wide_bytes);
-}
-
-static guint8 *
-conv_scratch (const TessCpuStep *step)
-{
-  const TessCpuConv *conv = step->conv;
-
-  return conv_wide (step) + ALIGN (conv->wide_bytes) + (conv->keeps_weights ? 0 : ALIGN (conv->packed_bytes));
-}
-
+/* Prediction runs on the same weights again and again; they stay packed. A training step changes all of them, and
+ * validation beside it is not worth a second copy. */
 static gboolean
-prepare_conv (TessProgram *p, TessCpuStep *step, GError **error)
+predicts (const TessGraph *graph)
 {
-  const TessOp *op = step->op;
-  TessCpuConv *conv = step->conv = g_new0 (TessCpuConv, 1);
-
-  if (!tess_cpu_conv_init (conv, p->device, p->graph, op, error))
-    return FALSE;
-  /* A training step changes all weights, so that they are packed for every run anyway. */
-  conv->keeps_weights = !conv->writes_weights && p->graph->ops->len == p->graph->n_forward;
-  step->keep_bytes = conv->keeps_weights ? conv->packed_bytes : 0;
-  step->scratch_bytes = conv->scratch_bytes;
-  if (conv->writes_weights && op->out[1] != TESS_NONE)
-    step->scratch_bytes = MAX (step->scratch_bytes, tess_cpu_columns_scratch (step->n * step->voxels, step->channels));
-  step->scratch_bytes += ALIGN (conv->cast_bytes) + ALIGN (conv->wide_bytes);
-  if (!conv->keeps_weights)
-    step->scratch_bytes += ALIGN (conv->packed_bytes);
+  for (guint i = 0; i < graph->ops->len; i++)
+    if (tess_graph_op (graph, i)->kind == TESS_OP_LOSS)
+      return FALSE;
   return TRUE;
 }
 
@@ -107,7 +74,7 @@ prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
     step->bf16 = t->dtype == TESS_DTYPE_BF16;
   }
   if (is_conv (op->kind))
-    return prepare_conv (p, step, error);
+    return tess_cpu_conv_step_prepare (p, step, error);
   switch (op->kind) {
   case TESS_OP_NORM_ACT:
   case TESS_OP_NORM_ACT_BWD:
@@ -155,7 +122,7 @@ lay_out (TessProgram *p, GError **error)
   for (guint i = 0; i < p->n_steps; i++) {
     p->steps[i].keep_offset = total;
     if (p->steps[i].keep_bytes >= G_MAXSIZE / 2 ||
-        !g_size_checked_add (&total, total, ALIGN (p->steps[i].keep_bytes))) {
+        !g_size_checked_add (&total, total, TESS_CPU_ALIGN (p->steps[i].keep_bytes))) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
                    _ ("the working memory is too large to count; take a smaller patch or batch"));
       return FALSE;
@@ -206,6 +173,7 @@ tess_cpu_program_prepare (TessDevice *device, TessGraph *graph, TessRequirements
   p->device = device;
   p->graph = tess_graph_ref (graph);
   p->n_steps = graph->ops->len;
+  p->predicts = predicts (graph);
   p->steps = g_new0 (TessCpuStep, MAX (p->n_steps, 1));
   for (guint i = 0; i < p->n_steps; i++)
     p->steps[i].op = tess_graph_op (graph, i);
@@ -253,36 +221,6 @@ address (const TessProgram *p, TessId id)
   return p->arena[t->arena] + t->offset;
 }
 
-static gboolean
-bind_conv (TessProgram *p, TessCpuStep *step, GError **error)
-{
-  TessCpuConv *conv = step->conv;
-  void *x, *w, *b = NULL, *y;
-
-  switch (step->op->kind) {
-  case TESS_OP_CONV:
-  case TESS_OP_CONV_TRANSPOSE:
-    x = step->in[0];
-    w = step->in[1];
-    b = step->in[2];
-    y = step->out[0];
-    break;
-  case TESS_OP_CONV_BWD_DATA:
-  case TESS_OP_CONV_TRANSPOSE_BWD_DATA:
-    x = step->out[0];
-    w = step->in[1];
-    y = step->in[0];
-    break;
-  default:
-    x = step->in[0];
-    w = step->out[0];
-    y = step->in[1];
-  }
-  return tess_cpu_conv_bind (conv, p->device, conv->cast_bytes > 0 ? step->scratch : x, w, b,
-                             conv->wide_bytes > 0 ? conv_wide (step) : y, conv_packed (step), conv_scratch (step),
-                             error);
-}
-
 /**
  * tess_cpu_program_bind:
  *
@@ -318,7 +256,7 @@ tess_cpu_program_bind (TessProgram *p, TessBuffer *const arenas[TESS_N_ARENAS], 
     step->scratch = step->scratch_bytes > 0 ? p->arena[TESS_ARENA_ACT] + step->scratch_offset : NULL;
     step->keep = p->workspace.data + step->keep_offset;
     if (step->conv != NULL)
-      ok = bind_conv (p, step, error);
+      ok = tess_cpu_conv_step_bind (p, step, error);
   }
   tess_cpu_threads_leave (threads);
   p->bound = ok;
@@ -326,40 +264,6 @@ tess_cpu_program_bind (TessProgram *p, TessBuffer *const arenas[TESS_N_ARENAS], 
 }
 
 /* ------------------------------------------------------------------------------------------------ running */
-
-static gboolean
-run_conv (TessProgram *p, const TessCpuStep *step, GError **error)
-{
-  const TessCpuConv *conv = step->conv;
-  const TessCpuKernels *k = p->device->kernels;
-  const TessDnnl *d = p->device->dnnl;
-  guint threads = p->device->n_threads;
-
-  if (conv->cast_bytes > 0)
-    k->to_bf16 (threads, conv->cast_bytes / 2, step->in[0], step->scratch);
-  if (!conv->writes_weights && !conv->keeps_weights && conv->reorder != NULL &&
-      !tess_dnnl_check (d->primitive_execute (conv->reorder, p->device->stream, 2, conv->reorder_args), "pack weights",
-                        error))
-    return FALSE;
-  if (conv->is_ours)
-    k->conv_weights (&conv->ours);
-  else if (!tess_dnnl_check (d->primitive_execute (conv->main, p->device->stream, conv->n_main_args, conv->main_args),
-                             tess_op_name (step->op->kind), error))
-    return FALSE;
-  if (conv->writes_weights) {
-    if (conv->reorder != NULL &&
-        !tess_dnnl_check (d->primitive_execute (conv->reorder, p->device->stream, 2, conv->reorder_args),
-                          tess_op_name (step->op->kind), error))
-      return FALSE;
-    if (step->out[1] != NULL)
-      k->column_sums (threads, step->bf16, step->n * step->voxels, step->channels, step->in[1], step->out[1],
-                      conv_scratch (step));
-  } else if (conv->adds_bias) {
-    k->add_bias (threads, step->bf16, step->n * step->voxels, step->channels, step->in[2],
-                 conv->wide_bytes > 0 ? (const float *)(gconstpointer)conv_wide (step) : step->out[0], step->out[0]);
-  }
-  return TRUE;
-}
 
 static void
 run_norm (TessProgram *p, const TessCpuStep *step)
@@ -542,7 +446,7 @@ run_step (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GEr
   float slope = step->op->attr.norm.slope;
 
   if (step->conv != NULL)
-    return run_conv (p, step, error);
+    return tess_cpu_conv_step_run (p, step, error);
   switch (step->op->kind) {
   case TESS_OP_NORM_ACT:
   case TESS_OP_NORM_ACT_BWD:

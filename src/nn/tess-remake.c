@@ -1,7 +1,5 @@
 #include "tess-remake.h"
 
-#include <stdlib.h>
-
 /* Two kinds of results are not kept.
  *
  * Those that cost next to nothing, always: an activation or a norm whose op reads its input in the backward pass

@@ -243,8 +243,11 @@ choose_recompute (TessTraining *t, guint *recompute, GError **error)
   if (*recompute > 0) {
     g_autofree char *size = tess_format_bytes (bytes);
 
-    tess_training_note (t, _ ("%s: %u stages of the network are computed twice, so that training takes %s"), o->run_dir,
-                        *recompute, size);
+    tess_training_note (
+        t,
+        g_dngettext (GETTEXT_PACKAGE, "%s: %u stage of the network is computed twice, so that training takes %s",
+                     "%s: %u stages of the network are computed twice, so that training takes %s", *recompute),
+        o->run_dir, *recompute, size);
   }
   return TRUE;
 }

@@ -134,6 +134,48 @@ test_resume (void)
   g_assert_cmpuint (count (said3, "epoch 2/3: "), ==, 1);
 }
 
+/* memory_bytes of the JSON of a run of one epoch. */
+static gint64
+memory_of (const char *name, const char *recompute, const char *memory, char **said)
+{
+  g_autofree char *folder = train_fixture_path (&fixture, name), *out = NULL;
+  g_autoptr (JsonNode) node = NULL;
+
+  g_assert_cmpint (run (&out, said, "--dataset", fixture.dataset, "--run", folder, "--plan", fixture.plan_path,
+                        "--backend", "cpu", "--precision", "f32", "--epochs", "1", "--json", "--recompute", recompute,
+                        memory ? "--memory" : NULL, memory, NULL),
+                   ==, 0);
+  node = tess_json_parse (out, -1, "output", NULL);
+  return json_object_get_int_member (json_node_get_object (node), "memory_bytes");
+}
+
+/* With less than it takes a run computes stages twice and says so; forbidden to, it says what would do. */
+static void
+test_memory (void)
+{
+  g_autofree char *plain = NULL, *twice = NULL, *limit = NULL, *folder = NULL, *out = NULL, *said = NULL;
+  gint64 kept;
+
+  for (guint s = 0; s < 3; s++) /* with one convolution a stage there is little to make again */
+    fixture.plan->network.convs_encoder[s] = 2;
+  g_assert_true (tess_plan_save (fixture.plan, fixture.plan_path, NULL));
+  kept = memory_of ("kept", "off", NULL, &plain);
+  g_assert_null (strstr (plain, "computed twice"));
+  limit = g_strdup_printf ("%" G_GINT64_FORMAT, kept - 1);
+  g_assert_cmpint (memory_of ("twice", "auto", limit, &twice), <, kept);
+  g_assert_nonnull (strstr (twice, "computed twice"));
+
+  folder = train_fixture_path (&fixture, "refused");
+  g_assert_cmpint (run (&out, &said, "--dataset", fixture.dataset, "--run", folder, "--plan", fixture.plan_path,
+                        "--backend", "cpu", "--precision", "f32", "--recompute", "off", "--memory", limit, "--quiet",
+                        NULL),
+                   ==, 1);
+  g_assert_cmpuint (count (said, "\n"), ==, 1);
+  g_assert_nonnull (strstr (said, "; recompute stages (--recompute auto), which needs "));
+  g_assert_nonnull (strstr (said, ", or take a batch of 1, or take a patch of "));
+  g_assert_false (g_file_test (folder, G_FILE_TEST_EXISTS));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -149,6 +191,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/train/usage", test_usage);
   g_test_add_func ("/cli/train/json", test_json);
   g_test_add_func ("/cli/train/resume", test_resume);
+  g_test_add_func ("/cli/train/memory", test_memory);
   code = g_test_run ();
   train_fixture_clear (&fixture);
   return code;
