@@ -13,7 +13,8 @@
 struct _TessApplication {
   AdwApplication parent_instance;
 
-  int exit_status; /* of --exit-after-startup */
+  TessHeadStart *head_start; /* until there is a window */
+  int exit_status;           /* of --exit-after-startup */
 };
 
 G_DEFINE_FINAL_TYPE (TessApplication, tess_application, ADW_TYPE_APPLICATION)
@@ -113,7 +114,8 @@ tess_application_activate (GApplication *application)
   TessWindow *window = the_window (TESS_APPLICATION (application));
 
   if (!window)
-    window = tess_window_new (ADW_APPLICATION (application));
+    window =
+        tess_window_new (ADW_APPLICATION (application), g_steal_pointer (&TESS_APPLICATION (application)->head_start));
   gtk_window_present (GTK_WINDOW (window));
 }
 
@@ -190,6 +192,19 @@ is_running (GApplication *application)
   return owned;
 }
 
+/* What will be opened first, by this process. */
+static void
+start_ahead (TessApplication *self, GVariantDict *dict)
+{
+  g_auto (GStrv) files = NULL;
+  g_autofree char *path = NULL;
+
+  if (!g_variant_dict_lookup (dict, G_OPTION_REMAINING, "^aay", &files) || !files[0])
+    return;
+  path = g_canonicalize_filename (files[0], NULL);
+  self->head_start = tess_head_start_new (path);
+}
+
 static int
 tess_application_handle_local_options (GApplication *application, GVariantDict *dict)
 {
@@ -198,8 +213,11 @@ tess_application_handle_local_options (GApplication *application, GVariantDict *
     return 0;
   }
   g_set_prgname ("org.tessera.Tessera"); /* --help has had the other; by this the desktop finds our icon and name */
+  if (is_running (application))
+    return -1;
+  start_ahead (TESS_APPLICATION (application), dict);
   /* GTK itself would end the program with a line that does not help. */
-  if (!is_running (application) && !gtk_init_check ()) {
+  if (!gtk_init_check ()) {
     fprintf (
         stderr,
         _ ("tessera: there is no display to show a window on; start it in a graphical session, or use tessera-cli\n"));
@@ -209,10 +227,18 @@ tess_application_handle_local_options (GApplication *application, GVariantDict *
 }
 
 static void
+tess_application_finalize (GObject *object)
+{
+  g_clear_pointer (&TESS_APPLICATION (object)->head_start, tess_head_start_free);
+  G_OBJECT_CLASS (tess_application_parent_class)->finalize (object);
+}
+
+static void
 tess_application_class_init (TessApplicationClass *klass)
 {
   GApplicationClass *application_class = G_APPLICATION_CLASS (klass);
 
+  G_OBJECT_CLASS (klass)->finalize = tess_application_finalize;
   application_class->startup = tess_application_startup;
   application_class->activate = tess_application_activate;
   application_class->command_line = tess_application_command_line;

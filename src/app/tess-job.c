@@ -1,5 +1,6 @@
 #include "tess-job.h"
 
+#include <glib/gi18n-lib.h>
 #include <math.h>
 
 struct _TessJob {
@@ -106,6 +107,14 @@ tess_job_new (const char *name)
 
   self->name = g_strdup (name);
   return self;
+}
+
+TessJob *
+tess_job_new_opening (const char *file)
+{
+  g_autofree char *name = g_strdup_printf (_ ("Opening %s"), file);
+
+  return tess_job_new (name);
 }
 
 const char *

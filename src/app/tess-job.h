@@ -13,6 +13,7 @@ G_DECLARE_FINAL_TYPE (TessJob, tess_job, TESS, JOB, GObject)
 TessJob      *tess_job_new          (const char *name);
 const char   *tess_job_get_name     (TessJob *self);
 TessProgress *tess_job_get_progress (TessJob *self); /* (transfer none) for the worker; take a reference */
+TessJob      *tess_job_new_opening  (const char *file); /* "Opening @file" */
 double        tess_job_get_fraction (TessJob *self);
 double        tess_job_get_remaining (TessJob *self); /* seconds, NaN while unknown */
 void          tess_job_cancel       (TessJob *self);

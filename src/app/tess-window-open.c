@@ -129,11 +129,15 @@ void
 tess_window_start_opening (TessWindow *self, const char *location, const char *name, TessOpenAs as, gboolean guessed)
 {
   g_autofree char *path = tess_volume_location_file (location), *base = g_filename_display_basename (path);
-  g_autofree char *what = g_strdup_printf (_ ("Opening %s"), name ? name : base);
   Opening *o = g_new0 (Opening, 1);
+  gboolean begun;
 
   o->window = g_object_ref (self);
-  o->job = tess_job_new (what);
+  if (self->head_start && as == TESS_OPEN_SCAN && !name)
+    o->job = tess_head_start_take (self->head_start, location, opened_cb, o);
+  begun = o->job != NULL;
+  if (!begun)
+    o->job = tess_job_new_opening (name ? name : base);
   o->path = g_steal_pointer (&path);
   o->as = as;
   o->offer_scan = guessed;
@@ -142,7 +146,9 @@ tess_window_start_opening (TessWindow *self, const char *location, const char *n
   if (strcmp (self->mode, "train") == 0)
     tess_window_set_mode (self, "view");
   tess_window_add_job (self, o->job);
-  tess_study_open_async (self->study, location, name, as, o->job, opened_cb, o);
+  if (!begun)
+    tess_study_open_async (self->study, location, name, as, o->job, opened_cb, o);
+  g_clear_pointer (&self->head_start, tess_head_start_free); /* the study reads one scan at a time */
 }
 
 void

@@ -62,6 +62,7 @@ struct _TessWindow {
   gboolean contents_over;    /* as labels over the open scan */
   char *contents_label;      /* labels to open over what is chosen; may be NULL */
   GPtrArray *waiting_labels; /* paths: their scan is looked for or chosen */
+  TessHeadStart *head_start; /* until the window opens what it reads, or something else */
   guint n_opening;
   gboolean open_failed;
   void (*started) (TessWindow *self, gboolean ok, gpointer data);

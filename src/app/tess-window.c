@@ -12,7 +12,7 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-enum { PROP_0, PROP_MODE, PROP_MODEL, PROP_SHOW_SIDEBAR, PROP_SHOW_INSPECTOR, N_PROPS };
+enum { PROP_0, PROP_MODE, PROP_MODEL, PROP_SHOW_SIDEBAR, PROP_SHOW_INSPECTOR, PROP_STUDY, N_PROPS };
 
 static GParamSpec *properties[N_PROPS];
 
@@ -362,6 +362,9 @@ tess_window_set_property (GObject *object, guint id, const GValue *value, GParam
   case PROP_SHOW_INSPECTOR:
     adw_flap_set_reveal_flap (self->inspector_flap, g_value_get_boolean (value));
     break;
+  case PROP_STUDY:
+    self->study = g_value_dup_object (value);
+    break;
   default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
   }
@@ -378,6 +381,7 @@ tess_window_dispose (GObject *object)
   self->looking = NULL;
   g_clear_object (&self->contents);
   g_clear_handle_id (&self->waiting_timer, g_source_remove);
+  g_clear_pointer (&self->head_start, tess_head_start_free);
   g_clear_weak_pointer (&self->close_dialog);
   g_clear_pointer (&self->palette, gtk_widget_unparent);
   gtk_widget_dispose_template (GTK_WIDGET (self), TESS_TYPE_WINDOW);
@@ -433,33 +437,6 @@ bind_template (GtkWidgetClass *klass)
   gtk_widget_class_bind_template_callback (klass, message_button_cb);
   gtk_widget_class_bind_template_callback (klass, fold_cb);
   gtk_widget_class_bind_template_callback (klass, reveal_cb);
-}
-
-static void
-tess_window_class_init (TessWindowClass *klass)
-{
-  GtkWidgetClass *widget_class = GTK_WIDGET_CLASS (klass);
-  GParamFlags flags = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY;
-
-  G_OBJECT_CLASS (klass)->get_property = tess_window_get_property;
-  G_OBJECT_CLASS (klass)->set_property = tess_window_set_property;
-  G_OBJECT_CLASS (klass)->dispose = tess_window_dispose;
-  G_OBJECT_CLASS (klass)->finalize = tess_window_finalize;
-  GTK_WINDOW_CLASS (klass)->close_request = close_request;
-  widget_class->unrealize = tess_window_unrealize;
-
-  properties[PROP_MODE] = g_param_spec_string ("mode", NULL, NULL, "view", flags);
-  properties[PROP_MODEL] = g_param_spec_string ("model", NULL, NULL, "", flags);
-  properties[PROP_SHOW_SIDEBAR] = g_param_spec_boolean ("show-sidebar", NULL, NULL, TRUE, flags);
-  properties[PROP_SHOW_INSPECTOR] = g_param_spec_boolean ("show-inspector", NULL, NULL, TRUE, flags);
-  g_object_class_install_properties (G_OBJECT_CLASS (klass), N_PROPS, properties);
-
-  g_type_ensure (TESS_TYPE_JOB_STRIP);
-  g_type_ensure (TESS_TYPE_CONTENTS_PAGE);
-  g_type_ensure (TESS_TYPE_NOTES_BAR);
-  g_type_ensure (TESS_TYPE_WELCOME);
-  bind_template (widget_class);
-  tess_window_install_actions (klass);
 }
 
 /* The modes' widgets. They get the window, whose study, canvas and strip are there already. */
@@ -549,15 +526,23 @@ add_tooltips (TessWindow *self)
 static void
 tess_window_init (TessWindow *self)
 {
+  self->mode = g_strdup ("view");
+  self->waiting_labels = g_ptr_array_new_with_free_func (g_free);
+  gtk_widget_init_template (GTK_WIDGET (self));
+}
+
+static void
+tess_window_constructed (GObject *object)
+{
+  TessWindow *self = TESS_WINDOW (object);
   TessSettings *settings = tess_settings_get ();
   const char *model = tess_settings_get_last_model (settings);
   gboolean maximized;
   int width, height;
 
-  self->mode = g_strdup ("view");
-  self->study = tess_study_new ();
-  self->waiting_labels = g_ptr_array_new_with_free_func (g_free);
-  gtk_widget_init_template (GTK_WIDGET (self));
+  G_OBJECT_CLASS (tess_window_parent_class)->constructed (object);
+  if (!self->study)
+    self->study = tess_study_new ();
   g_object_get (settings, "window-width", &width, "window-height", &height, "window-maximized", &maximized, NULL);
   gtk_window_set_default_size (GTK_WINDOW (self), width, height);
   if (maximized)
@@ -585,10 +570,45 @@ tess_window_init (TessWindow *self)
   tess_window_update (self);
 }
 
-TessWindow *
-tess_window_new (AdwApplication *application)
+static void
+tess_window_class_init (TessWindowClass *klass)
 {
-  return g_object_new (TESS_TYPE_WINDOW, "application", application, NULL);
+  GtkWidgetClass *widget_class = GTK_WIDGET_CLASS (klass);
+  GParamFlags flags = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY;
+
+  G_OBJECT_CLASS (klass)->get_property = tess_window_get_property;
+  G_OBJECT_CLASS (klass)->set_property = tess_window_set_property;
+  G_OBJECT_CLASS (klass)->constructed = tess_window_constructed;
+  G_OBJECT_CLASS (klass)->dispose = tess_window_dispose;
+  G_OBJECT_CLASS (klass)->finalize = tess_window_finalize;
+  GTK_WINDOW_CLASS (klass)->close_request = close_request;
+  widget_class->unrealize = tess_window_unrealize;
+
+  properties[PROP_MODE] = g_param_spec_string ("mode", NULL, NULL, "view", flags);
+  properties[PROP_MODEL] = g_param_spec_string ("model", NULL, NULL, "", flags);
+  properties[PROP_SHOW_SIDEBAR] = g_param_spec_boolean ("show-sidebar", NULL, NULL, TRUE, flags);
+  properties[PROP_SHOW_INSPECTOR] = g_param_spec_boolean ("show-inspector", NULL, NULL, TRUE, flags);
+  properties[PROP_STUDY] = g_param_spec_object ("study", NULL, NULL, TESS_TYPE_STUDY,
+                                                G_PARAM_WRITABLE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+  g_object_class_install_properties (G_OBJECT_CLASS (klass), N_PROPS, properties);
+
+  g_type_ensure (TESS_TYPE_JOB_STRIP);
+  g_type_ensure (TESS_TYPE_CONTENTS_PAGE);
+  g_type_ensure (TESS_TYPE_NOTES_BAR);
+  g_type_ensure (TESS_TYPE_WELCOME);
+  bind_template (widget_class);
+  tess_window_install_actions (klass);
+}
+
+/* @head_start: (transfer full) (nullable): its study becomes the window's. */
+TessWindow *
+tess_window_new (AdwApplication *application, TessHeadStart *head_start)
+{
+  TessStudy *study = head_start ? tess_head_start_get_study (head_start) : NULL;
+  TessWindow *self = g_object_new (TESS_TYPE_WINDOW, "application", application, "study", study, NULL);
+
+  self->head_start = head_start;
+  return self;
 }
 
 TessStudy *

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tess-canvas.h"
+#include "tess-head-start.h"
 #include "tess-job.h"
 #include <adwaita.h>
 
@@ -11,7 +12,7 @@ G_BEGIN_DECLS
 #define TESS_TYPE_WINDOW (tess_window_get_type ())
 G_DECLARE_FINAL_TYPE (TessWindow, tess_window, TESS, WINDOW, AdwApplicationWindow)
 
-TessWindow *tess_window_new       (AdwApplication *application);
+TessWindow *tess_window_new       (AdwApplication *application, TessHeadStart *head_start);
 TessStudy  *tess_window_get_study (TessWindow *self);
 TessCanvas *tess_window_get_canvas (TessWindow *self);
 /* Opens what is named: a scan (optionally with labels), a data set folder, a run folder, a model file, a table

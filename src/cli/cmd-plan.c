@@ -2,6 +2,7 @@
 #include "tess-cli.h"
 #include "tess-format.h"
 #include "tess-network-table.h"
+#include "tess-train-memory.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -190,16 +191,59 @@ table_text (const TessPlan *plan, GPtrArray *rows)
 
 /* ---- the command ---- */
 
+/* What a training of the plan takes here, as it is and with stages computed twice. */
+typedef struct {
+  guint64 bytes, recomputed, there;
+} Memory;
+
+/* FALSE on a machine that cannot train it. */
 static gboolean
-print_plan (TessCli *cli, const Options *options, const TessPlan *plan, GError **error)
+find_memory (const TessTrainMachine *machine, const TessPlan *plan, Memory *m)
+{
+  guint n_stages;
+
+  m->there = tess_plan_memory_there (machine);
+  m->bytes = tess_plan_memory (plan, machine, 0, &n_stages, NULL);
+  m->recomputed = m->bytes;
+  if (m->bytes > 0 && n_stages > 0)
+    m->recomputed = tess_plan_memory (plan, machine, n_stages, NULL, NULL);
+  return m->bytes > 0 && m->recomputed > 0;
+}
+
+static JsonObject *
+memory_json (const Memory *m)
+{
+  JsonObject *o = json_object_new ();
+
+  json_object_set_int_member (o, "training_bytes", (gint64)m->bytes);
+  json_object_set_int_member (o, "recompute_bytes", (gint64)m->recomputed);
+  json_object_set_int_member (o, "available_bytes", (gint64)m->there);
+  return o;
+}
+
+static void
+memory_text (const Memory *m)
+{
+  g_autofree char *bytes = tess_format_bytes (m->bytes), *recomputed = tess_format_bytes (m->recomputed);
+  g_autofree char *there = tess_format_bytes (m->there);
+
+  printf (_ ("training takes %s of memory here, %s with --recompute on; %s are there\n"), bytes, recomputed, there);
+}
+
+static gboolean
+print_plan (TessCli *cli, const Options *options, const TessTrainMachine *machine, const TessPlan *plan, GError **error)
 {
   g_autoptr (GPtrArray) rows = NULL;
+  Memory memory;
+  gboolean known = find_memory (machine, plan, &memory);
 
   if (options->network && !(rows = network_table (plan, error)))
     return FALSE;
   if (cli->json) {
     JsonNode *root = tess_plan_to_json (plan);
 
+    if (known)
+      json_object_set_object_member (json_node_get_object (root), "memory", memory_json (&memory));
     if (rows)
       json_object_set_object_member (json_node_get_object (root), "network_table", table_json (plan, rows));
     tess_cli_print_json (root);
@@ -207,6 +251,8 @@ print_plan (TessCli *cli, const Options *options, const TessPlan *plan, GError *
   }
   for (guint i = 0; i < plan->reasons->len; i++)
     printf ("%s\n", (const char *)g_ptr_array_index (plan->reasons, i));
+  if (known)
+    memory_text (&memory);
   if (rows)
     table_text (plan, rows);
   return TRUE;
@@ -257,6 +303,7 @@ run_plan (TessCli *cli, const Options *options, const char *directory, GError **
     return FALSE;
   tess_auto_limits (backend, device, &limits);
   limits.bf16 = act_dtype == TESS_DTYPE_BF16;
+  limits.n_threads = n_threads;
   if (!apply_options (options, &limits, error))
     return FALSE;
   plan = make_plan (cli, directory, &limits, error);
@@ -264,7 +311,8 @@ run_plan (TessCli *cli, const Options *options, const char *directory, GError **
     return FALSE;
   if (cli->seed >= 0)
     plan->training.seed = cli->seed;
-  return tess_plan_save (plan, options->out, error) && print_plan (cli, options, plan, error);
+  return tess_plan_save (plan, options->out, error) &&
+         print_plan (cli, options, &(TessTrainMachine){backend, device, n_threads, act_dtype}, plan, error);
 }
 
 int

@@ -299,6 +299,7 @@ int
 tess_cmd_train (TessCli *cli, int argc, char **argv)
 {
   g_autofree char *dataset = NULL, *run = NULL, *plan_path = NULL, *fold = NULL, *cache = NULL, *loss = NULL;
+  g_autofree char *recompute = NULL, *memory = NULL;
   TessTrainOptions options = {.epochs = G_MININT64, .minutes = NOT_GIVEN, .val_fraction = NOT_GIVEN};
   g_autoptr (TessPlan) plan = NULL;
   gboolean resume = FALSE;
@@ -319,6 +320,10 @@ tess_cmd_train (TessCli *cli, int argc, char **argv)
        "BYTES"},
       {"loss", 0, 0, G_OPTION_ARG_STRING, &loss,
        N_ ("dice-ce, dice-bce, dice, tversky or focal, instead of the plan's"), "NAME"},
+      {"recompute", 0, 0, G_OPTION_ARG_STRING, &recompute,
+       N_ ("auto, on or off: compute stages of the network twice to spare memory; the numbers stay the same"), "WHEN"},
+      {"memory", 0, 0, G_OPTION_ARG_STRING, &memory, N_ ("memory training may take, as in 8G, instead of what is free"),
+       "BYTES"},
       {"resume", 0, 0, G_OPTION_ARG_NONE, &resume, N_ ("go on from the run's last checkpoint"), NULL},
       {NULL},
   };
@@ -332,8 +337,13 @@ tess_cmd_train (TessCli *cli, int argc, char **argv)
     return tess_cli_fail (error);
   }
   if (!check_numbers (&options, &error) || !parse_fold (fold, &options.fold, &error) ||
-      (cache && !tess_cli_bytes (cache, "--cache", &options.cache_bytes, &error)))
+      (cache && !tess_cli_bytes (cache, "--cache", &options.cache_bytes, &error)) ||
+      (memory && !tess_cli_bytes (memory, "--memory", &options.memory_bytes, &error)))
     return tess_cli_fail (error);
+  if (recompute && !tess_recompute_from_name (recompute, &options.recompute)) {
+    g_set_error (&error, TESS_ERROR, TESS_ERROR_USAGE, _ ("--recompute %s: give auto, on or off"), recompute);
+    return tess_cli_fail (error);
+  }
   if (plan_path && !(plan = tess_plan_load (plan_path, &error)))
     return tess_cli_fail (error);
   options.dataset_dir = dataset;

@@ -66,6 +66,14 @@ tess_cpu_squares_scratch (gsize n)
 }
 
 gsize
+tess_cpu_conv_weights_scratch (const TessCpuConvWeights *a)
+{
+  TessCpuConvWeightsPlan p = tess_cpu_conv_weights_plan (a);
+
+  return (p.n_sums + 2 * p.planes * p.plane) * sizeof (float);
+}
+
+gsize
 tess_cpu_extra_scratch (gsize n, gsize voxels, gsize channels)
 {
   gsize n_blocks = (voxels + TESS_CPU_EXTRA_BLOCK - 1) / TESS_CPU_EXTRA_BLOCK;

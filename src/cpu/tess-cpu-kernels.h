@@ -19,7 +19,7 @@ typedef struct {
   const float *gamma, *beta;
   float       *stats, *dgamma, *dbeta; /* {N,C,2}; {C}; {C} */
   float        eps, slope;
-  gboolean     eps_on_std;
+  gboolean     eps_on_std, known; /* known: forward with the stats as they are */
   void        *scratch; /* tess_cpu_norm_scratch () bytes */
 } TessCpuNorm;
 
@@ -87,6 +87,16 @@ typedef struct {
 } TessCpuAdam;
 
 typedef struct {
+  guint        n_threads;
+  gsize        n, x_channels, y_channels;
+  gint64       from[3], to[3]; /* D, H, W of x and of y */
+  const int   *kernel, *stride, *pad;
+  const float *x, *dy;
+  float       *dw; /* {y_channels, x_channels, kernel} */
+  void        *scratch; /* tess_cpu_conv_weights_scratch () bytes */
+} TessCpuConvWeights;
+
+typedef struct {
   void   (*norm_forward)  (const TessCpuNorm *a);
   void   (*norm_backward) (const TessCpuNorm *a);
   void   (*leaky)         (guint n_threads, gboolean bf16, gsize n, const void *x, float slope, void *y);
@@ -110,6 +120,7 @@ typedef struct {
   void   (*avg_pool_backward) (const TessCpuAvgPool *a);
   void   (*adam)          (const TessCpuAdam *a);
   void   (*extra)         (const TessCpuExtra *a);
+  void   (*conv_weights)  (const TessCpuConvWeights *a);
 } TessCpuKernels;
 
 #define TESS_CPU_MAX_ISAS 3
@@ -122,6 +133,7 @@ gsize tess_cpu_loss_scratch    (guint n_threads, gsize n, gsize voxels, guint n_
 gsize tess_cpu_loss_sums       (gsize n, guint n_classes); /* doubles */
 gsize tess_cpu_squares_scratch (gsize n);
 gsize tess_cpu_extra_scratch   (gsize n, gsize voxels, gsize channels);
+gsize tess_cpu_conv_weights_scratch (const TessCpuConvWeights *a);
 
 /* How a {rows, channels} matrix is walked with vectors of up to 16 lanes when channels is not a multiple of 16: a
  * period of lcm (channels, 16) elements repeats, so lane i of it always holds channel i mod channels. */
@@ -149,6 +161,30 @@ tess_cpu_walk (gsize rows, gsize channels)
   w.per_block = 4096 / w.period > 0 ? 4096 / w.period : 1; /* 16 kB of floats: half of a first-level cache */
   w.n_blocks = (w.n_periods + w.per_block - 1) / w.per_block;
   return w;
+}
+
+/* How planes of x lie packed: rows as wide as the kernel ever reaches, padding and all, and as many planes at a time as
+ * go through a second-level cache. In floats where nothing else is said. */
+typedef struct {
+  gsize width;   /* voxels of a row */
+  gsize plane, planes; /* size and number of the planes of a group */
+  gsize columns; /* kernel width x channels: what a voxel of dy meets in a row */
+  gsize n_sums;  /* {kernel depth x height, columns, y_channels} */
+} TessCpuConvWeightsPlan;
+
+static inline TessCpuConvWeightsPlan
+tess_cpu_conv_weights_plan (const TessCpuConvWeights *a)
+{
+  TessCpuConvWeightsPlan p;
+  gsize all = a->n * (gsize) a->from[0], fit;
+
+  p.width = (gsize) ((a->to[2] - 1) * a->stride[2] + a->kernel[2]);
+  p.plane = (gsize) a->from[1] * p.width * a->x_channels;
+  fit = ((gsize) 64 << 10) / p.plane; /* 256 kB */
+  p.planes = fit < 1 ? 1 : fit < all ? fit : all;
+  p.columns = (gsize) a->kernel[2] * a->x_channels;
+  p.n_sums = (gsize) a->kernel[0] * (gsize) a->kernel[1] * p.columns * a->y_channels;
+  return p;
 }
 
 #define TESS_CPU_EXTRA_BLOCK 4096 /* voxels whose share of a sum is taken in one go */

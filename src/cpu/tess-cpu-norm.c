@@ -134,13 +134,19 @@ join_moments (const TessCpuNorm *a, const TessCpuWalk *w, const Space *s, gsize 
     stats[1] = a->eps_on_std ? (float)(1.0 / (sqrt (s->sum2[c] / n) + (double)a->eps))
                              : (float)(1.0 / sqrt (s->sum2[c] / n + (double)a->eps));
   }
-  for (gsize i = 0; i < p; i++) {
-    const float *stats = a->stats + (sample * c_n + i % c_n) * 2;
+}
+
+/* What the last pass needs, from the stats. */
+static void
+fill_tables (const TessCpuNorm *a, const Space *s, gsize period, gsize sample)
+{
+  for (gsize i = 0; i < period; i++) {
+    const float *stats = a->stats + (sample * a->channels + i % a->channels) * 2;
 
     s->mean[i] = stats[0];
     s->rstd[i] = stats[1];
-    s->gamma[i] = a->gamma[i % c_n] * stats[1];
-    s->beta[i] = a->beta[i % c_n];
+    s->gamma[i] = a->gamma[i % a->channels] * stats[1];
+    s->beta[i] = a->beta[i % a->channels];
   }
 }
 
@@ -177,24 +183,28 @@ forward (const TessCpuNorm *a, gboolean bf16)
   TessCpuWalk w = tess_cpu_walk (a->voxels, a->channels);
   gsize sample_size = a->voxels * a->channels, n_items = a->n * w.n_blocks, p = w.period;
 
-  for (gsize sample = 0; sample < a->n; sample++) {
+  for (gsize sample = 0; sample < a->n && !a->known; sample++) {
     Space s = space_of (a, &w, sample);
 
     for (gsize i = 0; i < p; i++)
       s.offset[i] = s_get (a->x, sample * sample_size + i % a->channels, bf16);
   }
+  if (!a->known) {
 #pragma omp parallel for schedule(static) num_threads(a->n_threads) if (a->n * sample_size > SMALL)
-  for (gsize i = 0; i < n_items; i++) {
-    gsize sample = i / w.n_blocks, b = i % w.n_blocks;
-    Space s = space_of (a, &w, sample);
+    for (gsize i = 0; i < n_items; i++) {
+      gsize sample = i / w.n_blocks, b = i % w.n_blocks;
+      Space s = space_of (a, &w, sample);
 
-    block_moments (s_at (a->x, sample * sample_size + b * w.per_block * p, bf16), rows_of (&w, b), p, s.offset,
-                   s.first + b * p, s.second + b * p, bf16);
+      block_moments (s_at (a->x, sample * sample_size + b * w.per_block * p, bf16), rows_of (&w, b), p, s.offset,
+                     s.first + b * p, s.second + b * p, bf16);
+    }
   }
   for (gsize sample = 0; sample < a->n; sample++) {
     Space s = space_of (a, &w, sample);
 
-    join_moments (a, &w, &s, sample, bf16);
+    if (!a->known)
+      join_moments (a, &w, &s, sample, bf16);
+    fill_tables (a, &s, p, sample);
     tail_apply (a, &w, sample, bf16);
   }
 #pragma omp parallel for schedule(static) num_threads(a->n_threads) if (a->n * sample_size > SMALL)
@@ -251,19 +261,6 @@ block_sums (const void *x, const void *dy, gsize rows, gsize period, const Space
     }
     v_store (s->first + block * period + v, s0 + s1);
     v_store (s->second + block * period + v, t0 + t1);
-  }
-}
-
-static void
-fill_tables (const TessCpuNorm *a, const Space *s, gsize period, gsize sample)
-{
-  for (gsize i = 0; i < period; i++) {
-    const float *stats = a->stats + (sample * a->channels + i % a->channels) * 2;
-
-    s->mean[i] = stats[0];
-    s->rstd[i] = stats[1];
-    s->gamma[i] = a->gamma[i % a->channels] * stats[1];
-    s->beta[i] = a->beta[i % a->channels];
   }
 }
 

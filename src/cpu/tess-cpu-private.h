@@ -40,6 +40,10 @@ typedef struct {
   gsize    wide_bytes; /* y as float32 until the bias is added, where the tensor is bf16 */
   gboolean adds_bias;      /* afterwards, by a kernel of ours */
   gboolean swapped;        /* computed as a forward convolution from y to x */
+  gboolean is_ours; /* BWD_WEIGHTS where oneDNN has no good code: `ours`, and no primitive */
+  TessCpuConvWeights ours;
+  gboolean transposed; /* `ours` has x and y in each other's place */
+  gboolean keeps_weights;  /* packed, for several runs; else in the scratch, for one run of the op */
   gboolean writes_weights; /* BWD_WEIGHTS: main, then reorder; else reorder when weights change, then main */
 } TessCpuConv;
 
@@ -54,8 +58,8 @@ typedef struct {
   void   *in[6], *out[4]; /* set by bind; NULL for TESS_NONE */
   gsize   n, voxels, channels; /* of the op's main tensor */
   gboolean bf16;
-  gsize   scratch_bytes;           /* of the shared workspace */
-  gsize   keep_bytes, keep_offset; /* of the workspace, its own */
+  gsize   scratch_bytes, scratch_offset; /* among the activations, while it runs */
+  gsize   keep_bytes, keep_offset;       /* of the workspace, from run to run */
   guint8 *scratch, *keep;
   guint   forward;   /* DICE_CE_BWD: the step of its DICE_CE */
   TessCpuConv *conv; /* convolutions */
@@ -68,7 +72,7 @@ struct _TessProgram {
   guint        n_steps;
   guint8      *arena[TESS_N_ARENAS];
   TessBuffer   workspace;
-  gsize        scratch_bytes, workspace_bytes;
+  gsize        workspace_bytes;
   GArray      *idle_grads; /* TessId: GRAD tensors no op writes */
   gboolean     bound, packed;
   guint64      packed_version;

@@ -33,7 +33,8 @@ main_tensor (const TessOp *op)
   }
 }
 
-/* A convolution's part of the shared workspace: x as bf16; y as float32; what oneDNN and the bias' gradient need. */
+/* A convolution's scratch: x as bf16; y as float32; the weights (or their gradient) as oneDNN
+ * likes them, unless they are kept from run to run; what oneDNN and the bias' gradient need. */
 static guint8 *
 conv_wide (const TessCpuStep *step)
 {
@@ -41,9 +42,17 @@ conv_wide (const TessCpuStep *step)
 }
 
 static guint8 *
+conv_packed (const TessCpuStep *step)
+{
+  return step->conv->keeps_weights ? step->keep : conv_wide (step) + ALIGN (step->conv->wide_bytes);
+}
+
+static guint8 *
 conv_scratch (const TessCpuStep *step)
 {
-  return conv_wide (step) + ALIGN (step->conv->wide_bytes);
+  const TessCpuConv *conv = step->conv;
+
+  return conv_wide (step) + ALIGN (conv->wide_bytes) + (conv->keeps_weights ? 0 : ALIGN (conv->packed_bytes));
 }
 
 static gboolean
@@ -54,11 +63,15 @@ prepare_conv (TessProgram *p, TessCpuStep *step, GError **error)
 
   if (!tess_cpu_conv_init (conv, p->device, p->graph, op, error))
     return FALSE;
-  step->keep_bytes = conv->packed_bytes;
+  /* A training step changes all weights, so that they are packed for every run anyway. */
+  conv->keeps_weights = !conv->writes_weights && p->graph->ops->len == p->graph->n_forward;
+  step->keep_bytes = conv->keeps_weights ? conv->packed_bytes : 0;
   step->scratch_bytes = conv->scratch_bytes;
   if (conv->writes_weights && op->out[1] != TESS_NONE)
     step->scratch_bytes = MAX (step->scratch_bytes, tess_cpu_columns_scratch (step->n * step->voxels, step->channels));
   step->scratch_bytes += ALIGN (conv->cast_bytes) + ALIGN (conv->wide_bytes);
+  if (!conv->keeps_weights)
+    step->scratch_bytes += ALIGN (conv->packed_bytes);
   return TRUE;
 }
 
@@ -98,6 +111,7 @@ prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
   switch (op->kind) {
   case TESS_OP_NORM_ACT:
   case TESS_OP_NORM_ACT_BWD:
+  case TESS_OP_NORM_APPLY:
     step->scratch_bytes = tess_cpu_norm_scratch (step->n, step->voxels, step->channels);
     return TRUE;
   case TESS_OP_LOSS:
@@ -131,27 +145,28 @@ prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
   }
 }
 
-/* Workspace: first what all steps share, then what each keeps. */
+/* What a step works in lies among the activations; what it keeps from run to run is the workspace. */
 static gboolean
 lay_out (TessProgram *p, GError **error)
 {
+  g_autofree gsize *bytes = g_new (gsize, p->n_steps + 1), *offset = g_new (gsize, p->n_steps + 1);
   gsize total = 0;
-  gboolean ok = TRUE;
 
-  for (guint i = 0; i < p->n_steps; i++)
-    p->scratch_bytes = MAX (p->scratch_bytes, p->steps[i].scratch_bytes);
-  ok = p->scratch_bytes < G_MAXSIZE / 2;
-  total = ok ? ALIGN (p->scratch_bytes) : 0;
-  for (guint i = 0; ok && i < p->n_steps; i++) {
+  for (guint i = 0; i < p->n_steps; i++) {
     p->steps[i].keep_offset = total;
-    ok = p->steps[i].keep_bytes < G_MAXSIZE / 2 && g_size_checked_add (&total, total, ALIGN (p->steps[i].keep_bytes));
-  }
-  if (!ok) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
-                 _ ("the working memory is too large to count; take a smaller patch or batch"));
-    return FALSE;
+    if (p->steps[i].keep_bytes >= G_MAXSIZE / 2 ||
+        !g_size_checked_add (&total, total, ALIGN (p->steps[i].keep_bytes))) {
+      g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+                   _ ("the working memory is too large to count; take a smaller patch or batch"));
+      return FALSE;
+    }
+    bytes[i] = p->steps[i].scratch_bytes;
   }
   p->workspace_bytes = total;
+  if (!tess_graph_place_scratch (p->graph, bytes, offset, error))
+    return FALSE;
+  for (guint i = 0; i < p->n_steps; i++)
+    p->steps[i].scratch_offset = offset[i];
   return TRUE;
 }
 
@@ -174,7 +189,7 @@ find_idle_grads (TessProgram *p)
 
 /**
  * tess_cpu_program_prepare:
- * @graph: placed; a reference is kept
+ * @graph: placed; a reference is kept, and its activations are placed anew beside what the steps work in
  *
  * Makes every primitive. Nothing the size of an activation is allocated before tess_cpu_program_bind().
  */
@@ -264,7 +279,8 @@ bind_conv (TessProgram *p, TessCpuStep *step, GError **error)
     y = step->in[1];
   }
   return tess_cpu_conv_bind (conv, p->device, conv->cast_bytes > 0 ? step->scratch : x, w, b,
-                             conv->wide_bytes > 0 ? conv_wide (step) : y, step->keep, conv_scratch (step), error);
+                             conv->wide_bytes > 0 ? conv_wide (step) : y, conv_packed (step), conv_scratch (step),
+                             error);
 }
 
 /**
@@ -299,7 +315,7 @@ tess_cpu_program_bind (TessProgram *p, TessBuffer *const arenas[TESS_N_ARENAS], 
       step->in[k] = k < step->op->n_in ? address (p, step->op->in[k]) : NULL;
     for (guint k = 0; k < G_N_ELEMENTS (step->out); k++)
       step->out[k] = k < step->op->n_out ? address (p, step->op->out[k]) : NULL;
-    step->scratch = p->workspace.data;
+    step->scratch = step->scratch_bytes > 0 ? p->arena[TESS_ARENA_ACT] + step->scratch_offset : NULL;
     step->keep = p->workspace.data + step->keep_offset;
     if (step->conv != NULL)
       ok = bind_conv (p, step, error);
@@ -321,8 +337,14 @@ run_conv (TessProgram *p, const TessCpuStep *step, GError **error)
 
   if (conv->cast_bytes > 0)
     k->to_bf16 (threads, conv->cast_bytes / 2, step->in[0], step->scratch);
-  if (!tess_dnnl_check (d->primitive_execute (conv->main, p->device->stream, conv->n_main_args, conv->main_args),
-                        tess_op_name (step->op->kind), error))
+  if (!conv->writes_weights && !conv->keeps_weights && conv->reorder != NULL &&
+      !tess_dnnl_check (d->primitive_execute (conv->reorder, p->device->stream, 2, conv->reorder_args), "pack weights",
+                        error))
+    return FALSE;
+  if (conv->is_ours)
+    k->conv_weights (&conv->ours);
+  else if (!tess_dnnl_check (d->primitive_execute (conv->main, p->device->stream, conv->n_main_args, conv->main_args),
+                             tess_op_name (step->op->kind), error))
     return FALSE;
   if (conv->writes_weights) {
     if (conv->reorder != NULL &&
@@ -352,7 +374,8 @@ run_norm (TessProgram *p, const TessCpuStep *step)
       .x = step->in[0],
       .gamma = step->in[1],
       .beta = step->in[2],
-      .stats = backward ? step->in[3] : step->out[1],
+      .stats = step->op->kind == TESS_OP_NORM_ACT ? step->out[1] : step->in[3],
+      .known = step->op->kind == TESS_OP_NORM_APPLY,
       .eps = step->op->attr.norm.eps,
       .slope = step->op->attr.norm.slope,
       .eps_on_std = step->op->attr.norm.eps_on_std,
@@ -523,6 +546,7 @@ run_step (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GEr
   switch (step->op->kind) {
   case TESS_OP_NORM_ACT:
   case TESS_OP_NORM_ACT_BWD:
+  case TESS_OP_NORM_APPLY:
     run_norm (p, step);
     break;
   case TESS_OP_LEAKY_RELU:
@@ -586,7 +610,7 @@ pack_weights (TessProgram *p, GError **error)
     const TessCpuConv *conv = p->steps[i].conv;
     double before;
 
-    if (conv == NULL || conv->writes_weights || conv->reorder == NULL)
+    if (conv == NULL || !conv->keeps_weights || conv->reorder == NULL)
       continue;
     before = now ();
     if (!tess_dnnl_check (p->device->dnnl->primitive_execute (conv->reorder, p->device->stream, 2, conv->reorder_args),

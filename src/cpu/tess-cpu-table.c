@@ -22,7 +22,8 @@
   X (avg_pool)                                                                                                         \
   X (avg_pool_backward)                                                                                                \
   X (adam)                                                                                                             \
-  X (extra)
+  X (extra)                                                                                                            \
+  X (conv_weights)
 
 /* Each has the type of its member in the table. */
 #define TESS_CPU_DECLARE(name) extern __typeof__ (*((TessCpuKernels *)0)->name) TESS_KERNEL (name);

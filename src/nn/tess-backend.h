@@ -6,7 +6,7 @@ G_BEGIN_DECLS
 
 /* The contract between nn and what computes. One thread uses a device and its programs at a time. Failures are
  * GErrors (UNSUPPORTED NO_MEMORY DEVICE_LOST BAD_SHAPE IO), never an abort. */
-#define TESS_BACKEND_ABI 2u
+#define TESS_BACKEND_ABI 3u
 
 typedef struct _TessDevice  TessDevice;  /* defined by each backend */
 typedef struct _TessBuffer  TessBuffer;  /* device memory outside programs */
@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct {
   gsize arena[TESS_N_ARENAS];
-  gsize workspace; /* taken by bind besides the arenas: packed weights, scratch */
+  gsize workspace; /* taken by bind besides the arenas: what is kept from run to run, such as packed weights */
 } TessRequirements;
 
 #define TESS_MAX_HEADS 8
@@ -54,7 +54,8 @@ typedef struct _TessBackendIface {
   gboolean    (*upload)      (TessBuffer *buffer, gsize offset, const void *source, gsize n, GError **error);
   gboolean    (*download)    (TessBuffer *buffer, gsize offset, void *target, gsize n, GError **error);
 
-  /* Builds everything but takes no arena memory: what it needs is known before anything is taken. */
+  /* Builds everything but takes no arena memory: what it needs is known before anything is taken. It may place the
+   * graph's activations anew, beside what its ops work in (tess_graph_place_scratch). */
   TessProgram *(*prepare)      (TessDevice *device, TessGraph *graph, TessRequirements *requirements, GError **error);
   /* arenas[a] is NULL where requirements->arena[a] is 0; the buffers outlive the program. */
   gboolean     (*bind)         (TessProgram *program, TessBuffer *const arenas[TESS_N_ARENAS], GError **error);

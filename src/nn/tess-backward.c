@@ -1,14 +1,14 @@
-#include "tess-graph.h"
+#include "tess-remake.h"
 
 /* Reverse walk over the forward ops. grad[t] is the sum so far of the gradients that reached tensor t.
  *
  * Order matters for memory: of a convolution the weights' gradient comes first, because it is the last reader of the
- * input x; then dx can take x's place. The normalisation recomputes its output from x, so that y dies with the next
- * convolution's weight gradient. */
+ * input x; then dx can take x's place. What is not kept of the forward pass is made again just before it is read. */
 typedef struct {
   TessGraph *graph;
   TessId *grad;
   gboolean *wanted; /* depends on a parameter */
+  TessRemake remake;
   GError **error;
 } Backward;
 
@@ -81,7 +81,7 @@ back_conv (Backward *b, const TessOp *f, TessId dy)
   TessOp weights = new_op (transposed ? TESS_OP_CONV_TRANSPOSE_BWD_WEIGHTS : TESS_OP_CONV_BWD_WEIGHTS, 2, 2);
   TessOp data = new_op (transposed ? TESS_OP_CONV_TRANSPOSE_BWD_DATA : TESS_OP_CONV_BWD_DATA, 2, 1);
 
-  weights.in[0] = f->in[0];
+  weights.in[0] = tess_remake_get (&b->remake, f->in[0]);
   weights.in[1] = dy;
   weights.attr.conv = f->attr.conv;
   if (!param_grad (b, f->in[1], &weights.out[0]) || !param_grad (b, f->in[2], &weights.out[1]))
@@ -104,7 +104,7 @@ back_norm_act (Backward *b, const TessOp *f, TessId dy)
 {
   TessOp op = new_op (TESS_OP_NORM_ACT_BWD, 5, 3);
 
-  op.in[0] = f->in[0];
+  op.in[0] = tess_remake_get (&b->remake, f->in[0]);
   op.in[1] = f->in[1];
   op.in[2] = f->in[2];
   op.in[3] = f->out[1];
@@ -126,7 +126,7 @@ back_leaky_relu (Backward *b, const TessOp *f, TessId dy)
 
   if (!b->wanted[f->in[0]])
     return;
-  op.in[0] = f->in[0];
+  op.in[0] = tess_remake_get (&b->remake, f->in[0]);
   op.in[1] = dy;
   op.out[0] = grad_like (b, f->in[0]);
   op.attr.norm = f->attr.norm;
@@ -142,7 +142,7 @@ back_add_act (Backward *b, const TessOp *f, TessId dy)
 
   if (!b->wanted[f->out[0]])
     return;
-  op.in[0] = f->out[0];
+  op.in[0] = tess_remake_get (&b->remake, f->out[0]);
   op.in[1] = dy;
   op.out[0] = grad_like (b, f->out[0]);
   op.attr.norm = f->attr.norm;
@@ -189,7 +189,7 @@ back_loss (Backward *b, const TessOp *f)
 
   if (!b->wanted[f->in[0]])
     return;
-  op.in[0] = f->in[0];
+  op.in[0] = tess_remake_get (&b->remake, f->in[0]);
   op.in[1] = f->in[1];
   op.in[2] = f->out[0];
   op.out[0] = grad_like (b, f->in[0]);
@@ -205,7 +205,7 @@ back_inputs (Backward *b, const TessOp *f, TessOpKind kind, guint n_in, TessId d
   TessOp op = new_op (kind, n_in + 1, f->kind == TESS_OP_MAX_POOL ? 1 : 2);
 
   for (guint i = 0; i < n_in; i++)
-    op.in[i] = f->in[i];
+    op.in[i] = tess_remake_get (&b->remake, f->in[i]);
   op.in[n_in] = dy;
   op.attr = f->attr;
   if (f->kind == TESS_OP_ACT && !param_grad (b, f->in[1], &op.out[1]))
@@ -331,22 +331,43 @@ mirror_params (TessGraph *graph, TessRole role, const char *suffix)
   }
 }
 
-/**
- * tess_graph_append_backward:
- *
- * Appends the ops that compute the gradient of sum over heads of head_weight[head] loss[head] for every parameter, in
- * reverse order of the forward ops. Inputs get no gradient. Afterwards tensor.grad names the gradient of every
- * parameter, and of every activation a loss depends on.
- *
- * Returns: FALSE with UNSUPPORTED when a parameter is used twice or an op has no gradient.
- */
-gboolean
-tess_graph_append_backward (TessGraph *graph, GError **error)
+/* Whether op i is the first of a stage. */
+static gboolean
+begins_stage (const TessGraph *graph, guint i)
+{
+  for (guint s = 0; s < graph->stages->len; s++)
+    if (g_array_index (graph->stages, guint, s) == i)
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
+walk_back (Backward *b, guint n_tensors)
+{
+  TessGraph *graph = b->graph;
+
+  for (guint i = graph->n_forward; i-- > 0;) {
+    TessOp f = *tess_graph_op (graph, i); /* the array may move while ops are appended */
+
+    if (!back_op (b, &f))
+      return FALSE;
+    if (begins_stage (graph, i))
+      tess_remake_forget (&b->remake);
+  }
+  for (TessId id = 0; id < n_tensors; id++)
+    if (tess_graph_tensor (graph, id)->role != TESS_ROLE_PARAM)
+      tess_graph_tensor (graph, id)->grad = b->grad[id];
+  return TRUE;
+}
+
+static gboolean
+append_backward (TessGraph *graph, int n_stages, GError **error)
 {
   Backward b = {.graph = graph, .error = error};
   g_autofree TessId *grad = NULL;
   g_autofree gboolean *wanted = NULL;
   guint n_tensors;
+  gboolean ok;
 
   g_return_val_if_fail (!graph->placed && graph->ops->len == graph->n_forward, FALSE);
 
@@ -356,17 +377,39 @@ tess_graph_append_backward (TessGraph *graph, GError **error)
   b.grad = grad = g_new (TessId, n_tensors + 1);
   for (TessId id = 0; id < n_tensors; id++)
     grad[id] = TESS_NONE;
+  tess_remake_init (&b.remake, graph, n_stages);
+  ok = walk_back (&b, n_tensors);
+  tess_remake_clear (&b.remake);
+  return ok;
+}
 
-  for (guint i = graph->n_forward; i-- > 0;) {
-    TessOp f = *tess_graph_op (graph, i); /* the array may move while ops are appended */
+/**
+ * tess_graph_append_backward:
+ *
+ * Appends the ops that compute the gradient of sum over heads of head_weight[head] loss[head] for every parameter, in
+ * reverse order of the forward ops. Inputs get no gradient. Afterwards tensor.grad names the gradient of every
+ * parameter, and of every activation a loss depends on. Every result of the forward pass is kept until it is read.
+ *
+ * Returns: FALSE with UNSUPPORTED when a parameter is used twice or an op has no gradient.
+ */
+gboolean
+tess_graph_append_backward (TessGraph *graph, GError **error)
+{
+  return append_backward (graph, -1, error);
+}
 
-    if (!back_op (&b, &f))
-      return FALSE;
-  }
-  for (TessId id = 0; id < n_tensors; id++)
-    if (tess_graph_tensor (graph, id)->role != TESS_ROLE_PARAM)
-      tess_graph_tensor (graph, id)->grad = grad[id];
-  return TRUE;
+/**
+ * tess_graph_append_backward_sparing:
+ * @n_stages: of the forward pass made again, those that spare most first; 0: what costs next to nothing alone
+ *
+ * As tess_graph_append_backward(), with the same numbers to the last bit in less memory: results of norms and
+ * activations and concatenations are not kept but made again, and so is all of @n_stages stages but what other stages
+ * read of them. More than tess_graph_n_stages() is as much.
+ */
+gboolean
+tess_graph_append_backward_sparing (TessGraph *graph, guint n_stages, GError **error)
+{
+  return append_backward (graph, (int)MIN (n_stages, G_MAXINT32), error);
 }
 
 /**

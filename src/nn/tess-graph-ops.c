@@ -182,3 +182,17 @@ tess_graph_window (TessGraph *graph, TessId x, const gint64 start[3], const gint
   }
   return append_one (graph, &op, x, dim, error);
 }
+
+/**
+ * tess_graph_begin_stage:
+ *
+ * Says that the forward ops added from here on belong together: what tess_graph_append_backward_sparing() makes again
+ * it makes again stage by stage.
+ */
+void
+tess_graph_begin_stage (TessGraph *graph)
+{
+  g_return_if_fail (!graph->placed && graph->ops->len == graph->n_forward);
+
+  g_array_append_val (graph->stages, graph->ops->len);
+}

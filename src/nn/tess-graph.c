@@ -37,6 +37,7 @@ tess_graph_new (TessDType act_dtype)
   g_array_set_clear_func (graph->tensors, clear_tensor);
   graph->ops = g_array_new (FALSE, TRUE, sizeof (TessOp));
   graph->tables = g_ptr_array_new_with_free_func (g_free);
+  graph->stages = g_array_new (FALSE, FALSE, sizeof (guint));
   graph->act_dtype = act_dtype;
   return graph;
 }
@@ -56,6 +57,7 @@ tess_graph_unref (TessGraph *graph)
   g_array_unref (graph->tensors);
   g_array_unref (graph->ops);
   g_ptr_array_unref (graph->tables);
+  g_array_unref (graph->stages);
   g_free (graph);
 }
 
@@ -101,6 +103,7 @@ tess_op_name (TessOpKind kind)
       [TESS_OP_RESIZE] = "resize",
       [TESS_OP_RESIZE_BWD] = "resize-bwd",
       [TESS_OP_WINDOW] = "window",
+      [TESS_OP_NORM_APPLY] = "norm-apply",
   };
 
   return (guint)kind < TESS_N_OPS ? names[kind] : "unknown";

@@ -92,6 +92,7 @@ typedef enum {
   TESS_OP_RESIZE,          /* x -> y                              attr.resize */
   TESS_OP_RESIZE_BWD,      /* dy -> dx                            attr.resize */
   TESS_OP_WINDOW,          /* x -> y                              attr.window; its gradient is a WINDOW, too */
+  TESS_OP_NORM_APPLY,      /* x, gamma, beta, stats -> y          attr.norm: NORM_ACT's y once more, from its stats */
   TESS_N_OPS
 } TessOpKind;
 
@@ -184,6 +185,7 @@ typedef struct {
   gsize     arena_bytes[TESS_N_ARENAS]; /* set by tess_graph_place */
   gboolean  placed;
   GPtrArray *tables; /* what attributes point to */
+  GArray   *stages; /* guint: the first op of every stage */
 } TessGraph;
 
 TessGraph *tess_graph_new   (TessDType act_dtype);
@@ -202,12 +204,14 @@ tess_graph_op (const TessGraph *graph, guint i)
 }
 
 const char *tess_op_name          (TessOpKind kind);
+int         tess_op_in_place      (TessOpKind kind); /* k: out[0] may be in[k], element for element; -1: never */
 TessId      tess_graph_find       (const TessGraph *graph, const char *name); /* TESS_NONE when absent */
 gint64      tess_tensor_n_elements (const TessTensor *tensor);
 
 /* Element types of a BF16 graph: the image is F32; x of a convolution is F32 or act_dtype; everything between and
  * every gradient of an activation is act_dtype; logits are F32 (out_dtype); a tensor's gradient has its shape.
- * Backward ops leave out (TESS_NONE) the gradient of what needs none; no op works in place.
+ * Backward ops leave out (TESS_NONE) the gradient of what needs none. Some ops work in place where what they read ends
+ * with them (tess_op_in_place); no other op's inputs and outputs overlap.
  *
  * Building. Every op infers and checks its shapes: a misfit returns TESS_NONE and sets BAD_SHAPE naming the op. */
 TessId tess_graph_add_tensor  (TessGraph *graph, const char *name, TessRole role, TessDType dtype, guint n_dims, const gint64 *dim);
@@ -229,15 +233,20 @@ TessId tess_graph_global_pool (TessGraph *graph, TessId x, GError **error);
 TessId tess_graph_resize      (TessGraph *graph, TessId x, const gint64 dhw[3], gboolean linear, GError **error);
 TessId tess_graph_window      (TessGraph *graph, TessId x, const gint64 start[3], const gint64 dhw[3], GError **error);
 void   tess_graph_mark_output (TessGraph *graph, TessId id); /* the caller reads it after a run */
+void   tess_graph_begin_stage (TessGraph *graph); /* ops from here on are another stage, which can be made again as a whole */
+guint  tess_graph_n_stages    (const TessGraph *graph); /* that spare memory when they are made again */
 
 /* Appends the gradient ops of every loss op to every parameter. A parameter no loss reaches gets a zero gradient
  * (its GRAD bytes are zeroed once when bound). A tensor with several consumers gets ADDs. */
 gboolean tess_graph_append_backward  (TessGraph *graph, GError **error);
+gboolean tess_graph_append_backward_sparing (TessGraph *graph, guint n_stages, GError **error); /* keeps less of the forward pass */
 gboolean tess_graph_append_optimiser (TessGraph *graph, TessOptimiser optimiser, GError **error); /* GRAD_NORM, SGD or ADAM */
 
 /* Gives every tensor its arena and offset (256-byte aligned): PARAM, GRAD and MOMENTUM contiguous in order of
  * declaration; ACT by lifetime, largest first, first gap that fits; IO one after the other. */
 gboolean tess_graph_place (TessGraph *graph, GError **error);
+/* For backends, in prepare: also what each op works in, as part of ACT. */
+gboolean tess_graph_place_scratch (TessGraph *graph, const gsize *bytes, gsize *offset, GError **error);
 
 /* The planner behind it: offsets (multiples of 256) such that no two blocks whose [first, last] meet overlap; zero-sized
  * blocks get 0. Returns the bytes needed, G_MAXSIZE when they cannot be counted. */

@@ -93,6 +93,33 @@ tess_memory_pack (guint n, const gsize *bytes, const guint *first, const guint *
   return total;
 }
 
+/**
+ * tess_op_in_place:
+ *
+ * Which of an op's inputs its result may lie on: element i of the result depends on element i of that input, and on
+ * nothing else of it once the sums over all of it are taken.
+ *
+ * Returns: the input's index, or -1.
+ */
+int
+tess_op_in_place (TessOpKind kind)
+{
+  switch (kind) {
+  case TESS_OP_NORM_ACT:
+  case TESS_OP_NORM_APPLY:
+  case TESS_OP_LEAKY_RELU:
+  case TESS_OP_ADD:
+  case TESS_OP_ADD_ACT:
+    return 0;
+  case TESS_OP_LEAKY_RELU_BWD:
+    return 1;
+  case TESS_OP_NORM_ACT_BWD:
+    return 4;
+  default:
+    return -1;
+  }
+}
+
 static TessArena
 arena_of (TessRole role)
 {
@@ -156,35 +183,84 @@ find_lifetimes (TessGraph *graph)
   }
 }
 
-static gboolean
-place_activations (TessGraph *graph)
+/* Tensors that lie on another one: under[id] is where. What lies on a tensor is alive for as long as anything of the
+ * pile is. */
+static TessId *
+find_piles (TessGraph *graph)
 {
-  guint n = graph->tensors->len, n_act = 0;
-  g_autofree gsize *bytes = g_new (gsize, n + 1), *offset = g_new (gsize, n + 1);
-  g_autofree guint *first = g_new (guint, n + 1), *last = g_new (guint, n + 1);
-  g_autofree TessId *ids = g_new (TessId, n + 1);
+  TessId *under = g_new (TessId, graph->tensors->len + 1);
+
+  for (TessId id = 0; id < graph->tensors->len; id++)
+    under[id] = id;
+  for (guint i = 0; i < graph->ops->len; i++) {
+    const TessOp *op = tess_graph_op (graph, i);
+    int k = tess_op_in_place (op->kind);
+    TessId from = k >= 0 ? op->in[k] : TESS_NONE, to = op->out[0];
+    const TessTensor *x, *y;
+    guint n_reads = 0;
+
+    if (from == TESS_NONE || to == TESS_NONE)
+      continue;
+    x = tess_graph_tensor (graph, from);
+    y = tess_graph_tensor (graph, to);
+    for (guint j = 0; j < op->n_in; j++)
+      n_reads += op->in[j] == from;
+    if (x->arena == TESS_ARENA_ACT && y->arena == TESS_ARENA_ACT && x->bytes == y->bytes && x->dtype == y->dtype &&
+        x->last == i && y->first == i && n_reads == 1)
+      under[to] = under[from];
+  }
+  return under;
+}
+
+/* scratch, scratch_offset: for every op; NULL: none. */
+static gboolean
+place_activations (TessGraph *graph, const gsize *scratch, gsize *scratch_offset)
+{
+  guint n = graph->tensors->len, n_ops = graph->ops->len, n_blocks = 0;
+  g_autofree gsize *bytes = g_new (gsize, n + n_ops + 1), *offset = g_new (gsize, n + n_ops + 1);
+  g_autofree guint *first = g_new (guint, n + n_ops + 1), *last = g_new (guint, n + n_ops + 1);
+  g_autofree guint *block = g_new (guint, n + 1);
+  g_autofree TessId *under = find_piles (graph);
 
   for (TessId id = 0; id < n; id++) {
     const TessTensor *t = tess_graph_tensor (graph, id);
 
-    if (t->arena != TESS_ARENA_ACT)
+    if (t->arena != TESS_ARENA_ACT || under[id] != id)
       continue;
-    bytes[n_act] = t->bytes;
-    first[n_act] = t->first;
-    last[n_act] = t->last;
-    ids[n_act++] = id;
+    bytes[n_blocks] = t->bytes;
+    first[n_blocks] = t->first;
+    last[n_blocks] = t->last;
+    block[id] = n_blocks++;
   }
-  graph->arena_bytes[TESS_ARENA_ACT] = tess_memory_pack (n_act, bytes, first, last, offset);
-  for (guint i = 0; i < n_act; i++)
-    tess_graph_tensor (graph, ids[i])->offset = offset[i];
+  for (TessId id = 0; id < n; id++)
+    if (under[id] != id)
+      last[block[under[id]]] = MAX (last[block[under[id]]], tess_graph_tensor (graph, id)->last);
+  for (guint i = 0; scratch != NULL && i < n_ops; i++) {
+    bytes[n_blocks + i] = scratch[i];
+    first[n_blocks + i] = last[n_blocks + i] = i;
+  }
+  graph->arena_bytes[TESS_ARENA_ACT] =
+      tess_memory_pack (n_blocks + (scratch != NULL ? n_ops : 0), bytes, first, last, offset);
+  for (TessId id = 0; id < n; id++)
+    if (tess_graph_tensor (graph, id)->arena == TESS_ARENA_ACT)
+      tess_graph_tensor (graph, id)->offset = offset[block[under[id]]];
+  for (guint i = 0; scratch != NULL && i < n_ops; i++)
+    scratch_offset[i] = offset[n_blocks + i];
   return graph->arena_bytes[TESS_ARENA_ACT] != G_MAXSIZE;
+}
+
+static void
+set_too_large (GError **error)
+{
+  g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+               _ ("the network needs more memory than can be addressed; choose a smaller patch or batch"));
 }
 
 /**
  * tess_graph_place:
  *
  * Decides where every tensor lives. Afterwards nothing may be added to the graph. Activations share memory by their
- * lifetime over forward and backward; an op's inputs and outputs never overlap.
+ * lifetime over forward and backward; an op's inputs and outputs overlap only where it works in place.
  *
  * Returns: FALSE with NO_MEMORY when the bytes cannot be counted.
  */
@@ -206,13 +282,34 @@ tess_graph_place (TessGraph *graph, GError **error)
     if (!g_size_checked_add (&total[t->arena], total[t->arena], t->bytes) || !align_up (&total[t->arena]))
       goto too_large;
   }
-  if (!place_activations (graph))
+  if (!place_activations (graph, NULL, NULL))
     goto too_large;
   graph->placed = TRUE;
   return TRUE;
 
 too_large:
-  g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
-               _ ("the network needs more memory than can be addressed; choose a smaller patch or batch"));
+  set_too_large (error);
+  return FALSE;
+}
+
+/**
+ * tess_graph_place_scratch:
+ * @graph: placed; nothing has been bound to it
+ * @bytes: for every op: what it needs to work in while it runs, 0: nothing
+ * @offset: (out caller-allocates): for every op: where in the ACT arena that is, a multiple of 256
+ *
+ * Places the activations anew, so that what an op works in lies where no activation alive at that time is. For
+ * backends, in prepare: only they know what their ops need.
+ *
+ * Returns: FALSE with NO_MEMORY when the bytes cannot be counted.
+ */
+gboolean
+tess_graph_place_scratch (TessGraph *graph, const gsize *bytes, gsize *offset, GError **error)
+{
+  g_return_val_if_fail (graph->placed, FALSE);
+
+  if (place_activations (graph, bytes, offset))
+    return TRUE;
+  set_too_large (error);
   return FALSE;
 }

@@ -62,15 +62,18 @@ forward (TessClassBuild *b)
 
   b->valid = TRUE;
   for (guint s = 0; s < 3; s++) {
+    tess_graph_begin_stage (b->graph);
     x = layer (b, x, 2 * s + 1, G_GINT64_CONSTANT (32) << s, 3);
     skip[s] = layer (b, x, 2 * s + 2, G_GINT64_CONSTANT (32) << s, 3);
     x = pool (b, skip[s]);
   }
+  tess_graph_begin_stage (b->graph);
   x = layer (b, x, 7, 256, 3);
   x = layer (b, x, 8, 128, 3);
   for (guint u = 0; u < 3; u++) {
     gint64 width = 128 >> u;
 
+    tess_graph_begin_stage (b->graph);
     x = up (b, x, skip[2 - u], u + 1, width);
     x = layer (b, x, 9 + 2 * u, width, 1);
     x = layer (b, x, 10 + 2 * u, MAX (width / 2, 32), 1);

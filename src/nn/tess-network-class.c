@@ -222,7 +222,7 @@ tess_network_build_class (const TessNetworkClass *k, const TessNetworkSpec *spec
   b.network = network = g_new0 (TessNetwork, 1);
   b.graph = network->graph = tess_graph_new (program->act_dtype);
   if (!tess_network_build_ends (network, spec, program, error) || !k->forward (&b) ||
-      (program->kind == TESS_PROGRAM_TRAIN && !tess_network_build_training (network, program->optimiser, error)))
+      (program->kind == TESS_PROGRAM_TRAIN && !tess_network_build_training (network, program, error)))
     return NULL;
   return tess_graph_place (b.graph, error) ? g_steal_pointer (&network) : NULL;
 }

@@ -64,12 +64,15 @@ forward (TessClassBuild *b)
   const TessNetworkSpec *spec = b->spec;
   TessId skip[TESS_NETWORK_MAX_STAGES], x = b->network->image;
 
-  for (guint s = 0; s < spec->n_stages; s++)
+  for (guint s = 0; s < spec->n_stages; s++) {
+    tess_graph_begin_stage (b->graph);
     x = skip[s] = stage (b, x, "down", s, spec->features[s], s == 0 ? 1 : 2);
+  }
   for (guint s = spec->n_stages - 1; s-- > 0;) {
     g_autofree char *conv = g_strdup_printf ("up.%u.conv", s), *norm = g_strdup_printf ("up.%u.norm", s);
     g_autofree char *head = g_strdup_printf ("head.%u", s);
 
+    tess_graph_begin_stage (b->graph);
     x = tess_build_up (b, x, conv, spec->features[s], tess_build_cube (2, 2, 0, 1), FALSE);
     tess_build_idle_bias (b, conv, spec->features[s]);
     x = tess_build_norm (b, x, norm, spec->leaky_slope, FALSE);

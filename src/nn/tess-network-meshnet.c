@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 
+#define LAYERS_A_STAGE 3
+
 /* MeshNet (Yu and Koltun 2016, as Fedorov et al., "End-to-end learning of brain tissue segmentation", 2017, have it):
  * convolutions 3x3x3 at full resolution whose dilation grows and shrinks, each followed by a ReLU, and one of a single
  * voxel for the classes. features[0] channels everywhere. The batch norm that it is trained with elsewhere is part of
@@ -46,6 +48,8 @@ forward (TessClassBuild *b)
     g_autofree char *name = g_strdup_printf ("model.%u.0", i);
     int dilation = (int)b->spec->dilation[i];
 
+    if (i % LAYERS_A_STAGE == 0)
+      tess_graph_begin_stage (b->graph);
     x = tess_build_conv (b, x, name, b->spec->features[0], tess_build_cube (3, 1, dilation, dilation), TRUE);
     x = tess_build_act (b, x, b->spec->leaky_slope);
   }

@@ -41,7 +41,7 @@ TessId       tess_residual_build_stage (TessNetworkBuild *b, TessId x, guint sta
 /* The ends of a network whose graph is empty: image, labels; no head yet. And, at its end, gradients and optimiser. */
 gboolean tess_network_build_ends     (TessNetwork *network, const TessNetworkSpec *spec, const TessProgramSpec *program,
                                       GError **error);
-gboolean tess_network_build_training (TessNetwork *network, TessOptimiser optimiser, GError **error);
+gboolean tess_network_build_training (TessNetwork *network, const TessProgramSpec *program, GError **error);
 
 /* What head h learns from. */
 TessLossAttr tess_network_loss (const TessNetworkSpec *spec, const TessProgramSpec *program, guint h);

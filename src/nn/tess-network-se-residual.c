@@ -138,17 +138,21 @@ forward (TessClassBuild *b)
   gint64 base = b->spec->features[0];
   TessId skip[TESS_NETWORK_MAX_STAGES], x;
 
+  tess_graph_begin_stage (b->graph);
   x = skip[0] = conv_norm (b, b->network->image, "stem", 1, base, b->spec->leaky_slope);
   for (guint s = 1; s <= depth && x != TESS_NONE; s++) {
     g_autofree char *prefix = g_strdup_printf ("down.%u", s);
 
+    tess_graph_begin_stage (b->graph);
     x = tess_graph_max_pool (b->graph, x, two, b->error);
     x = skip[s] = block (b, x, prefix, base << s);
   }
   for (guint s = depth; s-- > 0 && x != TESS_NONE;) {
     g_autofree char *prefix = g_strdup_printf ("up.%u", s);
-    TessId gated = s > 0 ? gate (b, x, skip[s], prefix) : skip[0];
+    TessId gated;
 
+    tess_graph_begin_stage (b->graph);
+    gated = s > 0 ? gate (b, x, skip[s], prefix) : skip[0];
     x = gated != TESS_NONE ? up (b, x, gated, prefix, base << s) : TESS_NONE;
     x = s > 0 ? block (b, x, prefix, base << s) : conv_norm (b, x, prefix, 1, base, b->spec->leaky_slope);
   }

@@ -260,9 +260,12 @@ build_forward (TessNetworkBuild *b, TessNetwork *network, const TessProgramSpec 
   guint n_up = spec->n_stages - 1;
   TessId skip[TESS_NETWORK_MAX_STAGES], x = network->image;
 
+  tess_graph_begin_stage (b->graph);
   if (residual)
     x = tess_layer_build (b, x, &b->stem, spec->kernel[0], NULL, spec->leaky_slope);
   for (guint s = 0; s < spec->n_stages; s++) {
+    if (s > 0)
+      tess_graph_begin_stage (b->graph);
     x = skip[s] = residual ? tess_residual_build_stage (b, x, s)
                            : build_stage (b, x, b->encoder[s], spec->kernel[s], spec->stride[s]);
     if (x == TESS_NONE)
@@ -272,6 +275,7 @@ build_forward (TessNetworkBuild *b, TessNetwork *network, const TessProgramSpec 
     guint s = n_up - 1 - u;
     TessConvAttr up = tess_layer_conv_attr (spec->stride[s + 1], spec->stride[s + 1], FALSE);
 
+    tess_graph_begin_stage (b->graph);
     x = tess_graph_conv_transpose (b->graph, x, b->up[u].weight, b->up[u].bias, &up, b->error);
     if (x != TESS_NONE)
       x = tess_graph_concat (b->graph, x, skip[s], b->error);
@@ -311,10 +315,11 @@ tess_network_build_ends (TessNetwork *network, const TessNetworkSpec *spec, cons
 }
 
 gboolean
-tess_network_build_training (TessNetwork *network, TessOptimiser optimiser, GError **error)
+tess_network_build_training (TessNetwork *network, const TessProgramSpec *program, GError **error)
 {
-  if (!tess_graph_append_backward (network->graph, error) ||
-      !tess_graph_append_optimiser (network->graph, optimiser, error))
+  if (!(program->keep_all ? tess_graph_append_backward (network->graph, error)
+                          : tess_graph_append_backward_sparing (network->graph, program->recompute, error)) ||
+      !tess_graph_append_optimiser (network->graph, program->optimiser, error))
     return FALSE;
   network->grad_norm = tess_graph_find (network->graph, "grad-norm");
   tess_graph_mark_output (network->graph, network->grad_norm);
@@ -357,7 +362,7 @@ tess_network_build (const TessNetworkSpec *spec, const TessProgramSpec *program,
   network->graph = b.graph = tess_graph_new (program->act_dtype);
   declare_params (&b);
   ok = tess_network_build_ends (network, spec, program, error) && build_forward (&b, network, program) &&
-       (program->kind != TESS_PROGRAM_TRAIN || tess_network_build_training (network, program->optimiser, error)) &&
+       (program->kind != TESS_PROGRAM_TRAIN || tess_network_build_training (network, program, error)) &&
        tess_graph_place (network->graph, error);
   clear (&b);
   return ok ? g_steal_pointer (&network) : NULL;

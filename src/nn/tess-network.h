@@ -60,6 +60,8 @@ typedef struct {
   float     alpha, beta, gamma;
   guint64   regions[256]; /* with has_regions */
   TessOptimiser optimiser;
+  gboolean  keep_all;  /* TRAIN: every result of the forward pass is kept, even what costs nothing to make again */
+  guint     recompute; /* TRAIN: so many stages are made again in the backward pass, those that spare most first */
 } TessProgramSpec;
 
 /* A built and placed graph with its named ends. logits[0] is the finest head; image f32 {N,D,H,W,Cin}. */

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 /* Below this a patch loses more than a narrower network does. */
 #define COMFORTABLE_EDGE 32
@@ -13,6 +14,8 @@
 /* Operations of one training step that still take about a second (a few seconds on a small processor). */
 #define CPU_STEP_FLOPS 300e9
 #define ACCELERATOR_STEP_FLOPS 24e12
+/* More than the estimate of the bytes is ever above them. */
+#define LARGEST_ERROR 2.0
 /* Voxels of the largest patch worth trying (nnU-Net starts from the same). */
 #define LARGEST_PATCH (256.0 * 256.0 * 256.0)
 #define LARGEST_FLAT_PATCH (2048.0 * 2048.0)
@@ -27,14 +30,41 @@ typedef struct {
   gint64 first_patch[3]; /* before anything had to shrink */
   gint64 width;
   double bytes, flops, max_flops;
-  gboolean fixed_patch, fixed_batch;
+  gboolean fixed_patch, fixed_batch, exact; /* exact: bytes are */
 } Planner;
 
+/* What the machine itself says, unless even the estimate is far off. One that cannot train the plan at all leaves the
+ * estimate as it is. */
+static void
+ask_machine (Planner *p)
+{
+  const TessPlannerLimits *l = p->limits;
+  const TessTrainMachine machine = {l->backend, l->device, l->n_threads, p->act_dtype};
+  g_autoptr (GError) error = NULL;
+  guint64 bytes = 0;
+
+  if (p->exact || l->backend == NULL || !(l->backend->flags & TESS_BACKEND_TRAINS) ||
+      p->bytes > LARGEST_ERROR * (double)l->memory_bytes)
+    return;
+  bytes = tess_plan_memory (p->plan, &machine, 0, NULL, &error);
+  if (bytes > 0)
+    p->bytes = (double)bytes;
+  else if (g_error_matches (error, TESS_ERROR, TESS_ERROR_NO_MEMORY)) /* a layer beyond what can be computed */
+    p->bytes = MAX (p->bytes, LARGEST_ERROR * (double)l->memory_bytes);
+  p->exact = bytes > 0;
+}
+
+/* The machine is asked, which takes part of a second, only about what may be the answer. */
 static gboolean
 measure (Planner *p, GError **error)
 {
   tess_planner_set_width (p->plan, p->width);
-  return tess_planner_measure (p->plan, p->act_dtype, &p->bytes, &p->flops, error);
+  p->exact = FALSE;
+  if (!tess_planner_measure (p->plan, p->act_dtype, &p->bytes, &p->flops, error))
+    return FALSE;
+  if (p->flops <= p->max_flops)
+    ask_machine (p);
+  return TRUE;
 }
 
 static gboolean
@@ -138,13 +168,45 @@ first_patch (Planner *p, GError **error)
   return TRUE;
 }
 
+static gboolean fit (Planner *p, GError **error);
+
+/* What would be planned if patch and batch were not asked for. */
+static gboolean
+fit_freely (const Planner *p, gint64 patch[3], gint64 *batch)
+{
+  Planner q = *p;
+  TessPlannerLimits limits = *p->limits;
+  gboolean fitted;
+
+  memset (limits.patch, 0, sizeof limits.patch);
+  limits.batch = 0;
+  q.limits = &limits;
+  q.fixed_patch = q.fixed_batch = FALSE;
+  q.plan = tess_plan_dup (p->plan);
+  fitted = fit (&q, NULL);
+  memcpy (patch, q.plan->patch, sizeof q.plan->patch);
+  *batch = q.plan->training.batch_size;
+  tess_plan_unref (q.plan);
+  return fitted;
+}
+
 static gboolean
 no_memory (const Planner *p, GError **error)
 {
+  gint64 other[3], batch;
   g_autofree char *need = tess_format_bytes ((guint64)p->bytes);
   g_autofree char *have = tess_format_bytes (p->limits->memory_bytes);
   g_autofree char *patch = tess_format_dims (p->plan->patch, 3);
 
+  if ((p->fixed_patch || p->fixed_batch) && fit_freely (p, other, &batch)) {
+    g_autofree char *fitting = tess_format_dims (other, 3);
+
+    g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+                 _ ("training needs %s for the smallest plan tried (patch %s, batch %" PRId64 ", width %" PRId64
+                    ") and may take %s; take a patch of %s and a batch of %" PRId64 ", which fit"),
+                 need, patch, p->plan->training.batch_size, p->width, have, fitting, batch);
+    return FALSE;
+  }
   g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
                _ ("training needs %s for the smallest plan tried (patch %s, batch %" PRId64 ", width %" PRId64
                   ") and may take %s; free memory or allow more"),
@@ -168,6 +230,7 @@ fit (Planner *p, GError **error)
          tess_planner_shrink (plan, p->wanted, p->median, COMFORTABLE_EDGE))
     if (!measure (p, error))
       return FALSE;
+  ask_machine (p);
   while (!fits (p)) {
     if (p->width > COMFORTABLE_WIDTH)
       p->width /= 2;
@@ -181,6 +244,7 @@ fit (Planner *p, GError **error)
       return no_memory (p, error);
     if (!measure (p, error))
       return FALSE;
+    ask_machine (p);
   }
   return TRUE;
 }
@@ -263,8 +327,9 @@ explain_program (Planner *p)
   else
     tess_plan_add_reason (plan, _ ("batch 2: nnU-Net's; memory goes into the patch first"));
   tess_plan_add_reason (plan,
-                        _ ("memory %s of %s: the exact bytes of the training program, 40 %% for workspace and a second "
-                           "copy of the weights"),
+                        p->exact ? _ ("memory %s of %s: the exact bytes of a training on this machine")
+                                 : _ ("memory %s of %s: the exact bytes of the training program, 40 %% for workspace "
+                                      "and a second copy of the weights"),
                         bytes, limit);
   tess_plan_add_reason (plan,
                         p->flops < 1e12 ? _ ("a training step of %.3g GFLOP: convolutions forward and backward")

@@ -2,13 +2,16 @@
 
 #include "tess-fingerprint.h"
 #include "tess-network.h"
-#include "tess-plan.h"
+#include "tess-plan-memory.h"
 
 G_BEGIN_DECLS
 
 typedef struct {
   guint64  memory_bytes;  /* that the training program may take */
   guint64  cache_bytes;   /* for decoded cases */
+  /* Where: then bytes are exact. NULL: estimated. */
+  const TessBackendIface *backend;
+  guint    device, n_threads;
   gboolean accelerator;   /* base width 32 and 250 iterations an epoch; else 16 and 50 */
   gboolean bf16;
   /* What the user has already decided; 0 = to be decided here. */

@@ -20,6 +20,8 @@ tess_auto_limits (const TessBackendIface *backend, guint device, TessPlannerLimi
       .accelerator = strcmp (backend->id, "cpu") != 0,
       .bf16 = known && info.bf16,
       .memory_bytes = available / 2,
+      .backend = backend,
+      .device = device,
       .cache_bytes = available / 4,
   };
   if (limits->accelerator && known)

@@ -1,15 +1,13 @@
 #include "tess-loader.h"
 
 #include "tess-parallel.h"
+#include "tess-plan-memory.h"
 #include "tess-thread.h"
 
 #include <inttypes.h>
 #include <sys/resource.h>
 
 #define MAX_WORKERS 12u
-#define MIN_DEPTH 2u
-#define MAX_DEPTH 8u
-#define DEPTH_BYTES (G_GUINT64_CONSTANT (512) << 20) /* of batches drawn ahead, unless even MIN_DEPTH takes more */
 #define LOADER_NICE 10
 
 typedef struct {
@@ -259,7 +257,7 @@ take_buffers (TessLoader *loader, GError **error)
     g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE, _ ("the batch of patches is too large to be counted"));
     return FALSE;
   }
-  loader->depth = (guint)CLAMP (DEPTH_BYTES / MAX (image_bytes + label_bytes, 1), MIN_DEPTH, MAX_DEPTH);
+  tess_plan_batches_bytes (loader->plan, &loader->depth);
   loader->slots = g_new0 (Slot, loader->depth);
   for (guint i = 0; i < loader->depth; i++) {
     Slot *slot = &loader->slots[i];

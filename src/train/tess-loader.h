@@ -42,7 +42,7 @@ const TessBatch *tess_loader_next    (TessLoader *loader, GError **error);
 void             tess_loader_release (TessLoader *loader);
 /* Drops what was drawn ahead and goes on from there. No batch may be lent. */
 void             tess_loader_seek    (TessLoader *loader, const TessBatchPosition *position);
-guint64          tess_loader_bytes   (const TessLoader *loader); /* of the batch buffers */
+guint64          tess_loader_bytes   (const TessLoader *loader); /* of the batch buffers: tess_plan_batches_bytes */
 guint            tess_loader_workers (const TessLoader *loader);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessLoader, tess_loader_free)

@@ -1,6 +1,7 @@
 #include "tess-trainer-private.h"
 
 #include "tess-auto-plan.h"
+#include "tess-format.h"
 #include "tess-parallel.h"
 #include "tess-train-check.h"
 
@@ -135,8 +136,11 @@ open_new_run (TessTraining *t, GError **error)
 
     tess_auto_limits (o->backend, o->device, &limits);
     limits.bf16 = o->act_dtype == TESS_DTYPE_BF16;
+    limits.n_threads = o->n_threads;
     if (o->cache_bytes > 0)
       limits.cache_bytes = o->cache_bytes;
+    if (o->memory_bytes > 0)
+      limits.memory_bytes = o->memory_bytes;
     t->plan = tess_auto_plan (t->dataset, &limits, t->trainer->progress, error);
     if (!t->plan)
       return FALSE;
@@ -226,28 +230,42 @@ compare_machine (TessTraining *t)
   t->state.n_threads = n_threads;
 }
 
-static int
-add_program (TessTraining *t, TessProgramKind kind, gint64 batch, GError **error)
+/* As many stages made again as it takes to fit; the user hears of it. */
+static gboolean
+choose_recompute (TessTraining *t, guint *recompute, GError **error)
 {
-  TessProgramSpec spec;
+  const TessTrainOptions *o = t->options;
+  const TessTrainMachine machine = {o->backend, o->device, o->n_threads, o->act_dtype};
+  guint64 limit = o->memory_bytes > 0 ? o->memory_bytes : tess_plan_memory_there (&machine), bytes;
 
-  tess_plan_program_spec (t->plan, kind, batch, t->options->act_dtype, TRUE, &spec);
-  return tess_session_add_program (t->session, &spec, error);
+  if (!tess_train_memory_choose (&machine, t->plan, o->recompute, limit, recompute, &bytes, error))
+    return FALSE;
+  if (*recompute > 0) {
+    g_autofree char *size = tess_format_bytes (bytes);
+
+    tess_training_note (t, _ ("%s: %u stages of the network are computed twice, so that training takes %s"), o->run_dir,
+                        *recompute, size);
+  }
+  return TRUE;
 }
 
 static gboolean
 open_session (TessTraining *t, GError **error)
 {
   const TessTrainOptions *o = t->options;
-  gint64 batch = t->plan->training.batch_size;
   TessNetworkSpec spec;
+  guint recompute;
 
   tess_plan_network_spec (t->plan, &spec);
-  t->session = tess_session_new (o->backend, o->device, o->n_threads, &spec, error);
-  if (!t->session || (t->train = add_program (t, TESS_PROGRAM_TRAIN, batch, error)) < 0 ||
-      (t->evaluate = add_program (t, TESS_PROGRAM_EVALUATE, batch, error)) < 0 ||
-      (t->infer = add_program (t, TESS_PROGRAM_INFER, 1, error)) < 0 || !tess_session_bind (t->session, 0, error))
+  if (!choose_recompute (t, &recompute, error))
     return FALSE;
+  t->session = tess_session_new (o->backend, o->device, o->n_threads, &spec, error);
+  if (!t->session || !tess_plan_add_programs (t->session, t->plan, o->act_dtype, recompute, error) ||
+      !tess_session_bind (t->session, 0, error))
+    return FALSE;
+  t->train = TESS_TRAIN_PROGRAM_TRAIN;
+  t->evaluate = TESS_TRAIN_PROGRAM_EVALUATE;
+  t->infer = TESS_TRAIN_PROGRAM_INFER;
   t->n_heads = tess_session_network (t->session, t->train)->n_heads;
   t->n_classes = tess_plan_n_outputs (t->plan);
   t->n_scores = tess_plan_n_scores (t->plan);

@@ -3,6 +3,7 @@
 #include "tess-dataset.h"
 #include "tess-run-folder.h"
 #include "tess-snapshot.h"
+#include "tess-train-memory.h"
 
 G_BEGIN_DECLS
 
@@ -23,6 +24,8 @@ typedef struct {
   gint64      seed;         /* < 0: the plan's */
   guint64     cache_bytes;  /* > 0: instead of the plan's budget of decoded cases */
   const char *loss;         /* instead of the plan's: "dice-ce", ...; NULL */
+  TessRecompute recompute;
+  guint64     memory_bytes; /* > 0: what the training may take (not the decoded cases), instead of what is there */
   gboolean    no_live_view; /* no snapshots of any kind: what they cost can be measured so */
 } TessTrainOptions;
 

@@ -59,7 +59,8 @@ test_plan (void)
   JsonNode *root;
   JsonObject *o, *table;
   JsonArray *layers;
-  gint64 parameters, sum = 0;
+  JsonObject *memory;
+  gint64 parameters, bytes, sum = 0;
   g_autofree char *path = NULL;
   g_autoptr (TessPlan) plan = NULL;
   GError *error = NULL;
@@ -92,9 +93,16 @@ test_plan (void)
   for (guint i = 0; i < json_array_get_length (layers); i++)
     sum += json_object_get_int_member (json_array_get_object_element (layers, i), "parameters");
   g_assert_cmpint (sum, ==, parameters);
+  g_assert_true (tess_json_object (o, "", "memory", &memory, &error));
+  bytes = json_object_get_int_member (memory, "training_bytes");
+  g_assert_cmpint (bytes, >, 0);
+  g_assert_cmpint (json_object_get_int_member (memory, "recompute_bytes"), <, bytes);
+  g_assert_cmpint (json_object_get_int_member (memory, "available_bytes"), >, 0);
   json_node_unref (root);
 
   cli_run (&run, "plan set --out plan.json --backend cpu");
+  g_assert_nonnull (strstr (run.out, "training takes "));
+  g_assert_nonnull (strstr (run.out, "the exact bytes of a training on this machine"));
   g_assert_cmpint (run.code, ==, 0);
   g_assert_nonnull (strstr (run.out, "patch 24 x 24 x 18"));
   cli_run (&run, "plan set --out plan.json --backend cpu --residual --network");
@@ -129,6 +137,8 @@ test_options (void)
 
   cli_run (&run, "plan set --out plan.json --backend cpu --memory 50K");
   cli_failed (&run, 1, "50.0 kB");
+  cli_run (&run, "plan set --out plan.json --backend cpu --patch 24,24,16 --batch 90 --memory 4M");
+  cli_failed (&run, 1, "which fit");
   cli_run (&run, "plan set --out plan.json --backend cpu --cache 1K");
   cli_failed (&run, 1, "cache");
   cli_run (&run, "plan set --out plan.json --backend cpu --cache lots");

@@ -1,6 +1,7 @@
 #include "tess-cpu-kernels.h"
 
 #include <math.h>
+#include <string.h>
 
 /* The kernels of every instruction set this processor has, against each other: the op table runs only the widest. */
 
@@ -295,6 +296,108 @@ test_large_mean (void)
   }
 }
 
+/* One tap of the weights' gradient, in double. */
+static double
+weight_gradient (const TessCpuConvWeights *a, gsize o, gsize c, const int tap[3])
+{
+  double sum = 0;
+
+  for (gint64 n = 0; n < (gint64)a->n; n++)
+    for (gint64 d = 0; d < a->to[0]; d++)
+      for (gint64 h = 0; h < a->to[1]; h++)
+        for (gint64 w = 0; w < a->to[2]; w++) {
+          const gint64 at[3] = {d * a->stride[0] + tap[0] - a->pad[0], h * a->stride[1] + tap[1] - a->pad[1],
+                                w * a->stride[2] + tap[2] - a->pad[2]};
+          gsize y = (gsize)(((n * a->to[0] + d) * a->to[1] + h) * a->to[2] + w) * a->y_channels + o;
+          gsize x = (gsize)(((n * a->from[0] + at[0]) * a->from[1] + at[1]) * a->from[2] + at[2]) * a->x_channels + c;
+
+          if (at[0] >= 0 && at[1] >= 0 && at[2] >= 0 && at[0] < a->from[0] && at[1] < a->from[1] && at[2] < a->from[2])
+            sum += (double)a->x[x] * (double)a->dy[y];
+        }
+  return sum;
+}
+
+static float *
+weight_gradients (const TessCpuConvWeights *a)
+{
+  const int *k = a->kernel;
+  float *all = g_malloc0 (a->y_channels * a->x_channels * (gsize)(k[0] * k[1] * k[2]) * 4 + 64), *next_one = all;
+  int tap[3];
+
+  for (gsize o = 0; o < a->y_channels; o++)
+    for (gsize c = 0; c < a->x_channels; c++)
+      for (tap[0] = 0; tap[0] < k[0]; tap[0]++)
+        for (tap[1] = 0; tap[1] < k[1]; tap[1]++)
+          for (tap[2] = 0; tap[2] < k[2]; tap[2]++)
+            *next_one++ = (float)weight_gradient (a, o, c, tap);
+  return all;
+}
+
+/* Every instruction set equals the plain sum, and itself bit for bit with any number of threads. */
+static void
+test_conv_weights (void)
+{
+  static const struct {
+    gsize n, x_channels, y_channels;
+    gint64 from[3];
+    int kernel[3], stride[3], pad[3];
+  } cases[] = {
+      {2, 5, 16, {4, 5, 7}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}},
+      {3, 8, 48, {5, 4, 9}, {3, 3, 3}, {2, 2, 2}, {1, 1, 1}},
+      {1, 7, 32, {3, 9, 8}, {1, 3, 3}, {1, 2, 1}, {0, 1, 1}},
+      {2, 6, 16, {6, 7, 9}, {2, 2, 2}, {2, 2, 2}, {0, 0, 0}}, /* as of a transposed one; a row is left over */
+      {1, 16, 16, {1, 1, 1}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}},
+      {1, 40, 16, {21, 30, 44}, {1, 1, 3}, {1, 1, 1}, {0, 0, 1}}, /* several groups of planes, several chunks of rows */
+      {1, 9, 80, {4, 4, 5}, {3, 3, 5}, {1, 1, 3}, {2, 0, 4}},
+  };
+  const TessCpuKernels *tables[TESS_CPU_MAX_ISAS];
+  guint n_tables = tess_cpu_kernels_usable (tables);
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    TessCpuConvWeights a = {.n = cases[i].n,
+                            .x_channels = cases[i].x_channels,
+                            .y_channels = cases[i].y_channels,
+                            .kernel = cases[i].kernel,
+                            .stride = cases[i].stride,
+                            .pad = cases[i].pad};
+    gsize n_x = a.n * a.x_channels, n_y = a.n * a.y_channels, n_w = a.x_channels * a.y_channels;
+    g_autofree float *x = NULL, *dy = NULL, *expected = NULL;
+
+    for (guint axis = 0; axis < 3; axis++) {
+      a.from[axis] = cases[i].from[axis];
+      a.to[axis] = (a.from[axis] + 2 * a.pad[axis] - a.kernel[axis]) / a.stride[axis] + 1;
+      n_x *= (gsize)a.from[axis];
+      n_y *= (gsize)a.to[axis];
+      n_w *= (gsize)a.kernel[axis];
+    }
+    a.x = x = values (n_x, FALSE);
+    a.dy = dy = values (n_y, FALSE);
+    expected = weight_gradients (&a);
+    for (guint t = 0; t < n_tables; t++) {
+      g_autofree float *one = NULL;
+
+      for (guint threads = 1; threads <= 4; threads++) {
+        g_autofree float *dw = values (n_w, FALSE);
+        gsize n_scratch = tess_cpu_conv_weights_scratch (&a) / sizeof (float);
+
+        a.n_threads = threads;
+        a.scratch = values (n_scratch, FALSE);
+        a.dw = dw;
+        memset ((guint8 *)a.scratch + 4 * n_scratch, 77, 64);
+        tables[t]->conv_weights (&a);
+        assert_close (expected, dw, n_w, FALSE);
+        if (one)
+          g_assert_cmpmem (one, n_w * sizeof *one, dw, n_w * sizeof *dw);
+        else
+          one = g_steal_pointer (&dw);
+        for (guint j = 0; j < 64; j++)
+          g_assert_cmpuint (((guint8 *)a.scratch)[4 * n_scratch + j], ==, 77);
+        g_free (a.scratch);
+      }
+    }
+  }
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -312,5 +415,6 @@ main (int argc, char *argv[])
     g_test_add_data_func (pool, GUINT_TO_POINTER (bf16), test_avg_pool);
   }
   g_test_add_func ("/cpu/kernels/norm/large-mean", test_large_mean);
+  g_test_add_func ("/cpu/kernels/conv-weights", test_conv_weights);
   return g_test_run ();
 }

@@ -174,7 +174,8 @@ run_backend (TessGraph *graph, guint n_threads, guint8 **arenas, const TessStepA
   for (guint a = 0; a < TESS_N_ARENAS; a++)
     if (needs.arena[a] > 0) {
       buffers[a] = b->buffer_new (device, needs.arena[a], &error);
-      b->upload (buffers[a], 0, arenas[a], needs.arena[a], &error);
+      if (a != TESS_ARENA_ACT) /* grown by what ops work in; nothing in it outlives a run */
+        b->upload (buffers[a], 0, arenas[a], needs.arena[a], &error);
       g_assert_no_error (error);
     }
   b->bind (program, buffers, &error);
@@ -183,7 +184,8 @@ run_backend (TessGraph *graph, guint n_threads, guint8 **arenas, const TessStepA
   g_assert_no_error (error);
   for (guint a = 0; a < TESS_N_ARENAS; a++)
     if (needs.arena[a] > 0) {
-      b->download (buffers[a], 0, arenas[a], needs.arena[a], &error);
+      if (a != TESS_ARENA_ACT)
+        b->download (buffers[a], 0, arenas[a], needs.arena[a], &error);
       b->buffer_free (buffers[a]);
     }
   g_assert_no_error (error);

@@ -309,6 +309,7 @@ def makes_the_plan_smaller(j):
 def trains_and_the_heads_change(j):
     ready_to_start(j).press()
     heads = j.window.find("image", "Heads of the validation sample")
+    wait_for(lambda: heads.now().has("FOCUSED"), "the pictures to have the keyboard, and not a button")
     wait_for(lambda: "Epoch" in heads.now().description, "the first heads", LONG)
     last = settled(heads.box())
     for epoch in (1, 2):

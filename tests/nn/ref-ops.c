@@ -148,27 +148,36 @@ note_side (guint64 *kinks, double z)
 }
 
 static void
+find_stats (const TessNormAttr *attr, const double *x, gint64 n_voxels, gint64 stride, double stats[2])
+{
+  double mean = 0, variance = 0;
+
+  for (gint64 i = 0; i < n_voxels; i++)
+    mean += x[i * stride] / (double)n_voxels;
+  for (gint64 i = 0; i < n_voxels; i++)
+    variance += (x[i * stride] - mean) * (x[i * stride] - mean) / (double)n_voxels;
+  stats[0] = mean;
+  stats[1] = attr->eps_on_std ? 1.0 / (sqrt (variance) + (double)attr->eps) : 1.0 / sqrt (variance + (double)attr->eps);
+}
+
+/* NORM_ACT, and NORM_APPLY, which is given the stats. */
+static void
 run_norm_act (const TessGraph *g, const TessOp *op, double *const *v, guint64 *kinks)
 {
   Shape s = shape_of (g, op->in[0]);
   gint64 n_voxels = voxels (&s);
   const double *gamma = v[op->in[1]], *beta = v[op->in[2]];
+  double *all_stats = op->kind == TESS_OP_NORM_ACT ? v[op->out[1]] : v[op->in[3]];
 
   for (gint64 n = 0; n < s.n; n++)
     for (gint64 c = 0; c < s.c; c++) {
       const double *x = v[op->in[0]] + n * n_voxels * s.c + c;
-      double *y = v[op->out[0]] + n * n_voxels * s.c + c, *stats = v[op->out[1]] + (n * s.c + c) * 2;
-      double mean = 0, variance = 0;
+      double *y = v[op->out[0]] + n * n_voxels * s.c + c, *stats = all_stats + (n * s.c + c) * 2;
 
-      for (gint64 i = 0; i < n_voxels; i++)
-        mean += x[i * s.c] / (double)n_voxels;
-      for (gint64 i = 0; i < n_voxels; i++)
-        variance += (x[i * s.c] - mean) * (x[i * s.c] - mean) / (double)n_voxels;
-      stats[0] = mean;
-      stats[1] = op->attr.norm.eps_on_std ? 1.0 / (sqrt (variance) + (double)op->attr.norm.eps)
-                                          : 1.0 / sqrt (variance + (double)op->attr.norm.eps);
+      if (op->kind == TESS_OP_NORM_ACT)
+        find_stats (&op->attr.norm, x, n_voxels, s.c, stats);
       for (gint64 i = 0; i < n_voxels; i++) {
-        double z = gamma[c] * (x[i * s.c] - mean) * stats[1] + beta[c];
+        double z = gamma[c] * (x[i * s.c] - stats[0]) * stats[1] + beta[c];
 
         y[i * s.c] = z > 0 ? z : (double)op->attr.norm.slope * z;
         if (op->attr.norm.slope != 1.0f)
@@ -643,6 +652,7 @@ ref_op_run (const TessGraph *graph, const TessOp *op, double *const *values, con
     run_conv_weights (graph, op, values);
     return TRUE;
   case TESS_OP_NORM_ACT:
+  case TESS_OP_NORM_APPLY:
     run_norm_act (graph, op, values, kinks);
     return TRUE;
   case TESS_OP_NORM_ACT_BWD:

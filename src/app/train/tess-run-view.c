@@ -392,6 +392,13 @@ bind_children (GtkWidgetClass *klass)
 #undef BIND
 }
 
+/* The pictures, not the first button: a key pressed in passing must not stop a training. */
+static gboolean
+tess_run_view_grab_focus (GtkWidget *widget)
+{
+  return gtk_widget_grab_focus (GTK_WIDGET (TESS_RUN_VIEW (widget)->heads));
+}
+
 static void
 tess_run_view_class_init (TessRunViewClass *klass)
 {
@@ -411,6 +418,7 @@ tess_run_view_class_init (TessRunViewClass *klass)
   signals[NOTE] =
       g_signal_new ("note", TESS_TYPE_RUN_VIEW, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_STRING);
 
+  widget_class->grab_focus = tess_run_view_grab_focus;
   gtk_widget_class_set_template_from_resource (widget_class, "/org/tessera/Tessera/ui/train/run-view.ui");
   bind_children (widget_class);
   gtk_widget_class_install_property_action (widget_class, "run.plane", "plane");

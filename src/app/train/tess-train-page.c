@@ -57,6 +57,8 @@ show (TessTrainPage *self, const char *name)
 {
   gtk_stack_set_visible_child_name (self->stack, name);
   gtk_spinner_set_spinning (self->spinner, g_str_equal (name, "busy"));
+  if (g_str_equal (name, "run") && gtk_widget_get_mapped (GTK_WIDGET (self->stack)))
+    gtk_widget_grab_focus (GTK_WIDGET (self->view));
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_TITLE]);
 }
 
