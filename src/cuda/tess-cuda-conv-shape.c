@@ -66,3 +66,10 @@ tess_cuda_conv_describe (const TessGraph *graph, const TessOp *op, gboolean exac
     s->fine_type = forward ? fine->dtype : graph->act_dtype;
   s->exact = exact && graph->act_dtype == TESS_DTYPE_F32;
 }
+
+/* bfloat16 with a float32 result, as logits are: of cuDNN 9.19 no engine of any card from sm_80 to sm_120 does that. */
+gboolean
+tess_cuda_conv_is_own (const TessCudnnConv *conv)
+{
+  return conv->fine_type != conv->coarse_type;
+}

@@ -55,20 +55,13 @@ pack_of (TessProgram *p, const TessCudaConvOp *op)
   return p->packs->len - 1;
 }
 
-/* bfloat16 with a float32 result (logits): cuDNN has no plan for it on any card, so it is not asked. */
-static gboolean
-is_mixed (const TessCudnnConv *s)
-{
-  return s->fine_type != s->coarse_type;
-}
-
 static gboolean
 find_plans (TessProgram *p, TessCudaConv *conv, GError **error)
 {
   TessDevice *device = p->device;
   GError *why = NULL;
 
-  if (device == NULL || device->cudnn == NULL || is_mixed (&conv->op.shape))
+  if (device == NULL || device->cudnn == NULL || tess_cuda_conv_is_own (&conv->op.shape))
     return TRUE;
   conv->plans =
       tess_cudnn_plans (device->cudnn, device->card, &conv->op.shape, TESS_CUDA_WORKSPACE, N_CANDIDATES, &why);

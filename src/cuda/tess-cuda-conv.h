@@ -19,4 +19,7 @@ typedef struct {
 gboolean tess_cuda_is_conv       (TessOpKind kind);
 void     tess_cuda_conv_describe (const TessGraph *graph, const TessOp *op, gboolean exact, TessCudaConvOp *out);
 
+/* Computed by our own kernel without asking cuDNN: it has no plan for it on any card. */
+gboolean tess_cuda_conv_is_own   (const TessCudnnConv *conv);
+
 G_END_DECLS
