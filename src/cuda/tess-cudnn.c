@@ -71,9 +71,10 @@ open_library (char **path, GError **error)
     *path = g_file_test (told, G_FILE_TEST_IS_DIR) ? g_build_filename (told, LIBRARY, NULL) : g_strdup (told);
     library = dlopen (*path, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL)
-      g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                   _ ("%s: cannot be loaded (%s); set TESSERA_CUDNN to the folder of libcudnn.so.9"), *path,
-                   dlerror ());
+      g_set_error (
+          error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+          _ ("%s: cannot be loaded (%s); set TESSERA_CUDNN to the folder of libcudnn.so.9, or use --backend cpu"),
+          *path, dlerror ());
     return library;
   }
   library = dlopen (LIBRARY, RTLD_NOW | RTLD_LOCAL);
