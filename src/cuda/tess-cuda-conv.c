@@ -59,12 +59,14 @@ static gboolean
 find_plans (TessProgram *p, TessCudaConv *conv, GError **error)
 {
   TessDevice *device = p->device;
+  /* Where nothing is timed the first plan is taken, and only its workspace. */
+  gboolean times = tess_cuda_option ("TESSERA_CUDA_TUNE", !conv->op.shape.exact);
   GError *why = NULL;
 
   if (device == NULL || device->cudnn == NULL || tess_cuda_conv_is_own (&conv->op.shape))
     return TRUE;
-  conv->plans =
-      tess_cudnn_plans (device->cudnn, device->card, &conv->op.shape, TESS_CUDA_WORKSPACE, N_CANDIDATES, &why);
+  conv->plans = tess_cudnn_plans (device->cudnn, device->card, &conv->op.shape, TESS_CUDA_WORKSPACE,
+                                  times ? N_CANDIDATES : 1, &why);
   if (conv->plans == NULL && !g_error_matches (why, TESS_ERROR, TESS_ERROR_UNSUPPORTED)) {
     g_propagate_error (error, why);
     return FALSE;
@@ -258,8 +260,7 @@ choose_plan (TessProgram *p, const TessCudaStep *step, GError **error)
   guint best = 0;
   gboolean ok = TRUE;
 
-  if (conv->plans->len > 1 && tess_cuda_option ("TESSERA_CUDA_TUNE", !conv->op.shape.exact) &&
-      cudaEventCreate (&begin) == cudaSuccess && cudaEventCreate (&end) == cudaSuccess)
+  if (conv->plans->len > 1 && cudaEventCreate (&begin) == cudaSuccess && cudaEventCreate (&end) == cudaSuccess)
     for (guint i = 0; ok && i < conv->plans->len; i++) {
       float t;
 

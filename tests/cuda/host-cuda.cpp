@@ -14,7 +14,7 @@
 
 typedef std::vector<std::function<void ()>> Work;
 
-HostCuda host_cuda = {(size_t)1 << 32, false, false, 0, 0, 0, 0, 0};
+HostCuda host_cuda = {(size_t)1 << 32, 9, false, false, 0, 0, 0, 0, 0};
 
 static std::map<void *, size_t> blocks;
 static Work *capturing;
@@ -64,7 +64,7 @@ cudaGetDeviceProperties (struct cudaDeviceProp *properties, int)
 {
   memset (properties, 0, sizeof *properties);
   strcpy (properties->name, "Host");
-  properties->major = 9;
+  properties->major = host_cuda.major;
   return fails () ? cudaErrorUnknown : cudaSuccess;
 }
 

@@ -12,6 +12,7 @@ extern "C" {
 
 typedef struct {
   size_t   memory;          /* bytes the card has */
+  int      major;           /* of its compute capability */
   bool     backwards;       /* kernels take their last item first */
   bool     refuses_capture;
   long     fails_at;        /* the call of this number fails, counted from 1; 0: none */

@@ -186,6 +186,45 @@ test_faults (void)
   g_assert_cmpuint (n_went_on, <, 100);
 }
 
+/* A GPU but no cuDNN: no device, in one sentence, for everything that needs one. */
+static void
+test_no_cudnn (void)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_setenv ("TESSERA_CUDNN", "/nonexistent/cudnn", TRUE);
+  g_assert_cmpuint (tess_cuda_iface.n_devices (&error), ==, 0);
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED);
+  g_assert_nonnull (strstr (error->message, "/nonexistent/cudnn"));
+  g_assert_nonnull (strstr (error->message, "--backend cpu"));
+  g_assert_null (strchr (error->message, '\n'));
+  g_clear_error (&error);
+  g_assert_null (tess_cuda_iface.open (0, 0, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED);
+  g_setenv ("TESSERA_CUDNN", "none", TRUE);
+}
+
+/* Turing has no bfloat16 units: it says so and computes in float32. */
+static void
+test_old_card (void)
+{
+  g_autoptr (GError) error = NULL;
+  TessDeviceInfo info;
+  TrainRun run;
+
+  host_cuda.major = 7;
+  g_assert_true (tess_cuda_iface.device_info (0, &info, &error));
+  g_assert_false (info.bf16);
+  g_assert_false (train_run (&tess_cuda_iface, 0, TESS_DTYPE_BF16, 1, &run, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED);
+  g_assert_nonnull (strstr (error->message, "--precision f32"));
+  train_run_clear (&run);
+  g_clear_error (&error);
+  g_assert_true (train_run (&tess_cuda_iface, 0, TESS_DTYPE_F32, 1, &run, &error));
+  train_run_clear (&run);
+  host_cuda.major = 9;
+}
+
 static void
 add_each (const char *name, guint n, const char *(*nth) (guint), GTestDataFunc func)
 {
@@ -207,6 +246,8 @@ main (int argc, char **argv)
   add_each ("train", train_run_n (), train_run_name, test_train);
   add_each ("graph", train_run_n (), train_run_name, test_graph);
   g_test_add_func ("/cuda/host/trajectory", test_trajectory);
+  g_test_add_func ("/cuda/host/no-cudnn", test_no_cudnn);
+  g_test_add_func ("/cuda/host/old-card", test_old_card);
   g_test_add_func ("/cuda/host/memory", test_memory);
   g_test_add_func ("/cuda/host/faults", test_faults);
   return g_test_run ();
