@@ -39,6 +39,13 @@ tess_cuda_enter (TessDevice *device, GError **error)
   return tess_cuda_check (cudaSetDevice (device->index), _ ("choosing the device"), error);
 }
 
+/* With $TESSERA_CUDNN "none" our own kernels compute convolutions: many times slower, and for comparing the two. */
+static gboolean
+without_cudnn (void)
+{
+  return g_strcmp0 (g_getenv ("TESSERA_CUDNN"), "none") == 0;
+}
+
 /**
  * tess_cuda_n_devices:
  * @error: why there is none
@@ -51,8 +58,9 @@ tess_cuda_n_devices (GError **error)
   int n = 0, driver = 0;
   cudaError_t status = cudaGetDeviceCount (&n);
 
+  /* Without cuDNN there is nothing to compute on, and "auto" has to know. */
   if (status == cudaSuccess && n > 0)
-    return (guint)n;
+    return without_cudnn () || tess_cudnn_load (error) != NULL ? (guint)n : 0;
   (void)cudaGetLastError ();
   /* 0 is the runtime's way of saying that there is no driver library at all; its sentence for that case speaks of a
    * driver that is too old. */
@@ -112,24 +120,45 @@ tess_cuda_device_info (guint index, TessDeviceInfo *info, GError **error)
   return TRUE;
 }
 
+static gboolean
+open_cudnn (TessDevice *device, GError **error)
+{
+  const TessCudnn *cudnn;
+
+  if (without_cudnn ())
+    return TRUE;
+  device->cudnn = cudnn = tess_cudnn_load (error);
+  if (cudnn == NULL || !tess_cudnn_check (cudnn, cudnn->Create (&device->handle), _ ("opening the device"), error) ||
+      !tess_cudnn_check (cudnn, cudnn->SetStream (device->handle, device->stream), _ ("opening the device"), error))
+    return FALSE;
+  device->card = tess_cudnn_device_new (cudnn, device->index, error);
+  return device->card != NULL;
+}
+
 /**
  * tess_cuda_open:
  * @index: the device
  * @n_threads: not used here
  *
- * Returns: (transfer full): the device with a stream of its own; free with tess_cuda_close()
+ * Returns: (transfer full): the device with a stream of its own and cuDNN on it; free with tess_cuda_close()
  */
 TessDevice *
 tess_cuda_open (guint index, guint n_threads, GError **error)
 {
-  cudaStream_t stream = NULL;
+  struct cudaDeviceProp properties;
 
   if (!check_index (index, error) || !tess_cuda_check (cudaSetDevice ((int)index), _ ("choosing the device"), error) ||
-      !tess_cuda_check (cudaStreamCreateWithFlags (&stream, cudaStreamNonBlocking), _ ("opening the device"), error))
+      !tess_cuda_check (cudaGetDeviceProperties (&properties, (int)index), _ ("asking what the device is"), error))
     return NULL;
   TessDevice *device = g_new0 (TessDevice, 1);
   device->index = (int)index;
-  device->stream = stream;
+  device->bf16 = properties.major >= 8;
+  if (!tess_cuda_check (cudaStreamCreateWithFlags (&device->stream, cudaStreamNonBlocking), _ ("opening the device"),
+                        error) ||
+      !open_cudnn (device, error)) {
+    tess_cuda_close (device);
+    return NULL;
+  }
   return device;
 }
 
@@ -138,31 +167,61 @@ tess_cuda_close (TessDevice *device)
 {
   if (!device)
     return;
-  if (cudaSetDevice (device->index) == cudaSuccess)
-    (void)cudaStreamDestroy (device->stream);
+  if (cudaSetDevice (device->index) == cudaSuccess) {
+    if (device->card != NULL)
+      device->cudnn->BackendDestroyDescriptor (device->card);
+    if (device->handle != NULL)
+      device->cudnn->Destroy (device->handle);
+    if (device->stream != NULL)
+      (void)cudaStreamDestroy (device->stream);
+  }
   (void)cudaGetLastError ();
   g_free (device);
 }
 
-static gboolean
-allocate (TessDevice *device, gsize bytes, void **data, GError **error)
+gboolean
+tess_cuda_option (const char *name, gboolean without)
 {
-  size_t free_bytes = 0, total_bytes = 0;
-  cudaError_t status = cudaMalloc (data, bytes);
+  const char *value = g_getenv (name);
 
-  if (status != cudaErrorMemoryAllocation)
-    return tess_cuda_check (status, _ ("taking device memory"), error);
-  (void)cudaGetLastError ();
-  if (cudaMemGetInfo (&free_bytes, &total_bytes) != cudaSuccess)
-    (void)cudaGetLastError ();
+  return value != NULL && (strcmp (value, "0") == 0 || strcmp (value, "1") == 0) ? value[0] == '1' : without;
+}
+
+static void
+no_room (gsize bytes, gsize free_bytes, gsize total_bytes, GError **error)
+{
   g_autofree char *wanted = g_format_size (bytes);
   g_autofree char *left = g_format_size (free_bytes);
   g_autofree char *total = g_format_size (total_bytes);
+
   g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
                _ ("CUDA: %s do not fit into the device's memory (%s free of %s); use a smaller patch or batch, or "
                   "--backend cpu"),
                wanted, left, total);
-  return FALSE;
+}
+
+/* Uninitialised memory of the current device, 256-byte aligned. */
+gboolean
+tess_cuda_allocate (gsize bytes, char **data, GError **error)
+{
+  size_t free_bytes = 0, total_bytes = 0;
+  void *memory = NULL;
+  cudaError_t status;
+
+  if (!tess_cuda_check (cudaMemGetInfo (&free_bytes, &total_bytes), _ ("asking for the device's memory"), error))
+    return FALSE;
+  if (bytes > free_bytes) {
+    no_room (bytes, free_bytes, total_bytes, error);
+    return FALSE;
+  }
+  status = cudaMalloc (&memory, bytes);
+  if (status == cudaErrorMemoryAllocation) { /* in pieces, or somebody was faster */
+    (void)cudaGetLastError ();
+    no_room (bytes, free_bytes, total_bytes, error);
+    return FALSE;
+  }
+  *data = memory;
+  return tess_cuda_check (status, _ ("taking device memory"), error);
 }
 
 /**
@@ -174,12 +233,12 @@ allocate (TessDevice *device, gsize bytes, void **data, GError **error)
 TessBuffer *
 tess_cuda_buffer_new (TessDevice *device, gsize bytes, GError **error)
 {
-  void *data = NULL;
+  char *data = NULL;
 
   if (!tess_cuda_enter (device, error))
     return NULL;
   if (bytes > 0) {
-    if (!allocate (device, bytes, &data, error))
+    if (!tess_cuda_allocate (bytes, &data, error))
       return NULL;
     if (!tess_cuda_check (cudaMemsetAsync (data, 0, bytes, device->stream), _ ("clearing device memory"), error) ||
         !tess_cuda_check (cudaStreamSynchronize (device->stream), _ ("clearing device memory"), error)) {

@@ -1,7 +1,8 @@
 #include "tess-cuda-private.h"
 
-/* No TESS_BACKEND_TRAINS: this backend runs one op kind so far, and "auto" must not choose it. */
-static const TessBackendIface iface = {
+/* No TESS_BACKEND_TRAINS although it computes every op: no line of it has run on a GPU yet, so "auto" must not choose
+ * it. Who asks for it by name gets it. */
+const TessBackendIface tess_cuda_iface = {
     .abi = TESS_BACKEND_ABI,
     .flags = 0,
     .id = "cuda",
@@ -35,5 +36,5 @@ __attribute__ ((visibility ("default"))) const TessBackendIface *tess_backend_qu
 const TessBackendIface *
 tess_backend_query (guint32 host_abi)
 {
-  return host_abi == TESS_BACKEND_ABI ? &iface : NULL;
+  return host_abi == TESS_BACKEND_ABI ? &tess_cuda_iface : NULL;
 }

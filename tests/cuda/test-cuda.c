@@ -1,6 +1,6 @@
 #include "tess-backend.h"
 #include "tess-cpu-backend.h"
-#include "ref.h"
+#include "op-table.h"
 
 #include <glib/gstdio.h>
 #include <gmodule.h>
@@ -185,7 +185,7 @@ test_auto (void)
   g_autofree char *why = NULL;
   const TessBackendIface *chosen = tess_backend_choose ("auto", &why, &error);
 
-  /* With a GPU too: the plugin does not train yet, so auto must not take it. */
+  /* With a GPU too: the plugin has not run on one yet, so auto must not take it. */
   g_assert_no_error (error);
   g_assert_cmpstr (chosen->id, ==, "cpu");
   g_assert_true (why && *why);
@@ -239,9 +239,29 @@ test_prepare (void)
   g_assert_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE);
   g_clear_error (&error);
   g_assert_true (tess_graph_place (other, &error));
+  tess_graph_op (other, 0)->kind = TESS_N_OPS; /* of a later time */
   g_assert_null (cuda->prepare (NULL, other, &requirements, &error));
   g_assert_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED);
-  g_assert_nonnull (strstr (error->message, tess_op_name (TESS_OP_ADD)));
+  g_assert_nonnull (strstr (error->message, tess_op_name (TESS_N_OPS)));
+}
+
+/* Every case of the shared table is taken, and what it needs is known without a device. */
+static void
+test_prepare_all (void)
+{
+  const TessBackendIface *cuda = find_cuda ();
+
+  for (guint i = 0; cuda != NULL && i < op_table_n (); i++)
+    for (guint bf16 = 0; bf16 < 2; bf16++) {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (TessGraph) graph = op_table_build (i, bf16 ? TESS_DTYPE_BF16 : TESS_DTYPE_F32, &error);
+      TessRequirements requirements;
+      TessProgram *program = cuda->prepare (NULL, graph, &requirements, &error);
+
+      g_assert_no_error (error);
+      g_assert_cmpuint (requirements.workspace, >, 0);
+      cuda->program_free (program);
+    }
 }
 
 static void
@@ -379,6 +399,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cuda/devices", test_devices);
   g_test_add_func ("/cuda/auto", test_auto);
   g_test_add_func ("/cuda/prepare", test_prepare);
+  g_test_add_func ("/cuda/prepare-all", test_prepare_all);
   g_test_add_func ("/cuda/copies", test_copies);
   g_test_add_func ("/cuda/leaky-relu", test_leaky_relu);
   g_test_add_func ("/cuda/links", test_links);

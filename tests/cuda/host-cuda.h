@@ -1,0 +1,28 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A CUDA runtime that is not one: device memory is host memory, a kernel is a loop over its items, a captured graph a
+ * list of work. With it the plugin's own sources run on the processor, so that everything but the launches themselves,
+ * cuDNN and the driver is tested where there is no GPU. */
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+  size_t   memory;          /* bytes the card has */
+  int      major;           /* of its compute capability */
+  bool     backwards;       /* kernels take their last item first */
+  bool     refuses_capture;
+  long     fails_at;        /* the call of this number fails, counted from 1; 0: none */
+  long     n_calls;         /* so far, of calls that can fail */
+  size_t   taken;           /* bytes held now */
+  unsigned n_captured, n_replayed;
+} HostCuda;
+
+extern HostCuda host_cuda;
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,187 @@
+#include "op-run.h"
+#include "parity.h"
+#include "tess-cpu-backend.h"
+#include "train-run.h"
+#include "trajectory.h"
+
+/* The plugin on a GPU; without one everything here skips with the plugin's reason. cuDNN computes the convolutions
+ * (whose bias is added to a result already rounded to bfloat16, hence the wider bound there: test-cuda-cudnn.c), and
+ * once more our own kernels. */
+
+#define BF16_TOLERANCE 5e-2
+
+/* The backend, or NULL with the test skipped for the reason it gives. */
+static const TessBackendIface *
+gpu (void)
+{
+  g_autoptr (GError) error = NULL;
+  const TessBackendIface *cuda;
+
+  if (g_getenv ("TESSERA_TEST_CUDA_PLUGIN") == NULL) {
+    g_test_skip ("built without the CUDA plugin (no nvcc, or -Dcuda=disabled)");
+    return NULL;
+  }
+  cuda = tess_backend_find ("cuda", &error);
+  g_assert_no_error (error);
+  if (cuda->n_devices (&error) > 0)
+    return cuda;
+  g_test_skip (error->message);
+  return NULL;
+}
+
+static void
+test_f32 (gconstpointer data)
+{
+  const TessBackendIface *cuda = gpu ();
+
+  if (cuda != NULL)
+    op_run_case (cuda, GPOINTER_TO_UINT (data), TESS_DTYPE_F32, 1e-10);
+}
+
+static void
+test_bf16 (gconstpointer data)
+{
+  const TessBackendIface *cuda = gpu ();
+
+  if (cuda != NULL)
+    op_run_case (cuda, GPOINTER_TO_UINT (data), TESS_DTYPE_BF16, BF16_TOLERANCE);
+}
+
+static void
+test_own (gconstpointer data)
+{
+  const TessBackendIface *cuda = gpu ();
+
+  if (cuda == NULL)
+    return;
+  g_setenv ("TESSERA_CUDNN", "none", TRUE);
+  op_run_case (cuda, GPOINTER_TO_UINT (data), TESS_DTYPE_F32, 1e-10);
+  g_unsetenv ("TESSERA_CUDNN");
+}
+
+static void
+test_tf32 (gconstpointer data)
+{
+  const TessBackendIface *cuda = gpu ();
+
+  if (cuda == NULL)
+    return;
+  g_setenv ("TESSERA_CUDA_TF32", "1", TRUE);
+  op_run_case (cuda, GPOINTER_TO_UINT (data), TESS_DTYPE_F32, 1e-5);
+  g_unsetenv ("TESSERA_CUDA_TF32");
+}
+
+/* PyTorch in float64. */
+static void
+test_parity (gconstpointer data)
+{
+  const TessBackendIface *cuda = gpu ();
+  g_autoptr (GError) error = NULL;
+  Parity p;
+
+  if (cuda == NULL)
+    return;
+  parity_run (GPOINTER_TO_UINT (data), cuda, &p, &error);
+  g_assert_no_error (error);
+  g_test_message ("errors: logits %.3g (%s), gradients %.3g (%s), parameters after ten steps %.3g (%s), losses %.3g",
+                  p.logits, p.worst[0], p.gradients, p.worst[1], p.params, p.worst[2], p.losses);
+  g_assert_cmpfloat (p.logits, <=, 1e-4);
+  g_assert_cmpfloat (p.gradients, <=, 1e-3);
+  g_assert_cmpfloat (p.params, <=, 1e-3);
+  g_assert_cmpfloat (p.losses, <=, 1e-4);
+}
+
+static void
+test_trajectory (void)
+{
+  const TessBackendIface *cuda = gpu ();
+  g_autoptr (GError) error = NULL;
+  Trajectory t;
+
+  if (cuda == NULL)
+    return;
+  trajectory_run (cuda, 0, 0, TESS_DTYPE_F32, &t, &error);
+  g_assert_no_error (error);
+  g_assert_cmpfloat (t.loss_error, <, 1e-4);
+  g_assert_cmpfloat (t.norm_error, <, 1e-4);
+}
+
+/* Twenty steps beside the CPU backend. */
+static void
+test_train (gconstpointer data)
+{
+  const TessBackendIface *cuda = gpu ();
+  guint net = GPOINTER_TO_UINT (data);
+  g_autoptr (GError) error = NULL;
+  TrainRun ours, theirs;
+
+  if (cuda == NULL)
+    return;
+  train_run (tess_cpu_backend (), net, TESS_DTYPE_F32, TRAIN_STEPS, &theirs, &error);
+  g_assert_no_error (error);
+  train_run (cuda, net, TESS_DTYPE_F32, TRAIN_STEPS, &ours, &error);
+  g_assert_no_error (error);
+  g_test_message ("loss %.6f to %.6f; largest relative error %.3g; logits' NMSE %.3g", ours.loss[0],
+                  ours.loss[TRAIN_STEPS - 1], train_run_loss_error (&ours, &theirs),
+                  train_run_logits_error (&ours, &theirs));
+  g_assert_cmpfloat (train_run_loss_error (&ours, &theirs), <, 1e-3);
+  g_assert_cmpfloat (train_run_logits_error (&ours, &theirs), <, 1e-4);
+  train_run_clear (&ours);
+  train_run_clear (&theirs);
+}
+
+/* Op by op and as one graph: the same bits, with the same plans. */
+static void
+test_graph (gconstpointer data)
+{
+  const TessBackendIface *cuda = gpu ();
+  TrainRun eager, captured;
+
+  if (cuda == NULL)
+    return;
+  g_setenv ("TESSERA_CUDA_TUNE", "0", TRUE);
+  for (guint bf16 = 0; bf16 < 2; bf16++) {
+    TessDType dtype = bf16 ? TESS_DTYPE_BF16 : TESS_DTYPE_F32;
+    g_autoptr (GError) error = NULL;
+
+    g_setenv ("TESSERA_CUDA_GRAPH", "0", TRUE);
+    train_run (cuda, GPOINTER_TO_UINT (data), dtype, TRAIN_STEPS, &eager, &error);
+    g_unsetenv ("TESSERA_CUDA_GRAPH");
+    if (bf16 && g_error_matches (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED)) {
+      train_run_clear (&eager);
+      break; /* a card before sm_80 */
+    }
+    g_assert_no_error (error);
+    train_run (cuda, GPOINTER_TO_UINT (data), dtype, TRAIN_STEPS, &captured, &error);
+    g_assert_no_error (error);
+    g_assert_true (train_run_same_bits (&captured, &eager));
+    train_run_clear (&eager);
+    train_run_clear (&captured);
+  }
+  g_unsetenv ("TESSERA_CUDA_TUNE");
+}
+
+static void
+add_each (const char *name, guint n, const char *(*nth) (guint), GTestDataFunc func)
+{
+  for (guint i = 0; i < n; i++) {
+    g_autofree char *path = g_strdup_printf ("/cuda/gpu/%s/%s", name, nth (i));
+
+    g_test_add_data_func (path, GUINT_TO_POINTER (i), func);
+  }
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  add_each ("ops/f32", op_table_n (), op_table_name, test_f32);
+  add_each ("ops/bf16", op_table_n (), op_table_name, test_bf16);
+  add_each ("ops/own", op_table_n (), op_table_name, test_own);
+  add_each ("ops/tf32", op_table_n (), op_table_name, test_tf32);
+  add_each ("parity", parity_n (), parity_name, test_parity);
+  add_each ("train", train_run_n (), train_run_name, test_train);
+  add_each ("graph", train_run_n (), train_run_name, test_graph);
+  g_test_add_func ("/cuda/gpu/trajectory", test_trajectory);
+  return g_test_run ();
+}
