@@ -1,3 +1,4 @@
+#include "tess-chance.h"
 #include "tess-cpu-vector.h"
 
 #include <math.h>
@@ -348,6 +349,39 @@ run_window (const TessCpuExtra *a)
 }
 
 ALWAYS_INLINE void
+run_dropout (const TessCpuExtra *a, gboolean bf16)
+{
+  float *factors = a->scratch;
+  gsize c_n = a->channels;
+
+  for (gsize i = 0; i < a->n * c_n; i++)
+    factors[i] = tess_chance_factor (a->seed, a->turn, (gint64)(i / c_n), a->stream, (gint64)(i % c_n), a->amount);
+#pragma omp parallel for schedule(static) num_threads(a->n_threads) if (a->n * a->voxels * c_n > SMALL)
+  for (gsize cell = 0; cell < a->n * a->voxels; cell++) {
+    const float *factor = factors + cell / a->voxels * c_n;
+
+    for (gsize c = 0; c < c_n; c++)
+      s_put (a->y, cell * c_n + c, s_get (a->x, cell * c_n + c, bf16) * factor[c], bf16);
+  }
+}
+
+ALWAYS_INLINE void
+run_noise (const TessCpuExtra *a, gboolean bf16)
+{
+  gsize n = a->voxels * a->channels, pairs = (n + 1) / 2;
+
+#pragma omp parallel for schedule(static) num_threads(a->n_threads) if (a->n * n > SMALL)
+  for (gsize i = 0; i < a->n * pairs; i++) {
+    gsize sample = i / pairs, pair = i % pairs, first = sample * n + 2 * pair;
+    float normals[2];
+
+    tess_chance_normals (a->seed, a->turn, (gint64)sample, a->stream, (gint64)pair, normals);
+    for (gsize k = 0; k < 2 && 2 * pair + k < n; k++)
+      s_put (a->y, first + k, s_get (a->x, first + k, bf16) + a->amount * normals[k], bf16);
+  }
+}
+
+ALWAYS_INLINE void
 run_floats (const TessCpuExtra *a, gboolean bf16)
 {
   switch (a->kind) {
@@ -369,6 +403,12 @@ run_floats (const TessCpuExtra *a, gboolean bf16)
     break;
   case TESS_OP_RESIZE:
     run_resize (a, bf16);
+    break;
+  case TESS_OP_DROPOUT:
+    run_dropout (a, bf16);
+    break;
+  case TESS_OP_NOISE:
+    run_noise (a, bf16);
     break;
   default:
     run_resize_backward (a, bf16);

@@ -61,6 +61,10 @@ typedef struct {
   gint64       from[3], to[3];      /* D, H, W of x (or dx) and of y (or dy) */
   gint64       start[3];
   const int   *kernel;
+  float        amount; /* of DROPOUT and NOISE, with what their numbers are drawn from: tess-chance.h */
+  guint64      seed;
+  gint64       turn;
+  guint32      stream;
   const void  *x, *b, *dy; /* b: the factor, or PReLU's slopes */
   void        *y, *dx, *db;
   void        *scratch; /* tess_cpu_extra_scratch () bytes */

@@ -88,7 +88,7 @@ gboolean     tess_cpu_conv_step_bind    (TessProgram *program, TessCpuStep *step
 gboolean     tess_cpu_conv_step_run     (TessProgram *program, const TessCpuStep *step, GError **error);
 /* The ops from TESS_OP_ACT on; FALSE: not one of them. */
 gboolean     tess_cpu_extra_prepare   (TessProgram *program, TessCpuStep *step);
-void         tess_cpu_extra_run       (TessProgram *program, const TessCpuStep *step);
+void         tess_cpu_extra_run       (TessProgram *program, const TessCpuStep *step, const TessStepArgs *args);
 TessProgram *tess_cpu_program_prepare (TessDevice *device, TessGraph *graph, TessRequirements *requirements, GError **error);
 gboolean     tess_cpu_program_bind    (TessProgram *program, TessBuffer *const arenas[TESS_N_ARENAS], GError **error);
 gboolean     tess_cpu_program_run     (TessProgram *program, const TessStepArgs *args, GError **error);

@@ -35,7 +35,8 @@ tess_cpu_extra_prepare (TessProgram *p, TessCpuStep *step)
   TessId x, y;
   gint64 n_x, n_y;
 
-  if (step->op->kind < TESS_OP_ACT || step->op->kind > TESS_OP_WINDOW)
+  if ((step->op->kind < TESS_OP_ACT || step->op->kind > TESS_OP_WINDOW) && step->op->kind != TESS_OP_DROPOUT &&
+      step->op->kind != TESS_OP_NOISE)
     return FALSE;
   sides (step->op, &x, &y);
   a = tess_graph_tensor (p->graph, x);
@@ -51,7 +52,7 @@ tess_cpu_extra_prepare (TessProgram *p, TessCpuStep *step)
 }
 
 void
-tess_cpu_extra_run (TessProgram *p, const TessCpuStep *step)
+tess_cpu_extra_run (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args)
 {
   const TessOp *op = step->op;
   TessCpuExtra a = {
@@ -77,6 +78,12 @@ tess_cpu_extra_run (TessProgram *p, const TessCpuStep *step)
     a.linear = op->attr.resize.linear;
   else if (op->kind == TESS_OP_WINDOW)
     memcpy (a.start, op->attr.window.start, sizeof a.start);
+  if (op->kind == TESS_OP_DROPOUT || op->kind == TESS_OP_NOISE) {
+    a.amount = op->attr.chance.amount;
+    a.stream = op->attr.chance.stream;
+    a.seed = args->seed;
+    a.turn = args->step;
+  }
   if (op->kind == TESS_OP_MUL || op->kind == TESS_OP_MUL_BWD) {
     const TessTensor *b = tess_graph_tensor (p->graph, op->in[1]);
 

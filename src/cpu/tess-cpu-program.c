@@ -492,7 +492,7 @@ run_step (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GEr
     run_adam (p, step, args);
     break;
   default: /* what else there is was refused by prepare */
-    tess_cpu_extra_run (p, step);
+    tess_cpu_extra_run (p, step, args);
     break;
   }
   return TRUE;

@@ -20,6 +20,8 @@ typedef struct {
   double rate, momentum, weight_decay, clip_norm;
   double beta1, beta2, epsilon, correct1, correct2; /* correct: 1 - beta^step */
   double head_weight[8];
+  uint64_t seed; /* of random ops, and */
+  int64_t  step; /* which step of the run this is */
 } TessCudaArgs;
 
 /* ---- element by element */
@@ -56,6 +58,18 @@ typedef struct {
 cudaError_t tess_cuda_mul          (const TessCudaMul *a, cudaStream_t stream);
 cudaError_t tess_cuda_mul_backward (const TessCudaMul *a, cudaStream_t stream);
 
+typedef struct {
+  int      bf16, noise; /* noise: added; else dropout */
+  int64_t  n, voxels, channels;
+  float    amount;
+  uint32_t stream;
+  const TessCudaArgs *args; /* on the device */
+  const void *x;
+  void       *y;
+} TessCudaChance;
+
+cudaError_t tess_cuda_chance (const TessCudaChance *a, cudaStream_t stream);
+
 /* ---- grids */
 typedef struct {
   int     bf16, linear;
@@ -88,6 +102,7 @@ typedef struct {
 } TessCudaNorm;
 
 cudaError_t tess_cuda_norm          (const TessCudaNorm *a, cudaStream_t stream);
+cudaError_t tess_cuda_norm_apply    (const TessCudaNorm *a, cudaStream_t stream); /* y from the stats that are there */
 cudaError_t tess_cuda_norm_backward (const TessCudaNorm *a, cudaStream_t stream);
 
 /* ---- losses */

@@ -257,6 +257,14 @@ tess_cuda_norm (const TessCudaNorm *a, cudaStream_t stream)
 }
 
 extern "C" cudaError_t
+tess_cuda_norm_apply (const TessCudaNorm *a, cudaStream_t stream)
+{
+  int64_t n = a->n * a->voxels * a->channels;
+
+  return a->bf16 ? launch (NormApply<Bf16>{*a}, n, stream) : launch (NormApply<float>{*a}, n, stream);
+}
+
+extern "C" cudaError_t
 tess_cuda_norm_backward (const TessCudaNorm *a, cudaStream_t stream)
 {
   return a->bf16 ? norm_backward<Bf16> (a, stream) : norm_backward<float> (a, stream);

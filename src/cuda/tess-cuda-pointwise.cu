@@ -1,5 +1,7 @@
 #include "tess-cuda-item.h"
 
+#include "tess-chance.h"
+
 /* Ops that take every element by itself. */
 
 namespace
@@ -274,6 +276,42 @@ mul_backward (const TessCudaMul *m, cudaStream_t stream)
   return status;
 }
 
+template <class T> struct Dropout {
+  TessCudaChance d;
+
+  ITEM void operator() (int64_t i) const
+  {
+    int64_t row, c = split (i, d.channels, &row);
+    float factor = tess_chance_factor (d.args->seed, d.args->step, over (row, d.voxels), d.stream, c, d.amount);
+
+    put ((T *)d.y, i, get ((const T *)d.x, i) * factor);
+  }
+};
+
+/* Two elements of a sample at once, as they are drawn. */
+template <class T> struct Noise {
+  TessCudaChance d;
+
+  ITEM void operator() (int64_t i) const
+  {
+    int64_t all = d.voxels * d.channels, sample, pair = split (i, (all + 1) / 2, &sample);
+    float normals[2];
+
+    tess_chance_normals (d.args->seed, d.args->step, sample, d.stream, pair, normals);
+    for (int64_t k = 2 * pair; k < all && k < 2 * pair + 2; k++)
+      put ((T *)d.y, sample * all + k, get ((const T *)d.x, sample * all + k) + d.amount * normals[k - 2 * pair]);
+  }
+};
+
+template <class T>
+cudaError_t
+chance (const TessCudaChance *d, cudaStream_t stream)
+{
+  int64_t all = d->voxels * d->channels;
+
+  return d->noise ? launch (Noise<T>{*d}, d->n * ((all + 1) / 2), stream) : launch (Dropout<T>{*d}, d->n * all, stream);
+}
+
 template <class T> struct ColumnValue {
   const T *x;
   int64_t channels;
@@ -393,6 +431,12 @@ extern "C" cudaError_t
 tess_cuda_mul_backward (const TessCudaMul *a, cudaStream_t stream)
 {
   return a->bf16 ? mul_backward<Bf16> (a, stream) : mul_backward<float> (a, stream);
+}
+
+extern "C" cudaError_t
+tess_cuda_chance (const TessCudaChance *a, cudaStream_t stream)
+{
+  return a->bf16 ? chance<Bf16> (a, stream) : chance<float> (a, stream);
 }
 
 extern "C" cudaError_t

@@ -234,6 +234,8 @@ set_args (TessProgram *p, const TessStepArgs *args)
       .beta1 = args->beta1,
       .beta2 = args->beta2,
       .epsilon = args->epsilon,
+      .seed = args->seed,
+      .step = args->step,
       .correct1 = 1 - pow (args->beta1, (double)args->step),
       .correct2 = 1 - pow (args->beta2, (double)args->step),
   };

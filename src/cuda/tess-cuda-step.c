@@ -112,6 +112,9 @@ tess_cuda_step_prepare (TessProgram *p, TessCudaStep *step, GError **error)
   case TESS_OP_RESIZE:
   case TESS_OP_RESIZE_BWD:
   case TESS_OP_WINDOW:
+  case TESS_OP_NORM_APPLY:
+  case TESS_OP_DROPOUT:
+  case TESS_OP_NOISE:
     return TRUE;
   default:
     g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
@@ -137,7 +140,7 @@ tess_cuda_step_bind (TessProgram *p, TessCudaStep *step, GError **error)
 static cudaError_t
 run_norm (TessProgram *p, const TessCudaStep *step)
 {
-  gboolean backward = step->op->kind == TESS_OP_NORM_ACT_BWD;
+  gboolean backward = step->op->kind == TESS_OP_NORM_ACT_BWD, again = step->op->kind == TESS_OP_NORM_APPLY;
   TessCudaNorm a = {
       .bf16 = step->bf16,
       .eps_on_std = step->op->attr.norm.eps_on_std,
@@ -147,7 +150,7 @@ run_norm (TessProgram *p, const TessCudaStep *step)
       .x = step->in[0],
       .gamma = step->in[1],
       .beta = step->in[2],
-      .stats = backward ? step->in[3] : step->out[1],
+      .stats = backward || again ? step->in[3] : step->out[1],
       .eps = step->op->attr.norm.eps,
       .slope = step->op->attr.norm.slope,
       .scratch = step->scratch,
@@ -161,7 +164,7 @@ run_norm (TessProgram *p, const TessCudaStep *step)
     return tess_cuda_norm_backward (&a, p->device->stream);
   }
   a.y = step->out[0];
-  return tess_cuda_norm (&a, p->device->stream);
+  return again ? tess_cuda_norm_apply (&a, p->device->stream) : tess_cuda_norm (&a, p->device->stream);
 }
 
 static cudaError_t
@@ -287,6 +290,25 @@ run_mul (TessProgram *p, const TessCudaStep *step)
   return tess_cuda_mul (&a, p->device->stream);
 }
 
+static cudaError_t
+run_chance (TessProgram *p, const TessCudaStep *step)
+{
+  TessCudaChance a = {
+      .bf16 = step->bf16,
+      .noise = step->op->kind == TESS_OP_NOISE,
+      .n = step->n,
+      .voxels = step->voxels,
+      .channels = step->channels,
+      .amount = step->op->attr.chance.amount,
+      .stream = step->op->attr.chance.stream,
+      .args = p->args,
+      .x = step->in[0],
+      .y = step->out[0],
+  };
+
+  return tess_cuda_chance (&a, p->device->stream);
+}
+
 /* The tensors on the fine and on the coarse side of a pool or a resize. */
 static TessCudaGrid
 grid_of (TessProgram *p, const TessCudaStep *step)
@@ -368,6 +390,7 @@ launch (TessProgram *p, const TessCudaStep *step)
   switch (step->op->kind) {
   case TESS_OP_NORM_ACT:
   case TESS_OP_NORM_ACT_BWD:
+  case TESS_OP_NORM_APPLY:
     return run_norm (p, step);
   case TESS_OP_LEAKY_RELU:
     return tess_cuda_leaky (step->bf16, n, step->in[0], slope, step->out[0], stream);
@@ -399,6 +422,9 @@ launch (TessProgram *p, const TessCudaStep *step)
   case TESS_OP_LABEL_RESIZE:
   case TESS_OP_WINDOW:
     return run_labels (p, step);
+  case TESS_OP_DROPOUT:
+  case TESS_OP_NOISE:
+    return run_chance (p, step);
   default: /* what else there is was refused by prepare */
     return run_grid (p, step);
   }

@@ -30,8 +30,9 @@ typedef struct {
   double  learning_rate, momentum, weight_decay, clip_norm; /* TRAIN programs */
   double  head_weight[TESS_MAX_HEADS]; /* weight of every loss op in the gradient */
   guint64 param_version; /* a program packs the weights again when this differs from its last run */
-  double  beta1, beta2, epsilon; /* TRAIN programs with Adam */
-  gint64  step;                  /* ... and which step of the whole run this is, from 1 */
+  double  beta1, beta2, epsilon; /* ... with Adam */
+  gint64  step;                  /* TRAIN programs: which step of the whole run this is, from 1 */
+  guint64 seed;                  /* ... and what their random ops draw from */
 } TessStepArgs;
 
 typedef enum {

@@ -221,7 +221,7 @@ back_inputs (Backward *b, const TessOp *f, TessOpKind kind, guint n_in, TessId d
   return TRUE;
 }
 
-/* GLOBAL_POOL, RESIZE, WINDOW: linear ops of one input. */
+/* GLOBAL_POOL, RESIZE, WINDOW, DROPOUT: linear ops of one input. */
 static void
 back_linear (Backward *b, const TessOp *f, TessOpKind kind, TessId dy)
 {
@@ -285,7 +285,12 @@ back_op (Backward *b, const TessOp *f)
     back_linear (b, f, TESS_OP_RESIZE_BWD, dy);
     return TRUE;
   case TESS_OP_WINDOW:
-    back_linear (b, f, TESS_OP_WINDOW, dy);
+  case TESS_OP_DROPOUT:
+    back_linear (b, f, f->kind, dy);
+    return TRUE;
+  case TESS_OP_NOISE:
+    if (b->wanted[f->in[0]])
+      arrive (b, f->in[0], dy);
     return TRUE;
   default:
     g_set_error (b->error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("op %s has no gradient"), tess_op_name (f->kind));

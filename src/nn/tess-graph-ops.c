@@ -196,3 +196,54 @@ tess_graph_begin_stage (TessGraph *graph)
 
   g_array_append_val (graph->stages, graph->ops->len);
 }
+
+static TessId
+append_chance (TessGraph *graph, TessOpKind kind, TessId x, float amount, GError **error)
+{
+  TessOp op = tess_graph_new_op (kind, 1);
+  const TessTensor *t;
+  gint64 dim[5];
+
+  g_return_val_if_fail (tess_graph_growing (graph, x), TESS_NONE);
+  t = tess_graph_tensor (graph, x);
+  if (t->n_dims != 5 || (t->dtype != graph->act_dtype && t->dtype != TESS_DTYPE_F32))
+    return tess_graph_misfit (graph, kind, _ ("the input must have five axes and the graph's element type"), error);
+  for (guint i = 0; i < graph->ops->len; i++)
+    op.attr.chance.stream +=
+        tess_graph_op (graph, i)->kind == TESS_OP_DROPOUT || tess_graph_op (graph, i)->kind == TESS_OP_NOISE;
+  if (op.attr.chance.stream >= 256)
+    return tess_graph_misfit (graph, kind, _ ("there are 256 random ops already"), error);
+  op.attr.chance.amount = amount;
+  memcpy (dim, t->dim, sizeof dim);
+  return append_one (graph, &op, x, dim, error);
+}
+
+/**
+ * tess_graph_dropout:
+ * @rate: probability, at least 0 and below 1
+ *
+ * Every channel of every sample is zero with this probability, else times 1 / (1 - rate). For programs that train.
+ *
+ * Returns: the shape of @x, or TESS_NONE with BAD_SHAPE.
+ */
+TessId
+tess_graph_dropout (TessGraph *graph, TessId x, float rate, GError **error)
+{
+  g_return_val_if_fail (rate >= 0 && rate < 1, TESS_NONE);
+  return append_chance (graph, TESS_OP_DROPOUT, x, rate, error);
+}
+
+/**
+ * tess_graph_noise:
+ * @deviation: standard deviation of what is added to every element; the mean is 0
+ *
+ * For programs that train. @x may also be the image.
+ *
+ * Returns: the shape of @x, or TESS_NONE with BAD_SHAPE.
+ */
+TessId
+tess_graph_noise (TessGraph *graph, TessId x, float deviation, GError **error)
+{
+  g_return_val_if_fail (deviation >= 0, TESS_NONE);
+  return append_chance (graph, TESS_OP_NOISE, x, deviation, error);
+}

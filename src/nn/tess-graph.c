@@ -104,6 +104,8 @@ tess_op_name (TessOpKind kind)
       [TESS_OP_RESIZE_BWD] = "resize-bwd",
       [TESS_OP_WINDOW] = "window",
       [TESS_OP_NORM_APPLY] = "norm-apply",
+      [TESS_OP_DROPOUT] = "dropout",
+      [TESS_OP_NOISE] = "noise",
   };
 
   return (guint)kind < TESS_N_OPS ? names[kind] : "unknown";

@@ -93,6 +93,8 @@ typedef enum {
   TESS_OP_RESIZE_BWD,      /* dy -> dx                            attr.resize */
   TESS_OP_WINDOW,          /* x -> y                              attr.window; its gradient is a WINDOW, too */
   TESS_OP_NORM_APPLY,      /* x, gamma, beta, stats -> y          attr.norm: NORM_ACT's y once more, from its stats */
+  TESS_OP_DROPOUT,         /* x -> y                              attr.chance: channels to 0; its gradient is a DROPOUT, too */
+  TESS_OP_NOISE,           /* x -> y                              attr.chance: plus normal noise */
   TESS_N_OPS
 } TessOpKind;
 
@@ -130,6 +132,11 @@ typedef struct {
 typedef struct {
   gint64 start[3]; /* D, H, W */
 } TessWindowAttr;
+
+typedef struct {
+  float   amount; /* DROPOUT: the probability; NOISE: the standard deviation */
+  guint32 stream; /* which of the graph's random ops this is, below 256 */
+} TessChanceAttr;
 
 typedef struct {
   guint    head;       /* index into TessStepArgs.head_weight */
@@ -173,6 +180,7 @@ typedef struct {
     TessActAttr act;
     TessResizeAttr resize;
     TessWindowAttr window;
+    TessChanceAttr chance;
   } attr;
 } TessOp;
 
@@ -232,6 +240,8 @@ TessId tess_graph_max_pool    (TessGraph *graph, TessId x, const int kernel[3], 
 TessId tess_graph_global_pool (TessGraph *graph, TessId x, GError **error);
 TessId tess_graph_resize      (TessGraph *graph, TessId x, const gint64 dhw[3], gboolean linear, GError **error);
 TessId tess_graph_window      (TessGraph *graph, TessId x, const gint64 start[3], const gint64 dhw[3], GError **error);
+TessId tess_graph_dropout     (TessGraph *graph, TessId x, float rate, GError **error);
+TessId tess_graph_noise       (TessGraph *graph, TessId x, float deviation, GError **error);
 void   tess_graph_mark_output (TessGraph *graph, TessId id); /* the caller reads it after a run */
 void   tess_graph_begin_stage (TessGraph *graph); /* ops from here on are another stage, which can be made again as a whole */
 guint  tess_graph_n_stages    (const TessGraph *graph); /* that spare memory when they are made again */

@@ -24,6 +24,12 @@ tess_network_class (TessNetworkArchitecture architecture)
 gboolean
 tess_network_check_ends (const TessNetworkSpec *spec, GError **error)
 {
+  if (!(spec->dropout >= 0 && spec->dropout < 1) || !(spec->noise >= 0 && spec->noise <= TESS_NETWORK_MAX_NOISE)) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
+                 _ ("a network needs a dropout of at least 0 and below 1, and a noise of 0 to %d"),
+                 TESS_NETWORK_MAX_NOISE);
+    return FALSE;
+  }
   if (spec->n_channels >= 1 && spec->n_channels <= 1024 && spec->n_classes >= 1 && spec->n_classes <= 256)
     return TRUE;
   g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
@@ -103,6 +109,22 @@ tess_build_norm (TessClassBuild *b, TessId x, const char *name, double slope, gb
   gamma = tess_graph_param (b->graph, weight, 1, &c, -1);
   beta = tess_graph_param (b->graph, bias, 1, &c, 0);
   return tess_graph_norm_act (b->graph, x, gamma, beta, &attr, b->error);
+}
+
+TessId
+tess_build_dropout (TessClassBuild *b, TessId x)
+{
+  if (x == TESS_NONE || b->program->kind != TESS_PROGRAM_TRAIN || b->spec->dropout == 0)
+    return x;
+  return tess_graph_dropout (b->graph, x, (float)b->spec->dropout, b->error);
+}
+
+TessId
+tess_build_noise (TessClassBuild *b, TessId x)
+{
+  if (x == TESS_NONE || b->program->kind != TESS_PROGRAM_TRAIN || b->spec->noise == 0)
+    return x;
+  return tess_graph_noise (b->graph, x, (float)b->spec->noise, b->error);
 }
 
 TessId

@@ -2,9 +2,8 @@
 
 /* The ingradient library's U-Nets (UNet3DDeepsupervision and its plain one): stages of two convolutions 3x3x3, each
  * with a bias, instance norm and leaky ReLU, the first of a stage with stride 2; transposed convolutions 2x2x2 with
- * the same behind them; heads 3x3x3 at every scale of the way up whose logits are made as large as the patch. Its
- * dropout of half of the channels is left out: at prediction there is none, and in training our augmentation stands in
- * for it. */
+ * the same behind them; heads 3x3x3 at every scale of the way up whose logits are made as large as the patch. In
+ * training channels are dropped before every norm, there half of them. */
 
 static gboolean
 check (const TessNetworkSpec *spec, GError **error)
@@ -44,6 +43,7 @@ block (TessClassBuild *b, TessId x, const char *prefix, gint64 out, int stride)
 
   x = tess_build_conv (b, x, conv, out, tess_build_cube (3, stride, 1, 1), FALSE);
   tess_build_idle_bias (b, conv, out);
+  x = tess_build_dropout (b, x);
   return tess_build_norm (b, x, norm, b->spec->leaky_slope, FALSE);
 }
 
@@ -75,6 +75,7 @@ forward (TessClassBuild *b)
     tess_graph_begin_stage (b->graph);
     x = tess_build_up (b, x, conv, spec->features[s], tess_build_cube (2, 2, 0, 1), FALSE);
     tess_build_idle_bias (b, conv, spec->features[s]);
+    x = tess_build_dropout (b, x);
     x = tess_build_norm (b, x, norm, spec->leaky_slope, FALSE);
     x = stage (b, tess_build_concat (b, skip[s], x), "merge", s, spec->features[s], 1);
     if (spec->single_head && s > 0)

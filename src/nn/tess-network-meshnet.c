@@ -51,7 +51,7 @@ forward (TessClassBuild *b)
     if (i % LAYERS_A_STAGE == 0)
       tess_graph_begin_stage (b->graph);
     x = tess_build_conv (b, x, name, b->spec->features[0], tess_build_cube (3, 1, dilation, dilation), TRUE);
-    x = tess_build_act (b, x, b->spec->leaky_slope);
+    x = tess_build_dropout (b, tess_build_act (b, x, b->spec->leaky_slope));
   }
   return tess_build_head (b, x, head, 0);
 }

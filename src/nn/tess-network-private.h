@@ -85,6 +85,9 @@ TessId       tess_build_up    (TessClassBuild *b, TessId x, const char *name, gi
 /* NAME.weight and NAME.bias: instance norm with the spec's eps, then leaky ReLU; slope 1: none. */
 TessId       tess_build_norm  (TessClassBuild *b, TessId x, const char *name, double slope, gboolean eps_on_std);
 TessId       tess_build_concat (TessClassBuild *b, TessId x, TessId y);
+/* The spec's dropout and noise in a program that trains, else x. */
+TessId       tess_build_dropout (TessClassBuild *b, TessId x);
+TessId       tess_build_noise   (TessClassBuild *b, TessId x);
 /* x cut to the voxels of like: its beginning, or its middle. */
 TessId       tess_build_crop  (TessClassBuild *b, TessId x, TessId like, gboolean middle);
 /* Head h whose logits are made as large as the patch; declared only, unless compute. */

@@ -2,8 +2,8 @@
 
 /* The network of the AMC team (second place of the Medical Segmentation Decathlon, 2018): a U-Net of residual blocks
  * with squeeze and excitation (Hu et al. 2018) and, if asked for, attention gates on its skips (Oktay et al. 2018). Any
- * patch of at least 2^depth voxels an axis fits: what is pooled away is padded on the way up and cut again. The noise
- * on its input and the threshold behind its sigmoid are left out: the logits come as they are. */
+ * patch of at least 2^depth voxels an axis fits: what is pooled away is padded on the way up and cut again. In training
+ * there is noise on the image. The threshold behind its sigmoid is left out: the logits come as they are. */
 
 static guint
 depth_of (const TessNetworkSpec *spec)
@@ -139,7 +139,7 @@ forward (TessClassBuild *b)
   TessId skip[TESS_NETWORK_MAX_STAGES], x;
 
   tess_graph_begin_stage (b->graph);
-  x = skip[0] = conv_norm (b, b->network->image, "stem", 1, base, b->spec->leaky_slope);
+  x = skip[0] = conv_norm (b, tess_build_noise (b, b->network->image), "stem", 1, base, b->spec->leaky_slope);
   for (guint s = 1; s <= depth && x != TESS_NONE; s++) {
     g_autofree char *prefix = g_strdup_printf ("down.%u", s);
 

@@ -8,6 +8,7 @@ G_BEGIN_DECLS
 
 #define TESS_NETWORK_MAX_LAYERS 32
 #define TESS_NETWORK_MAX_DILATION 64
+#define TESS_NETWORK_MAX_NOISE 10
 
 typedef enum {
   TESS_NETWORK_PLAIN_UNET,    /* nnU-Net's PlainConvUNet */
@@ -37,6 +38,8 @@ typedef struct {
   gboolean single_head; /* ingradient: its plain U-Net */
   gint64 se_ratio;      /* SE residual; 0: without */
   gboolean attention_gate;
+  double dropout; /* TRAIN: probability that a channel is left out; ingradient before its norms, MeshNet behind its ReLUs */
+  double noise;   /* TRAIN: standard deviation of what is added to the image; SE residual */
 } TessNetworkSpec;
 
 typedef enum {

@@ -7,6 +7,7 @@
 
 #define SE_MAX_FEATURES 64
 #define SE_MAX_RATIO 1024
+#define MAX_NOISE 10
 #define VALID_MARGIN 60 /* of CASED: voxels of the patch that have no logits, an axis */
 
 static const char *const axis_names[3] = {"x", "y", "z"};
@@ -240,6 +241,21 @@ validate_unet (const TessPlan *plan, const char *origin, GError **error)
   return validate_patch (plan, divisor, origin, error);
 }
 
+/* ---- what is random in training ---- */
+
+static gboolean
+validate_chance (const TessPlan *plan, const char *origin, GError **error)
+{
+  if (plan->network.dropout >= 0 && plan->network.dropout < 1 && plan->network.noise >= 0 &&
+      plan->network.noise <= MAX_NOISE)
+    return TRUE;
+  g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+               _ ("%s: \"network\": \"dropout\" is a probability, at least 0 and below 1, and \"noise\" a standard "
+                  "deviation from 0 to %d"),
+               origin, MAX_NOISE);
+  return FALSE;
+}
+
 /* ---- MeshNet ---- */
 
 static void
@@ -248,6 +264,7 @@ write_meshnet (const TessPlan *plan, JsonObject *network)
   json_object_set_int_member (network, "features", plan->network.features[0]);
   json_object_set_array_member (network, "dilation",
                                 tess_plan_ints_array (plan->network.dilation, plan->network.n_layers));
+  json_object_set_double_member (network, "dropout", plan->network.dropout);
 }
 
 static gboolean
@@ -262,7 +279,8 @@ read_meshnet (TessPlan *plan, JsonObject *network, const char *where, GError **e
   plan->network.n_layers = json_array_get_length (dilation);
   return tess_json_ints (network, where, "dilation", 1, TESS_PLAN_MAX_DILATION, plan->network.dilation,
                          plan->network.n_layers, error) &&
-         tess_json_int (network, where, "features", 1, TESS_PLAN_MAX_FEATURES, &plan->network.features[0], error);
+         tess_json_int (network, where, "features", 1, TESS_PLAN_MAX_FEATURES, &plan->network.features[0], error) &&
+         tess_json_double_opt (network, where, "dropout", &plan->network.dropout, error);
 }
 
 static gboolean
@@ -279,7 +297,7 @@ validate_meshnet (const TessPlan *plan, const char *origin, GError **error)
                  _ ("%s: \"network\": a meshnet has 1 to %d dilations from 1 to %d, 1 to %d features and no deep "
                     "supervision"),
                  origin, TESS_MAX_DILATIONS, TESS_PLAN_MAX_DILATION, TESS_PLAN_MAX_FEATURES);
-  return good;
+  return good && validate_chance (plan, origin, error);
 }
 
 /* ---- ingradient's U-Net: its plain one when there is no deep supervision ---- */
@@ -289,6 +307,7 @@ write_ingradient (const TessPlan *plan, JsonObject *network)
 {
   json_object_set_array_member (network, "features",
                                 tess_plan_ints_array (plan->network.features, plan->network.n_stages));
+  json_object_set_double_member (network, "dropout", plan->network.dropout);
 }
 
 static gboolean
@@ -300,7 +319,8 @@ read_ingradient (TessPlan *plan, JsonObject *network, const char *where, GError 
     return FALSE;
   plan->network.n_stages = json_array_get_length (features);
   return tess_json_ints (network, where, "features", 1, TESS_PLAN_MAX_FEATURES, plan->network.features,
-                         plan->network.n_stages, error);
+                         plan->network.n_stages, error) &&
+         tess_json_double_opt (network, where, "dropout", &plan->network.dropout, error);
 }
 
 static gboolean
@@ -308,7 +328,7 @@ validate_ingradient (const TessPlan *plan, const char *origin, GError **error)
 {
   gint64 unit;
 
-  if (!validate_stages (plan, origin, error))
+  if (!validate_stages (plan, origin, error) || !validate_chance (plan, origin, error))
     return FALSE;
   for (guint s = 0; s < plan->network.n_stages; s++)
     if (!in_range (plan->network.features[s], 1, TESS_PLAN_MAX_FEATURES, "features", s, origin, error))
@@ -326,6 +346,7 @@ write_se (const TessPlan *plan, JsonObject *network)
   json_object_set_int_member (network, "depth", (gint64)plan->network.n_stages - 1);
   json_object_set_int_member (network, "se_ratio", plan->network.se_ratio);
   json_object_set_boolean_member (network, "attention_gate", plan->network.attention_gate);
+  json_object_set_double_member (network, "noise", plan->network.noise);
 }
 
 static gboolean
@@ -338,7 +359,8 @@ read_se (TessPlan *plan, JsonObject *network, const char *where, GError **error)
   if (!tess_json_int (network, where, "features", 1, SE_MAX_FEATURES, &plan->network.features[0], error) ||
       !tess_json_int (network, where, "depth", 1, TESS_MAX_STAGES - 1, &depth, error) ||
       !tess_json_int_opt (network, where, "se_ratio", 0, SE_MAX_RATIO, &plan->network.se_ratio, error) ||
-      !tess_json_bool_opt (network, where, "attention_gate", &plan->network.attention_gate, error))
+      !tess_json_bool_opt (network, where, "attention_gate", &plan->network.attention_gate, error) ||
+      !tess_json_double_opt (network, where, "noise", &plan->network.noise, error))
     return FALSE;
   plan->network.n_stages = (guint)depth + 1;
   return TRUE;
@@ -349,7 +371,7 @@ validate_se (const TessPlan *plan, const char *origin, GError **error)
 {
   gint64 least;
 
-  if (!validate_stages (plan, origin, error))
+  if (!validate_stages (plan, origin, error) || !validate_chance (plan, origin, error))
     return FALSE;
   least = G_GINT64_CONSTANT (1) << (plan->network.n_stages - 1);
   if (plan->network.features[0] >= 1 && plan->network.features[0] <= SE_MAX_FEATURES && plan->network.se_ratio >= 0 &&

@@ -95,6 +95,8 @@ typedef struct {
     gint64 dilation[TESS_MAX_DILATIONS];
     gint64 se_ratio; /* of se-residual, with features[0] and n_stages = depth + 1; 0: without */
     gboolean attention_gate;
+    double dropout; /* in training, of a MeshNet and of ingradient's: probability that a channel is left out */
+    double noise;   /* in training, of se-residual: standard deviation of what is added to the patch */
   } network;
 
   struct {

@@ -29,6 +29,8 @@ tess_plan_network_spec (const TessPlan *plan, TessNetworkSpec *spec)
       .single_head = !plan->network.deep_supervision,
       .se_ratio = plan->network.se_ratio,
       .attention_gate = plan->network.attention_gate,
+      .dropout = plan->network.dropout,
+      .noise = plan->network.noise,
   };
   memcpy (spec->dilation, plan->network.dilation, sizeof spec->dilation);
   for (guint s = 0; s < plan->network.n_stages; s++) {

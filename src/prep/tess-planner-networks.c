@@ -108,6 +108,7 @@ static void
 ingradient_choose (TessPlan *plan)
 {
   plan->network.deep_supervision = TRUE;
+  plan->network.dropout = 0.5;
 }
 
 static void
@@ -143,6 +144,7 @@ se_choose (TessPlan *plan)
   plan->network.norm_eps = 1e-3;
   plan->network.se_ratio = 16;
   plan->network.attention_gate = TRUE;
+  plan->network.noise = 0.1;
 }
 
 static void

@@ -274,7 +274,8 @@ open_session (TessTraining *t, GError **error)
   t->n_scores = tess_plan_n_scores (t->plan);
   t->metrics = g_new (double, TESS_METRICS_SIZE (t->n_classes));
   t->counts = g_new0 (gint64, 3 * t->n_classes);
-  t->args = (TessStepArgs){.momentum = t->plan->training.momentum,
+  t->args = (TessStepArgs){.seed = (guint64)t->plan->training.seed,
+                           .momentum = t->plan->training.momentum,
                            .weight_decay = t->plan->training.weight_decay,
                            .clip_norm = t->plan->training.clip_norm,
                            .beta1 = t->plan->training.beta1,

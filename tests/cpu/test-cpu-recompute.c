@@ -29,7 +29,8 @@ static const Case cases[] = {
       .n_classes = 2,
       .features = {4, 6, 8},
       .leaky_slope = 0.01,
-      .norm_eps = 1e-5},
+      .norm_eps = 1e-5,
+      .dropout = 0.3},
      1,
      {8, 16, 12}},
     {"se-residual",
@@ -41,7 +42,8 @@ static const Case cases[] = {
       .leaky_slope = 0.3,
       .norm_eps = 1e-3,
       .se_ratio = 4,
-      .attention_gate = TRUE},
+      .attention_gate = TRUE,
+      .noise = 0.2},
      1,
      {13, 17, 14}},
     {"meshnet",
@@ -195,8 +197,12 @@ three_steps (const Case *c, const TessProgramSpec *program, guint n_threads, gsi
   g_autoptr (GError) error = NULL;
   g_autoptr (TessSession) session = NULL;
   GByteArray *all = g_byte_array_new ();
-  TessStepArgs args = {
-      .learning_rate = 0.01, .momentum = 0.99, .weight_decay = 3e-5, .clip_norm = 12, .head_weight = {1, 0.5, 0.25}};
+  TessStepArgs args = {.learning_rate = 0.01,
+                       .momentum = 0.99,
+                       .weight_decay = 3e-5,
+                       .clip_norm = 12,
+                       .head_weight = {1, 0.5, 0.25},
+                       .seed = 5};
   const TessGraph *graph;
 
   counting.buffer_new = counting_buffer;

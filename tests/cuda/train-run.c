@@ -94,7 +94,8 @@ static const Net nets[] = {
       .n_classes = 3,
       .features = {4, 6, 8},
       .leaky_slope = 0.01,
-      .norm_eps = 1e-5},
+      .norm_eps = 1e-5,
+      .dropout = 0.25},
      2,
      {8, 8, 12},
      TESS_OPTIMISER_SGD},
@@ -107,7 +108,8 @@ static const Net nets[] = {
       .leaky_slope = 0.3,
       .norm_eps = 1e-3,
       .se_ratio = 2,
-      .attention_gate = TRUE},
+      .attention_gate = TRUE,
+      .noise = 0.1},
      1,
      {9, 13, 10},
      TESS_OPTIMISER_SGD},
@@ -158,7 +160,8 @@ step (TessSession *session, const TessNetwork *network, guint k, double *loss, G
                        .beta1 = 0.9,
                        .beta2 = 0.999,
                        .epsilon = 1e-8,
-                       .step = k + 1};
+                       .step = k + 1,
+                       .seed = 11};
 
   if (!tess_session_run (session, 0, &args, error))
     return FALSE;

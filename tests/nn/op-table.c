@@ -323,6 +323,20 @@ body_norm_std (Builder *b)
   return head (b, tess_graph_norm_act (b->graph, x, gamma, beta, &attr, b->error));
 }
 
+/* Noise on the image, where nobody wants a gradient, and on activations; channels dropped twice. */
+static gboolean
+body_chance (Builder *b)
+{
+  TessId x = tess_graph_noise (b->graph, b->image, 0.3f, b->error);
+
+  if (x == TESS_NONE || (x = conv (b, x, b->c->width, &one, TRUE, b->graph->act_dtype)) == TESS_NONE ||
+      (x = tess_graph_dropout (b->graph, x, 0.4f, b->error)) == TESS_NONE ||
+      (x = conv (b, x, b->c->width + 2, &three, TRUE, b->graph->act_dtype)) == TESS_NONE ||
+      (x = tess_graph_noise (b->graph, x, 0.5f, b->error)) == TESS_NONE)
+    return FALSE;
+  return head (b, tess_graph_dropout (b->graph, x, 0.25f, b->error));
+}
+
 #define CONV(kd, kh, kw, sd, sh, sw, pd, ph, pw)                                                                       \
   {                                                                                                                    \
     {kd, kh, kw}, {sd, sh, sw},                                                                                        \
@@ -504,6 +518,8 @@ static const Case cases[] = {
      TRUE,
      12},
     {"norm-std-c3-b2", 2, {5, 7, 9}, 1, body_norm_std, CONV (0, 0, 0, 0, 0, 0, 0, 0, 0), 3, TRUE, 0.3f, 3, TRUE, 12},
+    {"chance-c5-b3", 3, {5, 7, 3}, 1, body_chance, CONV (0, 0, 0, 0, 0, 0, 0, 0, 0), 5, TRUE, 0, 3, TRUE, 12},
+    {"chance-c3-b2", 2, {4, 5, 7}, 3, body_chance, CONV (0, 0, 0, 0, 0, 0, 0, 0, 0), 3, TRUE, 0, 3, TRUE, 0},
     {.name = "conv-slices-b2",
      .n = 2,
      .dhw = {1, 9, 8},
@@ -739,6 +755,7 @@ op_table_args (guint i, TessStepArgs *args)
       .beta2 = 0.99,
       .epsilon = 1e-8,
       .step = 3,
+      .seed = G_GUINT64_CONSTANT (0x123456789abcdef),
   };
 }
 

@@ -1,6 +1,7 @@
 #include <math.h>
 
 #include "ref-ops.h"
+#include "tess-philox.h"
 
 /* The reference's ops of networks beside nnU-Net's. Naive loops in double, as in ref-ops.c. */
 
@@ -247,8 +248,40 @@ run_window (const TessGraph *g, const TessOp *op, double *const *v)
   }
 }
 
+static void
+run_dropout (const TessGraph *g, const TessOp *op, double *const *v, const TessStepArgs *args)
+{
+  Shape s = shape_of (g, op->in[0]);
+  double rate = (double)op->attr.chance.amount;
+
+  for (gint64 i = 0; i < size_of (&s); i++) {
+    gint64 n, p[3], c;
+    TessPhilox4 r;
+
+    locate (&s, i, &n, p, &c);
+    r = tess_philox (args->seed, (guint32)args->step, (guint32)n, 0x64726f00u + op->attr.chance.stream, (guint32)c);
+    v[op->out[0]][i] = (double)(r.v[0] >> 8) / 16777216 < rate ? 0 : v[op->in[0]][i] / (1 - rate);
+  }
+}
+
+static void
+run_noise (const TessGraph *g, const TessOp *op, double *const *v, const TessStepArgs *args)
+{
+  Shape s = shape_of (g, op->in[0]);
+  gint64 sample = s.d[0] * s.d[1] * s.d[2] * s.c;
+
+  for (gint64 i = 0; i < size_of (&s); i++) {
+    TessPhilox4 r = tess_philox (args->seed, (guint32)args->step, (guint32)(i / sample),
+                                 0x6e6f6900u + op->attr.chance.stream, (guint32)(i % sample / 2));
+    double radius = sqrt (-2 * log (((r.v[0] >> 8) + 0.5) / 16777216)), angle = G_PI * (r.v[1] >> 8) / 8388608;
+
+    v[op->out[0]][i] =
+        v[op->in[0]][i] + (double)op->attr.chance.amount * radius * (i % sample % 2 ? sin (angle) : cos (angle));
+  }
+}
+
 gboolean
-ref_extra_run (const TessGraph *g, const TessOp *op, double *const *v, guint64 *kinks)
+ref_extra_run (const TessGraph *g, const TessOp *op, double *const *v, const TessStepArgs *args, guint64 *kinks)
 {
   switch (op->kind) {
   case TESS_OP_ACT:
@@ -273,6 +306,12 @@ ref_extra_run (const TessGraph *g, const TessOp *op, double *const *v, guint64 *
     return TRUE;
   case TESS_OP_WINDOW:
     run_window (g, op, v);
+    return TRUE;
+  case TESS_OP_DROPOUT:
+    run_dropout (g, op, v, args);
+    return TRUE;
+  case TESS_OP_NOISE:
+    run_noise (g, op, v, args);
     return TRUE;
   default:
     return FALSE;

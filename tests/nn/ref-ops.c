@@ -691,7 +691,7 @@ ref_op_run (const TessGraph *graph, const TessOp *op, double *const *values, con
     run_adam (graph, op, values, args);
     return TRUE;
   default:
-    if (ref_extra_run (graph, op, values, kinks))
+    if (ref_extra_run (graph, op, values, args, kinks))
       return TRUE;
   }
   g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, "the reference has no op %d", (int)op->kind);

@@ -8,4 +8,5 @@ gboolean ref_op_run (const TessGraph *graph, const TessOp *op, double *const *va
                      guint64 *kinks, GError **error);
 
 /* The ops from TESS_OP_ACT on; FALSE: not one of them. */
-gboolean ref_extra_run (const TessGraph *graph, const TessOp *op, double *const *values, guint64 *kinks);
+gboolean ref_extra_run (const TessGraph *graph, const TessOp *op, double *const *values, const TessStepArgs *args,
+                        guint64 *kinks);

@@ -476,10 +476,16 @@ test_networks (void)
 
   unet->network.deep_supervision = TRUE;
   unet->network.features[3] = 77;
+  unet->network.dropout = 0.5;
   unet2 = again (unet);
   g_assert_cmpint (unet2->network.architecture, ==, TESS_PLAN_INGRADIENT);
   g_assert_cmpuint (unet2->network.n_stages, ==, 4);
   g_assert_cmpint (unet2->network.features[3], ==, 77);
+  g_assert_cmpfloat (unet2->network.dropout, ==, 0.5);
+  unet2->network.dropout = 1;
+  g_assert_false (tess_plan_validate (unet2, NULL, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+  g_clear_error (&error);
   g_assert_cmpuint (tess_plan_n_heads (unet2), ==, 3);
   refuse_patch (unet, 132);
 
@@ -487,12 +493,17 @@ test_networks (void)
   se->network.se_ratio = 3;
   se->network.attention_gate = TRUE;
   se->network.leaky_slope = 0.3;
+  se->network.noise = 0.125;
   se2 = again (se);
   g_assert_cmpuint (se2->network.n_stages, ==, 5);
   g_assert_cmpint (se2->network.features[0], ==, 9);
   g_assert_cmpint (se2->network.se_ratio, ==, 3);
   g_assert_true (se2->network.attention_gate);
   g_assert_cmpfloat (se2->network.leaky_slope, ==, 0.3);
+  g_assert_cmpfloat (se2->network.noise, ==, 0.125);
+  se2->network.noise = -1;
+  g_assert_false (tess_plan_validate (se2, NULL, &error));
+  g_clear_error (&error);
   g_assert_cmpuint (tess_plan_n_heads (se2), ==, 1);
   refuse_patch (se, 15);
   se->patch[1] = 16;
