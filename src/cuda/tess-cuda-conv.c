@@ -71,9 +71,11 @@ find_plans (TessProgram *p, TessCudaConv *conv, GError **error)
     g_propagate_error (error, why);
     return FALSE;
   }
-  g_clear_error (&why);
   if (conv->plans != NULL && conv->plans->len == 0)
     g_clear_pointer (&conv->plans, g_array_unref);
+  if (conv->plans == NULL)
+    g_debug ("CUDA: a convolution is left to our own kernel: %s", why != NULL ? why->message : "cuDNN has no plan");
+  g_clear_error (&why);
   return TRUE;
 }
 

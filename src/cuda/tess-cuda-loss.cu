@@ -247,9 +247,9 @@ template <class T> struct LossGradient {
     const float *z = a.logits + i * a.n_classes;
     const float *slopes = table + (a.batch_dice ? 0 : over (i, a.voxels)) * 2 * a.n_classes;
     T *dz = (T *)a.dlogits + i * a.n_classes;
-    double n_counted = a.sums[a.n * 3 * a.n_classes], head = a.args->head_weight[a.head];
-    float weight = (float)head, gamma = (float)a.gamma;
-    float voxel = a.voxels_count && n_counted > 0 ? (float)(head / divisor_of (a, n_counted)) : 0.0f;
+    double n_counted = a.sums[a.n * 3 * a.n_classes];
+    float weight = (float)a.args->head_weight[a.head], gamma = (float)a.gamma;
+    float voxel = a.voxels_count && n_counted > 0 ? weight / (float)divisor_of (a, n_counted) : 0.0f;
 
     if (is_ignored (a, i)) {
       for (int k = 0; k < a.n_classes; k++)

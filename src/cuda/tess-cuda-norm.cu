@@ -14,12 +14,13 @@ struct Moments {
 
   ITEM void join (const double *other)
   {
-    double d = other[1] - mean, both = n + other[0];
+    double d = other[1] - mean, both = n + other[0], share;
 
     if (other[0] == 0)
       return;
-    mean += d * other[0] / both;
-    m2 += other[2] + d * d * n * other[0] / both;
+    share = other[0] / both;
+    mean += d * share;
+    m2 += other[2] + d * d * n * share;
     n = both;
   }
 };

@@ -3,7 +3,7 @@
 /* Convolutions as cuDNN operation graphs of one operation, and the plans that compute them.
  *
  * cuDNN names axes N, C, D, H, W and is told by strides that channels lie fastest. A convolution with nothing to do
- * along D is one of planes: D joins N, and cuDNN has better code for it. */
+ * along D is one of planes: D joins N, and cuDNN has better code for it. So is one whose H or W is a single voxel. */
 
 typedef cudnnBackendDescriptor_t Descriptor;
 
@@ -101,24 +101,35 @@ tess_cudnn_device_from_json (const TessCudnn *cudnn, const char *json, GError **
 
 /* ------------------------------------------------------------------------------------------------ graph */
 
-static gboolean
-is_flat (const TessCudnnConv *c)
+/* The axes cuDNN sees, out of D, H, W. */
+typedef struct {
+  gint64 n;
+  guint of[3];
+  gboolean folds; /* D joins N */
+} Axes;
+
+static Axes
+axes_of (const TessCudnnConv *c)
 {
-  return c->kernel[0] == 1 && c->stride[0] == 1 && c->pad[0] == 0;
+  if (c->kernel[0] == 1 && c->stride[0] == 1 && c->pad[0] == 0)
+    return (Axes){2, {1, 2}, TRUE};
+  if (c->kernel[1] == 1 && c->fine[1] == 1 && c->coarse[1] == 1)
+    return (Axes){2, {0, 2}, FALSE};
+  if (c->kernel[2] == 1 && c->fine[2] == 1 && c->coarse[2] == 1)
+    return (Axes){2, {0, 1}, FALSE};
+  return (Axes){3, {0, 1, 2}, FALSE};
 }
 
-/* A dense tensor {n, grid, channels}; n_axes 2: D joins N. */
+/* A dense tensor {n, grid, channels}. */
 static Descriptor
-tensor (Making *m, gint64 uid, TessDType dtype, gint64 n, const gint64 grid[3], gint64 channels, gint64 n_axes)
+tensor (Making *m, gint64 uid, TessDType dtype, gint64 n, const gint64 grid[3], gint64 channels, const Axes *axes)
 {
   Descriptor d = make (m, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   cudnnDataType_t type = type_of (dtype);
-  gint64 dim[5] = {n, channels}, stride[5], step = channels, alignment = 16;
+  gint64 dim[5] = {axes->folds ? n * grid[0] : n, channels}, stride[5], step = channels, alignment = 16;
 
-  if (n_axes == 2)
-    dim[0] *= grid[0];
-  for (gint64 a = n_axes; a-- > 0;) {
-    dim[2 + a] = grid[3 - n_axes + a];
+  for (gint64 a = axes->n; a-- > 0;) {
+    dim[2 + a] = grid[axes->of[a]];
     stride[2 + a] = step;
     step *= dim[2 + a];
   }
@@ -126,33 +137,33 @@ tensor (Making *m, gint64 uid, TessDType dtype, gint64 n, const gint64 grid[3], 
   stride[1] = 1;
   set (m, d, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid);
   set (m, d, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
-  set (m, d, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 2 + n_axes, dim);
-  set (m, d, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 2 + n_axes, stride);
+  set (m, d, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 2 + axes->n, dim);
+  set (m, d, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 2 + axes->n, stride);
   set (m, d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment);
   finish (m, d, _ ("describing a tensor"));
   return d;
 }
 
 static Descriptor
-convolution (Making *m, const TessCudnnConv *c, gint64 n_axes)
+convolution (Making *m, const TessCudnnConv *c, const Axes *axes)
 {
   Descriptor d = make (m, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
   cudnnDataType_t type = CUDNN_DATA_FLOAT;
   cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
   gint64 pad[3], stride[3], dilation[3];
 
-  for (gint64 a = 0; a < n_axes; a++) {
-    pad[a] = c->pad[3 - n_axes + a];
-    stride[a] = c->stride[3 - n_axes + a];
-    dilation[a] = c->gap[3 - n_axes + a] + 1;
+  for (gint64 a = 0; a < axes->n; a++) {
+    pad[a] = c->pad[axes->of[a]];
+    stride[a] = c->stride[axes->of[a]];
+    dilation[a] = c->gap[axes->of[a]] + 1;
   }
-  set (m, d, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &n_axes);
+  set (m, d, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &axes->n);
   set (m, d, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
   set (m, d, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode);
-  set (m, d, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, n_axes, pad);
-  set (m, d, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, n_axes, pad);
-  set (m, d, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, n_axes, stride);
-  set (m, d, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, n_axes, dilation);
+  set (m, d, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, axes->n, pad);
+  set (m, d, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, axes->n, pad);
+  set (m, d, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, axes->n, stride);
+  set (m, d, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, axes->n, dilation);
   finish (m, d, _ ("describing a convolution"));
   return d;
 }
@@ -184,13 +195,13 @@ static const struct {
 static Descriptor
 operation_graph (Making *m, const TessCudnnConv *c)
 {
-  gint64 n_axes = is_flat (c) ? 2 : 3;
-  gint64 kernel[3] = {n_axes == 2 ? 1 : c->kernel[0], c->kernel[1], c->kernel[2]};
-  Descriptor fine = tensor (m, UID_FINE, c->fine_type, c->n, c->fine, c->fine_channels, n_axes);
-  Descriptor coarse = tensor (m, UID_COARSE, c->coarse_type, c->n, c->coarse, c->coarse_channels, n_axes);
+  const Axes axes = axes_of (c);
+  const gint64 kernel[3] = {c->kernel[0], c->kernel[1], c->kernel[2]};
+  Descriptor fine = tensor (m, UID_FINE, c->fine_type, c->n, c->fine, c->fine_channels, &axes);
+  Descriptor coarse = tensor (m, UID_COARSE, c->coarse_type, c->n, c->coarse, c->coarse_channels, &axes);
   /* {coarse channels, kernel, fine channels}: laid out as n voxels of a grid of the kernel's size. */
-  Descriptor weights = tensor (m, UID_WEIGHTS, c->weight_type, c->coarse_channels, kernel, c->fine_channels, n_axes);
-  Descriptor conv = convolution (m, c, n_axes), op = make (m, operations[c->pass].type);
+  Descriptor weights = tensor (m, UID_WEIGHTS, c->weight_type, c->coarse_channels, kernel, c->fine_channels, &axes);
+  Descriptor conv = convolution (m, c, &axes), op = make (m, operations[c->pass].type);
   Descriptor graph;
   const float one = 1, zero = 0;
 

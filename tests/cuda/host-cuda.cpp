@@ -39,6 +39,15 @@ tess_cuda_host_queue (std::function<void ()> work, cudaStream_t)
   return cudaSuccess;
 }
 
+long
+host_cuda_split (long i, long n, long *quotient)
+{
+  int64_t q, rest = split (i, n, &q);
+
+  *quotient = q;
+  return rest;
+}
+
 bool
 tess_cuda_host_backwards (void)
 {

@@ -23,6 +23,9 @@ typedef struct {
 
 extern HostCuda host_cuda;
 
+/* The kernels' division of indices: what is left over, and the quotient. */
+long host_cuda_split (long i, long n, long *quotient);
+
 #ifdef __cplusplus
 }
 #endif

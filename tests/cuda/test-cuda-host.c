@@ -186,6 +186,23 @@ test_faults (void)
   g_assert_cmpuint (n_went_on, <, 100);
 }
 
+/* Indices on both sides of 32 bits. */
+static void
+test_indices (void)
+{
+  const long numbers[] = {0,        1,       2, 3, 7, 1000, G_MAXINT32, G_MAXUINT32 - 1L, G_MAXUINT32, G_MAXUINT32 + 1L,
+                          1L << 33, 1L << 40};
+
+  for (guint i = 0; i < G_N_ELEMENTS (numbers); i++)
+    for (guint k = 1; k < G_N_ELEMENTS (numbers); k++)
+      for (long add = 0; add < 3; add++) {
+        long quotient, rest = host_cuda_split (numbers[i] + add, numbers[k], &quotient);
+
+        g_assert_cmpint (quotient, ==, (numbers[i] + add) / numbers[k]);
+        g_assert_cmpint (rest, ==, (numbers[i] + add) % numbers[k]);
+      }
+}
+
 /* A GPU but no cuDNN: no device, in one sentence, for everything that needs one. */
 static void
 test_no_cudnn (void)
@@ -246,6 +263,7 @@ main (int argc, char **argv)
   add_each ("train", train_run_n (), train_run_name, test_train);
   add_each ("graph", train_run_n (), train_run_name, test_graph);
   g_test_add_func ("/cuda/host/trajectory", test_trajectory);
+  g_test_add_func ("/cuda/host/indices", test_indices);
   g_test_add_func ("/cuda/host/no-cudnn", test_no_cudnn);
   g_test_add_func ("/cuda/host/old-card", test_old_card);
   g_test_add_func ("/cuda/host/memory", test_memory);

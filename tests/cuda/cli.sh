@@ -1,0 +1,51 @@
+#!/bin/sh
+# The command line with --backend cuda and without a GPU: cli.sh TESSERA_CLI
+#   with the plugin over a runtime that only looks like CUDA's, training logs what it logs on the processor's own
+#   backend, and the model segments the same voxels.
+set -u
+cli=$1
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+LC_ALL=C.UTF-8
+export LC_ALL
+n=0
+
+# report NAME STATUS: what the last command said is told where it failed.
+report () {
+  n=$((n + 1))
+  if [ "$2" = 0 ]; then echo "ok $n - $1"; else
+    sed 's/^/# /' "$tmp/out"
+    echo "not ok $n - $1"
+  fi
+}
+
+echo 1..6
+"$cli" devices --json >"$tmp/out" 2>&1 && grep -q '"name" *: "Host"' "$tmp/out"
+report "the plugin has a device" $?
+
+# Few features and steps: the kernels' items run one after the other.
+"$cli" phantom --out "$tmp/data" --cases 3 --size 24,24,16 --seed 1 --quiet >"$tmp/out" 2>&1 &&
+  "$cli" plan "$tmp/data" --out "$tmp/made.json" --patch 8,8,8 --batch 1 --epochs 1 --quiet >"$tmp/out" 2>&1 &&
+  sed -E -e 's/("features" *: *)[0-9]+/\14/' -e 's/("iterations_per_epoch" *: *)[0-9]+/\13/' \
+    -e 's/("validation_iterations" *: *)[0-9]+/\11/' "$tmp/made.json" >"$tmp/plan.json"
+report "a dataset and a small plan" $?
+
+for backend in cpu cuda; do
+  "$cli" train --dataset "$tmp/data" --run "$tmp/$backend" --plan "$tmp/plan.json" --fold all --epochs 2 --seed 3 \
+    --backend $backend --precision f32 --quiet >"$tmp/out" 2>&1
+  report "train --backend $backend" $?
+done
+
+# Epoch, step, losses, Dice: all but the columns of time, which come last.
+awk -F, 'NR == FNR { line[FNR] = $0; next }
+  { split (line[FNR], a, ",")
+    for (i = 1; i <= 8 && FNR > 1; i++) { d = a[i] - $i; if (d < 0) d = -d; if (d > 1e-4) { print a[i], $i; bad = 1 } } }
+  END { exit bad || FNR < 3 }' "$tmp/cpu/log.csv" "$tmp/cuda/log.csv" >"$tmp/out" 2>&1
+report "both logs say the same" $?
+
+for backend in cpu cuda; do
+  "$cli" predict --model "$tmp/cuda/best.safetensors" --input "$tmp"/data/imagesTs/*.nii.gz --output "$tmp/$backend.nii" \
+    --backend $backend --precision f32 --quiet >"$tmp/out" 2>&1 || break
+done
+cmp "$tmp/cpu.nii" "$tmp/cuda.nii" >>"$tmp/out" 2>&1
+report "both segment the same voxels" $?
