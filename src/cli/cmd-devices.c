@@ -72,7 +72,7 @@ print_text (const Found *found)
     printf (_ ("         memory: %s free of %s\n"), unused, total);
     printf (_ ("         precision: %s%s%s\n"), info->bf16 ? "bf16" : "f32", info->detail[0] ? "; " : "", info->detail);
     if (!trains (found))
-      printf (_ ("         this backend does not train yet, so --backend auto does not choose it\n"));
+      printf (_ ("         this backend has not been tried on a GPU yet, so --backend auto does not choose it\n"));
   }
 }
 

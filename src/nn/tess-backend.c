@@ -206,7 +206,7 @@ tess_backend_choose (const char *id_or_auto, char **why, GError **error)
 
   iface = usable ("cuda", &reason);
   if (iface != NULL && (iface->flags & TESS_BACKEND_TRAINS) == 0) {
-    g_set_error (&reason, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("this cuda plugin cannot train networks yet"));
+    g_set_error (&reason, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("this cuda plugin has not been tried on a GPU yet; --backend cuda uses it all the same"));
     iface = NULL;
   }
   if (iface == NULL)
