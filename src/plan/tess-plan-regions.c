@@ -17,7 +17,7 @@ tess_plan_regions_free (TessPlanRegion *regions, guint n)
 TessPlanRegion *
 tess_plan_regions_dup (const TessPlanRegion *regions, guint n)
 {
-  TessPlanRegion *copy = g_new0 (TessPlanRegion, MAX (n, 1));
+  TessPlanRegion *copy = g_new0 (TessPlanRegion, n); /* NULL for none */
 
   for (guint r = 0; r < n; r++) {
     copy[r] = regions[r];
