@@ -98,7 +98,7 @@ tess_communicator_open (GError **error)
  * Costs one sum of a few numbers while nobody fails.
  */
 gboolean
-tess_communicator_agree (const TessCommunicator *c, GError *local, GError **error)
+tess_communicator_agree (const TessCommunicator *c, GError *local, gboolean *together, GError **error)
 {
   g_autoptr (GError) mine = local;
   g_autofree double *failed = g_new0 (double, c->size);
@@ -108,11 +108,13 @@ tess_communicator_agree (const TessCommunicator *c, GError *local, GError **erro
   } what = {0};
   guint first = 0;
 
+  *together = FALSE;
   failed[c->rank] = mine != NULL;
   if (!c->sum_f64 (c, failed, c->size, error))
     return FALSE;
   while (first < c->size && failed[first] == 0)
     first++;
+  *together = first == c->size || c->size == 1;
   if (first == c->size)
     return TRUE;
   if (c->size == 1) {
@@ -125,6 +127,7 @@ tess_communicator_agree (const TessCommunicator *c, GError *local, GError **erro
   }
   if (!c->broadcast (c, first, &what, sizeof what, error))
     return FALSE;
+  *together = TRUE;
   if (first == 0)
     g_set_error_literal (error, TESS_ERROR, what.code, what.message);
   else

@@ -31,8 +31,8 @@ const TessCommunicator *tess_communicator_alone (void); /* one rank; does nothin
 /* Of this process: under mpirun with more than one process that of the mpi plugin, else tess_communicator_alone(). */
 const TessCommunicator *tess_communicator_open  (GError **error);
 /* A point where all ranks go on, or none does. local: this rank's failure (taken), or NULL. FALSE on every rank with the
- * failure of the first rank that has one. */
-gboolean tess_communicator_agree         (const TessCommunicator *c, GError *local, GError **error);
+ * failure of the first rank that has one, and together TRUE; or together FALSE when the ranks cannot even ask. */
+gboolean tess_communicator_agree         (const TessCommunicator *c, GError *local, gboolean *together, GError **error);
 /* Rank 0's bytes on every rank, as a new GBytes; bytes: rank 0's, else NULL. */
 GBytes  *tess_communicator_share         (const TessCommunicator *c, GBytes *bytes, GError **error);
 
