@@ -1,10 +1,12 @@
 #include "tess-cli.h"
 
 #include "tess-format.h"
+#include "tess-parallel.h"
 #include "tess-trainer.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -221,14 +223,33 @@ print_json (Display *d, const TessTrainStatus *s, const char *best)
   tess_cli_print_json (root);
 }
 
+/* One rank says what all have met; what only this one has met ends the others, which wait for it. */
 static int
-finish (Display *d, const TessTrainStatus *s)
+fail (const TessCommunicator *ranks, gboolean together, GError *error)
+{
+  int code;
+
+  if (together && !tess_communicator_is_first (ranks)) {
+    code = g_error_matches (error, TESS_ERROR, TESS_ERROR_USAGE) ? 2 : 1;
+    g_error_free (error);
+    return code;
+  }
+  code = tess_cli_fail (error);
+  if (!together)
+    ranks->end_all (ranks, code);
+  return code;
+}
+
+static int
+finish (Display *d, const TessCommunicator *ranks, const TessTrainStatus *s)
 {
   g_autofree char *best = g_build_filename (d->run_dir, "best.safetensors", NULL);
   GError *error = NULL;
 
   if (!tess_trainer_wait (d->trainer, &error))
-    return tess_cli_fail (error);
+    return fail (ranks, tess_trainer_failed_together (d->trainer), error);
+  if (!tess_communicator_is_first (ranks))
+    return s->state == TESS_TRAIN_STOPPED ? 1 : 0;
   if (s->state == TESS_TRAIN_STOPPED) {
     if (s->total_iterations > 0)
       fprintf (stderr,
@@ -273,25 +294,61 @@ check_numbers (TessTrainOptions *o, GError **error)
   return TRUE;
 }
 
+/* Threads that were not asked for: of a rank that mpirun has not bound to cores of its own, its part of all. */
+static guint
+own_threads (const TessCommunicator *ranks, guint n_threads)
+{
+  guint cores = tess_parallel_n_cores ();
+
+  if (n_threads > 0 || ranks->n_local == 1 || cores < g_get_num_processors ())
+    return n_threads;
+  return MAX (cores / ranks->n_local, 1);
+}
+
 static int
 train (TessCli *cli, TessTrainOptions *options)
 {
+  const TessCommunicator *ranks = options->communicator;
   g_autoptr (TessTrainer) trainer = NULL;
   Display display = {.cli = cli, .run_dir = options->run_dir, .terminal = !cli->quiet && isatty (STDERR_FILENO)};
   TessTrainStatus status;
-  GError *error = NULL;
+  GError *error = NULL, *local = NULL;
+  gboolean together;
   int code;
 
-  if (!tess_cli_backend (cli, &options->backend, &options->device, &options->n_threads, &options->act_dtype, &error))
-    return tess_cli_fail (error);
-  options->seed = cli->seed;
-  display.trainer = trainer = tess_trainer_new (options, &error);
-  if (!trainer || !tess_trainer_start (trainer, &error))
-    return tess_cli_fail (error);
+  if (tess_cli_backend (cli, &options->backend, &options->device, &options->n_threads, &options->act_dtype, &local)) {
+    options->n_threads = own_threads (ranks, options->n_threads);
+    options->seed = cli->seed;
+    display.trainer = trainer = tess_trainer_new (options, &local);
+  }
+  if (!tess_communicator_agree (ranks, local, &together, &error))
+    return fail (ranks, together, error);
+  if (!tess_trainer_start (trainer, &error))
+    return fail (ranks, FALSE, error);
   watch (&display, &status);
-  code = finish (&display, &status);
+  code = finish (&display, ranks, &status);
   if (display.plan)
     tess_plan_unref (display.plan);
+  return code;
+}
+
+/* Alone, or with the other processes that mpirun has started. Rank 0 alone speaks. */
+static int
+train_ranks (TessCli *cli, TessTrainOptions *options)
+{
+  GError *error = NULL;
+  const TessCommunicator *ranks = tess_communicator_open (&error);
+  int code;
+
+  if (!ranks)
+    return tess_cli_fail (error);
+  options->communicator = ranks;
+  if (!tess_communicator_is_first (ranks))
+    cli->quiet = TRUE;
+  if (ranks->size > 1)
+    tess_cli_interrupt_on (SIGUSR1); /* mpirun passes it on, and waits */
+  code = train (cli, options);
+  ranks->close (ranks);
   return code;
 }
 
@@ -351,5 +408,5 @@ tess_cmd_train (TessCli *cli, int argc, char **argv)
   options.plan = plan;
   options.resume = resume;
   options.loss = loss;
-  return train (cli, &options);
+  return train_ranks (cli, &options);
 }

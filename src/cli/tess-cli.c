@@ -157,17 +157,24 @@ draw_cb (TessProgress *progress, double fraction, gpointer user_data)
   fflush (stderr);
 }
 
+/* The signal does what Ctrl-C does. */
+void
+tess_cli_interrupt_on (int number)
+{
+  struct sigaction action = {.sa_handler = interrupt_cb};
+
+  sigaction (number, &action, NULL);
+}
+
 TessProgress *
 tess_cli_progress (TessCli *cli, const char *label)
 {
   TessProgress *progress = tess_progress_new ();
-  struct sigaction action = {.sa_handler = interrupt_cb};
-
   bar = (Bar){.label = g_strdup (label), .terminal = !cli->quiet && isatty (STDERR_FILENO)};
   tess_progress_set_notify (progress, draw_cb, NULL);
   current_progress = progress;
-  sigaction (SIGINT, &action, NULL);
-  sigaction (SIGTERM, &action, NULL);
+  tess_cli_interrupt_on (SIGINT);
+  tess_cli_interrupt_on (SIGTERM);
   return progress;
 }
 

@@ -35,6 +35,7 @@ void     tess_cli_note_lines (TessCli *cli, const GPtrArray *lines); /* the same
 int      tess_cli_columns (const char *text);
 void     tess_cli_print_row (const char *const *text, const int *columns, guint n, const char *between);
 gboolean tess_cli_interrupted (void); /* Ctrl-C was pressed */
+void     tess_cli_interrupt_on (int number); /* this signal, too */
 /* --backend, --precision, --threads -> what to open; says on standard error which was chosen and why. */
 gboolean tess_cli_backend (TessCli *cli, const TessBackendIface **backend, guint *device, guint *n_threads,
                            TessDType *act_dtype, GError **error);

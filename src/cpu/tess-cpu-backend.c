@@ -279,7 +279,7 @@ tess_cpu_backend (void)
 {
   static const TessBackendIface iface = {
       .abi = TESS_BACKEND_ABI,
-      .flags = TESS_BACKEND_TRAINS,
+      .flags = TESS_BACKEND_TRAINS | TESS_BACKEND_REDUCES,
       .id = "cpu",
       .name = "oneDNN",
       .n_devices = cpu_n_devices,

@@ -355,7 +355,8 @@ run_dropout (const TessCpuExtra *a, gboolean bf16)
   gsize c_n = a->channels;
 
   for (gsize i = 0; i < a->n * c_n; i++)
-    factors[i] = tess_chance_factor (a->seed, a->turn, (gint64)(i / c_n), a->stream, (gint64)(i % c_n), a->amount);
+    factors[i] =
+        tess_chance_factor (a->seed, a->turn, a->first + (gint64)(i / c_n), a->stream, (gint64)(i % c_n), a->amount);
 #pragma omp parallel for schedule(static) num_threads(a->n_threads) if (a->n * a->voxels * c_n > SMALL)
   for (gsize cell = 0; cell < a->n * a->voxels; cell++) {
     const float *factor = factors + cell / a->voxels * c_n;
@@ -375,7 +376,7 @@ run_noise (const TessCpuExtra *a, gboolean bf16)
     gsize sample = i / pairs, pair = i % pairs, first = sample * n + 2 * pair;
     float normals[2];
 
-    tess_chance_normals (a->seed, a->turn, (gint64)sample, a->stream, (gint64)pair, normals);
+    tess_chance_normals (a->seed, a->turn, a->first + (gint64)sample, a->stream, (gint64)pair, normals);
     for (gsize k = 0; k < 2 && 2 * pair + k < n; k++)
       s_put (a->y, first + k, s_get (a->x, first + k, bf16) + a->amount * normals[k], bf16);
   }

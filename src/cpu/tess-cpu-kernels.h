@@ -35,6 +35,7 @@ typedef struct {
   double       alpha, beta, gamma;
   const guint64 *regions;   /* [256]; NULL = softmax */
   double       weight;
+  guint        n_ranks;     /* that share the batch, each with n samples; 0 = 1 */
   const float *logits;
   const guint8 *labels;
   double      *metrics, *sums; /* sums: tess_cpu_loss_sums () doubles, written forward, read backward */
@@ -63,7 +64,7 @@ typedef struct {
   const int   *kernel;
   float        amount; /* of DROPOUT and NOISE, with what their numbers are drawn from: tess-chance.h */
   guint64      seed;
-  gint64       turn;
+  gint64       turn, first; /* first: which sample of the whole batch this rank's first is */
   guint32      stream;
   const void  *x, *b, *dy; /* b: the factor, or PReLU's slopes */
   void        *y, *dx, *db;
@@ -115,7 +116,9 @@ typedef struct {
   void   (*column_sums)   (guint n_threads, gboolean bf16, gsize rows, gsize channels, const void *x, float *sums,
                            void *scratch); /* tess_cpu_columns_scratch () bytes */
   void   (*label_resize)  (guint n_threads, gsize n, const gint64 from[3], const gint64 to[3], const guint8 *x, guint8 *y);
+  /* metrics and sums as plain sums over the samples, made into the loss by loss_finish. */
   void   (*loss_forward)  (const TessCpuLoss *a);
+  void   (*loss_finish)   (const TessCpuLoss *a);
   void   (*loss_backward) (const TessCpuLoss *a);
   double (*sum_squares)   (guint n_threads, gsize n, const float *x, double *scratch); /* tess_cpu_squares_scratch () */
   void   (*sgd)           (const TessCpuSgd *a);

@@ -8,6 +8,7 @@
  * Voxels are taken 64 at a time and turned to class-major, so that every step is a plain loop over 64 floats. */
 
 void TESS_KERNEL (loss_forward) (const TessCpuLoss *a);
+void TESS_KERNEL (loss_finish) (const TessCpuLoss *a);
 void TESS_KERNEL (loss_backward) (const TessCpuLoss *a);
 
 #define CHUNK 64
@@ -311,13 +312,37 @@ divisor (const TessCpuLoss *a, double n_counted)
   return n_counted * (a->regions && a->ignore > 255 ? a->n_classes : 1);
 }
 
-/* Adds the blocks in order: sums {groups, 3, classes}, after them the voxels that count, and the metrics. */
+/* Samples of all ranks that have a Dice of their own, or the one group of the whole batch. */
+static double
+n_groups_of_all (const TessCpuLoss *a)
+{
+  return a->batch_dice ? 1.0 : (double)(a->n * MAX (a->n_ranks, 1));
+}
+
+static double
+overlap_sum (const TessCpuLoss *a)
+{
+  gsize n_groups = a->batch_dice ? 1 : a->n;
+  double dice = 0;
+
+  for (gsize g = 0; g < n_groups && a->overlap_counts; g++)
+    for (guint k = a->first; k < a->n_classes; k++) {
+      double above, below;
+
+      overlap (a, a->sums + g * 3 * a->n_classes, k, &above, &below);
+      dice -= above / MAX (below, 1e-8);
+    }
+  return dice;
+}
+
+/* Adds the blocks in order: sums {groups, 3, classes}, after them the voxels that count; metrics: [1] the voxel term's
+ * sum, [2] the overlap's where every sample has its own, and the counts. */
 static void
-finish (const TessCpuLoss *a, const double *parts, gsize n_blocks)
+gather (const TessCpuLoss *a, const double *parts, gsize n_blocks)
 {
   guint k_n = a->n_classes;
   gsize n_groups = a->batch_dice ? 1 : a->n, size = PART_SIZE (k_n);
-  double ce = 0, dice = 0, n_counted = 0;
+  double ce = 0, n_counted = 0;
 
   memset (a->sums, 0, n_groups * 3 * k_n * sizeof *a->sums);
   memset (a->metrics, 0, (gsize)TESS_METRICS_SIZE (k_n) * sizeof *a->metrics);
@@ -333,16 +358,18 @@ finish (const TessCpuLoss *a, const double *parts, gsize n_blocks)
       for (guint m = 0; m < 3; m++)
         a->metrics[3 + 3 * k + m] += part[2 + (3 + m) * k_n + k];
   }
-  for (gsize g = 0; g < n_groups && a->overlap_counts; g++)
-    for (guint k = a->first; k < k_n; k++) {
-      double above, below;
-
-      overlap (a, a->sums + g * 3 * k_n, k, &above, &below);
-      dice -= above / MAX (below, 1e-8);
-    }
   a->sums[a->n * 3 * k_n] = n_counted;
-  a->metrics[1] = n_counted > 0 ? ce / divisor (a, n_counted) : 0;
-  a->metrics[2] = dice / ((double)n_groups * (k_n - a->first));
+  a->metrics[1] = ce;
+  a->metrics[2] = a->batch_dice ? 0 : overlap_sum (a);
+}
+
+void
+TESS_KERNEL (loss_finish) (const TessCpuLoss *a)
+{
+  double n_counted = a->sums[a->n * 3 * a->n_classes], dice = a->batch_dice ? overlap_sum (a) : a->metrics[2];
+
+  a->metrics[1] = n_counted > 0 ? a->metrics[1] / divisor (a, n_counted) : 0;
+  a->metrics[2] = dice / (n_groups_of_all (a) * (a->n_classes - a->first));
   a->metrics[0] = a->metrics[1] + a->metrics[2];
 }
 
@@ -367,7 +394,7 @@ TESS_KERNEL (loss_forward) (const TessCpuLoss *a)
                  parts + i * PART_SIZE (a->n_classes));
     }
   }
-  finish (a, parts, n_blocks);
+  gather (a, parts, n_blocks);
 }
 
 /* For every group and class: dL/dp = slope - (truth ? step : 0), from the sums of the forward pass. */
@@ -376,7 +403,7 @@ dice_slopes (const TessCpuLoss *a, float *table)
 {
   guint k_n = a->n_classes;
   gsize n_groups = a->batch_dice ? 1 : a->n;
-  double share = 1.0 / ((double)n_groups * (k_n - a->first));
+  double share = 1.0 / (n_groups_of_all (a) * (k_n - a->first));
 
   for (gsize g = 0; g < n_groups; g++)
     for (guint k = 0; k < k_n; k++) {

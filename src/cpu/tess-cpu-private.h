@@ -86,6 +86,8 @@ struct _TessProgram {
 gboolean     tess_cpu_conv_step_prepare (TessProgram *program, TessCpuStep *step, GError **error);
 gboolean     tess_cpu_conv_step_bind    (TessProgram *program, TessCpuStep *step, GError **error);
 gboolean     tess_cpu_conv_step_run     (TessProgram *program, const TessCpuStep *step, GError **error);
+/* Makes the plain sums of loss_forward those of all ranks. */
+gboolean     tess_cpu_reduce_loss     (const TessCpuLoss *a, const TessCommunicator *communicator, GError **error);
 /* The ops from TESS_OP_ACT on; FALSE: not one of them. */
 gboolean     tess_cpu_extra_prepare   (TessProgram *program, TessCpuStep *step);
 void         tess_cpu_extra_run       (TessProgram *program, const TessCpuStep *step, const TessStepArgs *args);

@@ -83,6 +83,7 @@ tess_cpu_extra_run (TessProgram *p, const TessCpuStep *step, const TessStepArgs 
     a.stream = op->attr.chance.stream;
     a.seed = args->seed;
     a.turn = args->step;
+    a.first = args->communicator != NULL ? (gint64)args->communicator->rank * (gint64)step->n : 0;
   }
   if (op->kind == TESS_OP_MUL || op->kind == TESS_OP_MUL_BWD) {
     const TessTensor *b = tess_graph_tensor (p->graph, op->in[1]);

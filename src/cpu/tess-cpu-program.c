@@ -318,8 +318,8 @@ run_concat (TessProgram *p, const TessCpuStep *step)
     k->concat (p->device->n_threads, rows, a_bytes, both - a_bytes, step->in[0], step->in[1], step->out[0]);
 }
 
-static void
-run_loss (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args)
+static gboolean
+run_loss (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GError **error)
 {
   gboolean backward = step->op->kind == TESS_OP_LOSS_BWD;
   const TessLossAttr *attr = &step->op->attr.loss;
@@ -339,6 +339,7 @@ run_loss (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args)
       .gamma = attr->kind == TESS_LOSS_FOCAL ? (double)attr->gamma : 0.0,
       .regions = attr->regions,
       .weight = attr->head < TESS_MAX_HEADS ? args->head_weight[attr->head] : 0.0,
+      .n_ranks = tess_communicator_size (args->communicator),
       .logits = step->in[0],
       .labels = step->in[1],
       .scratch = step->scratch,
@@ -353,7 +354,24 @@ run_loss (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args)
     a.sums = (double *)(gpointer)step->keep;
     a.metrics = step->out[0];
     p->device->kernels->loss_forward (&a);
+    if (a.n_ranks > 1 && !tess_cpu_reduce_loss (&a, args->communicator, error))
+      return FALSE;
+    p->device->kernels->loss_finish (&a);
   }
+  return TRUE;
+}
+
+static gboolean
+run_grad_norm (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GError **error)
+{
+  gsize n = p->graph->arena_bytes[TESS_ARENA_GRAD] / sizeof (float);
+  float *grad = (float *)(gpointer)p->arena[TESS_ARENA_GRAD];
+
+  if (args->communicator != NULL && !args->communicator->sum_f32 (args->communicator, grad, n, error))
+    return FALSE;
+  *(double *)step->out[0] =
+      sqrt (p->device->kernels->sum_squares (p->device->n_threads, n, grad, (double *)(gpointer)step->scratch));
+  return TRUE;
 }
 
 static void
@@ -471,13 +489,9 @@ run_step (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args, GEr
     break;
   case TESS_OP_LOSS:
   case TESS_OP_LOSS_BWD:
-    run_loss (p, step, args);
-    break;
+    return run_loss (p, step, args, error);
   case TESS_OP_GRAD_NORM:
-    *(double *)step->out[0] = sqrt (k->sum_squares (threads, p->graph->arena_bytes[TESS_ARENA_GRAD] / sizeof (float),
-                                                    (const float *)(gconstpointer)p->arena[TESS_ARENA_GRAD],
-                                                    (double *)(gpointer)step->scratch));
-    break;
+    return run_grad_norm (p, step, args, error);
   case TESS_OP_SGD:
     run_sgd (p, step, args);
     break;

@@ -15,6 +15,7 @@
   X (column_sums)                                                                                                      \
   X (label_resize)                                                                                                     \
   X (loss_forward)                                                                                                     \
+  X (loss_finish)                                                                                                      \
   X (loss_backward)                                                                                                    \
   X (sum_squares)                                                                                                      \
   X (sgd)                                                                                                              \

@@ -1,7 +1,6 @@
 #include "tess-backend.h"
 
-#include <gmodule.h>
-
+#include "tess-plugin.h"
 #include "tess-thread.h"
 
 /* All that exist, in the order of preference of the fallback; "cpu" is linked in, the others are plugins. */
@@ -53,64 +52,22 @@ tess_backend_register (const TessBackendIface *iface)
   tess_mutex_unlock (&mutex);
 }
 
-/* First existing file of $TESSERA_BACKEND_DIR and the installed folder; NULL when there is none. */
-static char *
-plugin_path (const char *id)
-{
-  const char *folders[2] = {g_getenv ("TESSERA_BACKEND_DIR"), NULL};
-  g_autofree char *file = g_strdup_printf ("libtessera-%s.so", id);
-
-#ifdef TESS_PLUGIN_DIR
-  folders[1] = TESS_PLUGIN_DIR;
-#endif
-  for (guint i = 0; i < G_N_ELEMENTS (folders); i++) {
-    g_autofree char *path = NULL;
-
-    if (folders[i] == NULL || folders[i][0] == '\0')
-      continue;
-    path = g_build_filename (folders[i], file, NULL);
-    if (g_file_test (path, G_FILE_TEST_IS_REGULAR))
-      return g_steal_pointer (&path);
-  }
-  return NULL;
-}
-
 static const TessBackendIface *
 load_plugin (const char *id, GError **error)
 {
-  g_autofree char *path = plugin_path (id);
-  gpointer symbol = NULL;
+  g_autofree char *path = NULL;
+  gpointer symbol;
   TessBackendQuery query;
   const TessBackendIface *iface;
-  GModule *module;
 
-  if (path == NULL) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("the %s plugin is not installed"), id);
+  if (!tess_plugin_open (id, TESS_BACKEND_QUERY_SYMBOL, &symbol, &path, error))
     return NULL;
-  }
-  module = g_module_open (path, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
-  if (module == NULL) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("the %s plugin cannot be loaded: %s"), id,
-                 g_module_error ());
-    return NULL;
-  }
-  if (!g_module_symbol (module, TESS_BACKEND_QUERY_SYMBOL, &symbol) || symbol == NULL) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s is not a plugin of this program"), path);
-    g_module_close (module);
-    return NULL;
-  }
   memcpy (&query, &symbol, sizeof query);
   iface = query (TESS_BACKEND_ABI);
-  if (iface == NULL || iface->abi != TESS_BACKEND_ABI || g_strcmp0 (iface->id, id) != 0) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("%s was made for another version of this program (interface %u wanted); install the matching one"),
-                 path, TESS_BACKEND_ABI);
-    g_module_close (module);
-    return NULL;
-  }
-  /* Vendor libraries keep threads and exit handlers: code once loaded stays. */
-  g_module_make_resident (module);
-  return iface;
+  if (iface != NULL && iface->abi == TESS_BACKEND_ABI && g_strcmp0 (iface->id, id) == 0)
+    return iface;
+  tess_plugin_mismatch (path, TESS_BACKEND_ABI, error);
+  return NULL;
 }
 
 /**

@@ -1,12 +1,13 @@
 #pragma once
 
+#include "tess-communicator.h"
 #include "tess-graph.h"
 
 G_BEGIN_DECLS
 
 /* The contract between nn and what computes. One thread uses a device and its programs at a time. Failures are
  * GErrors (UNSUPPORTED NO_MEMORY DEVICE_LOST BAD_SHAPE IO), never an abort. */
-#define TESS_BACKEND_ABI 3u
+#define TESS_BACKEND_ABI 4u
 
 typedef struct _TessDevice  TessDevice;  /* defined by each backend */
 typedef struct _TessBuffer  TessBuffer;  /* device memory outside programs */
@@ -33,10 +34,15 @@ typedef struct {
   double  beta1, beta2, epsilon; /* ... with Adam */
   gint64  step;                  /* TRAIN programs: which step of the whole run this is, from 1 */
   guint64 seed;                  /* ... and what their random ops draw from */
+  /* More than one rank: the program holds this rank's share of a batch. What a loss divides by, and its Dice sums, are
+   * those of all shares; the gradients are summed over the ranks before their norm is taken, so that every rank makes
+   * the step of the whole batch. NULL: alone. A backend with TESS_BACKEND_REDUCES. */
+  const TessCommunicator *communicator;
 } TessStepArgs;
 
 typedef enum {
   TESS_BACKEND_TRAINS = 1 << 0, /* runs every op kind, backward and optimiser too; "auto" takes a plugin only then */
+  TESS_BACKEND_REDUCES = 1 << 1, /* trains over several ranks (TessStepArgs.communicator) */
 } TessBackendFlags;
 
 typedef struct _TessBackendIface {
@@ -68,8 +74,8 @@ typedef struct _TessBackendIface {
 typedef const TessBackendIface *(*TessBackendQuery) (guint32 host_abi);
 #define TESS_BACKEND_QUERY_SYMBOL "tess_backend_query"
 
-/* Registry. Linked-in backends are registered by the program; plugins are looked for in $TESSERA_BACKEND_DIR, then
- * the installed folder, as libtessera-ID.so. */
+/* Registry. Linked-in backends are registered by the program; plugins are opened by
+ * tess_plugin_open(). */
 void                    tess_backend_register (const TessBackendIface *iface);
 const TessBackendIface *tess_backend_find     (const char *id, GError **error); /* loads the plugin when needed */
 /* "auto": cuda when it can train and has a device, else cpu. why: one line for the user (new string). */

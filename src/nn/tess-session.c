@@ -19,6 +19,7 @@ struct _TessSession {
   GArray *param_ids;
   TessBuffer *shared[TESS_N_ARENAS]; /* PARAM, GRAD, MOMENTUM, ACT */
   guint64 param_version;
+  const TessCommunicator *communicator; /* NULL: alone */
   gboolean bound;
 };
 
@@ -165,6 +166,21 @@ take (TessSession *session, gsize bytes, TessBuffer **buffer, GError **error)
   return *buffer != NULL;
 }
 
+gboolean
+tess_session_set_communicator (TessSession *session, const TessCommunicator *communicator, GError **error)
+{
+  gboolean alone = tess_communicator_size (communicator) == 1;
+
+  if (!alone && (session->backend->flags & TESS_BACKEND_REDUCES) == 0) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+                 _ ("the %s backend cannot train over several processes; use --backend cpu, or start one process"),
+                 session->backend->id);
+    return FALSE;
+  }
+  session->communicator = alone ? NULL : communicator;
+  return TRUE;
+}
+
 /**
  * tess_session_bind:
  * @limit_bytes: refuse to take more; 0 = no limit
@@ -271,7 +287,7 @@ tess_session_read (TessSession *session, int program, TessId tensor, void *data,
 
 /**
  * tess_session_run:
- * @args: param_version is filled in
+ * @args: param_version and communicator are filled in
  *
  * Runs a program to its end. A training program changes the parameters, and all programs see it.
  */
@@ -283,6 +299,7 @@ tess_session_run (TessSession *session, int program, TessStepArgs *args, GError 
   g_return_val_if_fail (p != NULL && session->bound, FALSE);
 
   args->param_version = session->param_version;
+  args->communicator = session->communicator;
   /* Also after a failure half way: some parameters may have changed. */
   if (p->kind == TESS_PROGRAM_TRAIN)
     session->param_version++;

@@ -27,7 +27,8 @@ typedef struct {
 struct _TessLoader {
   TessPlan *plan;
   TessCaseCache *cache;
-  gint64 batch, train_iterations, val_iterations, n_epochs;
+  gint64 batch, whole, first; /* samples: of ours, of all ranks', where ours begin in it */
+  gint64 train_iterations, val_iterations, n_epochs;
   gsize voxels; /* of a patch */
   guint n_channels;
 
@@ -92,7 +93,7 @@ static void
 cursor_sample (TessLoader *loader, const Cursor *cursor, TessScheduledSample *sample)
 {
   const TessBatchPosition *p = &cursor->position;
-  TessSamplePosition position = {p->validation, p->epoch, p->iteration * loader->batch + cursor->place};
+  TessSamplePosition position = {p->validation, p->epoch, p->iteration * loader->whole + loader->first + cursor->place};
 
   tess_schedule_get (loader->schedule, &position, sample);
 }
@@ -300,7 +301,9 @@ tess_loader_new (const TessLoaderOptions *options, GError **error)
   loader->plan = tess_plan_dup (plan);
   loader->schedule = options->schedule;
   loader->cache = options->cache;
-  loader->batch = plan->training.batch_size;
+  loader->whole = plan->training.batch_size;
+  loader->batch = loader->plan->training.batch_size = loader->whole / MAX (options->n_ranks, 1);
+  loader->first = options->rank * loader->batch;
   loader->train_iterations = plan->training.iterations_per_epoch;
   loader->val_iterations = options->validation_iterations;
   loader->n_epochs = options->n_epochs;

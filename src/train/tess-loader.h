@@ -24,12 +24,13 @@ typedef struct {
 
 /* Takes the schedule; borrows the cache. n_cases: of the dataset. n_workers: 0 = chosen from n_threads, what the
  * trainer computes with. cases_ahead: decoded beyond a rotating pool, so that a case that enters it is there; at least
- * 1. n_epochs: where the stream ends, 0 = never. validation_iterations: of the plan, or 0. */
+ * 1. n_ranks > 1: only the share of
+ * rank in every batch, the rank-th of as many equal parts. n_epochs: where the stream ends, 0 = never. validation_iterations: of the plan, or 0. */
 typedef struct {
   const TessPlan *plan;
   TessSchedule   *schedule;
   TessCaseCache  *cache;
-  guint           n_cases, n_workers, n_threads, cases_ahead;
+  guint           n_cases, n_workers, n_threads, cases_ahead, rank, n_ranks;
   gint64          n_epochs, validation_iterations;
   TessBatchPosition start;
 } TessLoaderOptions;

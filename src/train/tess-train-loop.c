@@ -29,7 +29,7 @@ training_clock (TessTraining *t)
 
 /* Waits while paused. FALSE: stop. */
 static gboolean
-control_point (TessTraining *t)
+may_go_on (TessTraining *t)
 {
   TessTrainer *trainer = t->trainer;
   gint64 start;
@@ -67,9 +67,19 @@ current_rate (TessTraining *t)
   return tess_schedule_learning_rate (t->plan, progress);
 }
 
-/* The next batch into a program's inputs. waited: seconds. */
+/* What to do next, for all ranks. */
 static gboolean
-feed (TessTraining *t, int program, double *waited, GError **error)
+control_point (TessTraining *t, TessTurn *turn, GError **error)
+{
+  *turn = (TessTurn){.stop = may_go_on (t) ? 0.0 : 1.0};
+  turn->budget_used = budget_used (t) ? 1.0 : 0.0;
+  turn->learning_rate = current_rate (t);
+  return tess_training_turn (t, turn, error);
+}
+
+/* This rank's part of the next batch into a program's inputs. waited: seconds. */
+static gboolean
+feed_own (TessTraining *t, int program, double *waited, GError **error)
 {
   const TessNetwork *network = tess_session_network (t->session, program);
   gint64 start = g_get_monotonic_time ();
@@ -83,6 +93,16 @@ feed (TessTraining *t, int program, double *waited, GError **error)
        tess_session_write (t->session, program, network->labels, batch->label, batch->label_bytes, error);
   tess_loader_release (t->loader);
   return ok;
+}
+
+/* ... and no rank goes on where another has no batch. */
+static gboolean
+feed (TessTraining *t, int program, double *waited, GError **error)
+{
+  GError *local = NULL;
+
+  feed_own (t, program, waited, &local);
+  return tess_training_agree (t, local, error);
 }
 
 /* The weighted loss over the heads; the hard counts of the finest head are added to counts unless NULL. */
@@ -108,6 +128,7 @@ read_loss (TessTraining *t, int program, gint64 *counts, double *loss, GError **
 static gboolean
 not_finite (TessTraining *t, const char *what, GError **error)
 {
+  t->together = TRUE; /* the number is the same everywhere */
   g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
                _ ("%s: %s is not a finite number in epoch %" PRId64 ", iteration %" PRId64
                   "; the last checkpoint is kept: lower the plan's learning_rate and train again"),
@@ -122,7 +143,6 @@ train_step (TessTraining *t, gboolean *loader_failed, GError **error)
   gint64 start = g_get_monotonic_time ();
   double waited, loss, norm = 0.0, seconds;
 
-  t->args.learning_rate = current_rate (t);
   t->args.step = t->state.total + 1;
   *loader_failed = TRUE;
   if (!feed (t, t->train, &waited, error))
@@ -155,15 +175,20 @@ static End
 train_epoch (TessTraining *t, gboolean *loader_failed, GError **error)
 {
   double share = t->state.epoch == 0 ? FIRST_SHARE : VIEW_SHARE;
+  TessTurn turn;
 
   while (t->state.iteration < t->plan->training.iterations_per_epoch) {
-    if (!control_point (t))
+    if (!control_point (t, &turn, error))
+      return END_FAILED;
+    if (turn.stop > 0.0)
       return END_STOPPED;
-    if (t->state.iteration > 0 && budget_used (t)) /* an epoch has at least one */
+    if (t->state.iteration > 0 && turn.budget_used > 0.0) /* an epoch has at least one */
       return END_BUDGET;
+    t->args.learning_rate = turn.learning_rate;
     if (!train_step (t, loader_failed, error))
       return END_FAILED;
-    if (t->view_cost + tess_live_view_cost (t->view) <= share * (tess_training_elapsed (t) - t->elapsed_before) &&
+    if (t->view &&
+        t->view_cost + tess_live_view_cost (t->view) <= share * (tess_training_elapsed (t) - t->elapsed_before) &&
         !tess_training_snapshot (t, FALSE, error))
       return END_FAILED;
     tess_training_publish (t, TESS_TRAIN_RUNNING);
@@ -205,10 +230,13 @@ validate (TessTraining *t, double *val_loss, double *dice, gboolean *loader_fail
   gint64 n = t->run_dataset.split.n_val > 0 ? t->plan->training.validation_iterations : 0;
   gint64 start = training_clock (t);
   double sum = 0.0, loss, waited;
+  TessTurn turn;
 
   memset (t->counts, 0, sizeof (gint64) * 3 * t->n_classes);
   for (gint64 i = 0; i < n; i++) {
-    if (!control_point (t))
+    if (!control_point (t, &turn, error))
+      return END_FAILED;
+    if (turn.stop > 0.0)
       return END_STOPPED;
     *loader_failed = TRUE;
     if (!feed (t, t->evaluate, &waited, error))
@@ -249,6 +277,15 @@ is_best (TessTraining *t, double dice)
 /* A whole epoch goes to the files: snapshot, log, best, and last the checkpoint that makes it final. What was written
  * before a checkpoint that never came is cut back on resume. */
 static gboolean
+write_epoch (TessTraining *t, const TessEpochRecord *record, gboolean best, GError **error)
+{
+  return tess_training_snapshot (t, TRUE, error) &&
+         (!tess_training_is_first (t) || tess_run_folder_append (t->run, record, error)) &&
+         (!best || tess_training_save (t, "best.safetensors", error)) &&
+         tess_training_save (t, "latest.safetensors", error);
+}
+
+static gboolean
 close_epoch (TessTraining *t, double val_loss, double *dice, GError **error)
 {
   TessTrainCheckpoint *s = &t->state;
@@ -263,15 +300,15 @@ close_epoch (TessTraining *t, double val_loss, double *dice, GError **error)
       .seconds = s->epoch_seconds + (double)(training_clock (t) - t->epoch_mark) / 1e6,
       .loader_share = s->epoch_steps > 0.0 ? s->epoch_waiting / s->epoch_steps : 0.0,
   };
+  GError *local = NULL;
   gboolean best;
 
   s->epoch++;
   s->iteration = 0;
   s->loss_sum = s->epoch_seconds = s->epoch_steps = s->epoch_waiting = 0.0;
   best = is_best (t, dice[0]);
-  if (!tess_training_snapshot (t, TRUE, error) || !tess_run_folder_append (t->run, &record, error) ||
-      (best && !tess_training_save (t, "best.safetensors", error)) ||
-      !tess_training_save (t, "latest.safetensors", error))
+  write_epoch (t, &record, best, &local);
+  if (!tess_training_agree (t, local, error))
     return FALSE;
   tess_training_add_epoch (t, &record);
   tess_training_check_classes (t);
@@ -305,9 +342,10 @@ run_epoch (TessTraining *t, double *dice, gboolean *loader_failed, GError **erro
 
 /* By the time that the checkpoint knows, so that a resume finds the same. */
 static gboolean
-is_finished (TessTraining *t)
+is_finished (TessTraining *t, gboolean *finished, GError **error)
 {
-  return t->state.n_epochs > 0 ? t->state.epoch >= t->state.n_epochs : t->elapsed_saved >= 60.0 * t->state.minutes;
+  *finished = t->state.n_epochs > 0 ? t->state.epoch >= t->state.n_epochs : t->elapsed_saved >= 60.0 * t->state.minutes;
+  return tess_training_first_says (t, finished, error);
 }
 
 /**
@@ -323,18 +361,23 @@ gboolean
 tess_training_loop (TessTraining *t, gboolean *stopped, GError **error)
 {
   g_autofree double *dice = g_new0 (double, t->n_scores);
-  gboolean loader_failed = FALSE;
+  gboolean loader_failed = FALSE, finished;
   End end = END_WHOLE;
 
   t->started = g_get_monotonic_time ();
   tess_training_publish (t, TESS_TRAIN_RUNNING);
-  if (is_finished (t))
+  if (!is_finished (t, &finished, error))
+    return FALSE;
+  if (finished)
     tess_training_note (t, _ ("%s: this run has reached its end already; ask for more epochs or minutes to train on"),
                         t->options->run_dir);
   if (!tess_training_snapshot (t, FALSE, error))
     return FALSE;
-  while ((end == END_WHOLE || end == END_BUDGET) && !is_finished (t))
+  while ((end == END_WHOLE || end == END_BUDGET) && !finished) {
     end = run_epoch (t, dice, &loader_failed, error);
+    if (end != END_FAILED && !is_finished (t, &finished, error))
+      return FALSE;
+  }
   *stopped = end == END_STOPPED;
   if (end == END_STOPPED) /* before the first iteration there is nothing to go on with */
     return t->state.total == 0 || tess_training_save (t, "latest.safetensors", error);

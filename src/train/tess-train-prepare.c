@@ -118,8 +118,48 @@ open_old_run (TessTraining *t, GError **error)
          (t->plan = tess_plan_load (file, error)) && check_same_run (t, error) && load_checkpoint (t, error);
 }
 
+/* What the ranks of a machine share, each may take a part of. */
+static void
+set_limits (TessTraining *t, TessPlannerLimits *limits)
+{
+  const TessTrainOptions *o = t->options;
+
+  tess_auto_limits (o->backend, o->device, limits);
+  limits->bf16 = o->act_dtype == TESS_DTYPE_BF16;
+  limits->n_threads = o->n_threads;
+  limits->cache_bytes = o->cache_bytes > 0 ? o->cache_bytes : limits->cache_bytes / t->ranks->n_local;
+  limits->memory_bytes = o->memory_bytes > 0 ? o->memory_bytes : limits->memory_bytes / t->ranks->n_local;
+}
+
+/* The plan of a new run; rank 0. */
 static gboolean
-open_new_run (TessTraining *t, GError **error)
+make_plan (TessTraining *t, GError **error)
+{
+  const TessTrainOptions *o = t->options;
+
+  if (o->plan) {
+    t->plan = tess_plan_dup (o->plan);
+  } else {
+    gint64 size = t->ranks->size;
+    TessPlannerLimits limits;
+
+    set_limits (t, &limits);
+    t->plan = tess_auto_plan (t->dataset, &limits, t->trainer->progress, error);
+    if (!t->plan)
+      return FALSE;
+    t->plan->training.batch_size = (t->plan->training.batch_size + size - 1) / size * size;
+  }
+  if (o->loss)
+    tess_plan_loss_from_name (o->loss, &t->plan->training.loss);
+  if (o->seed >= 0)
+    t->plan->training.seed = o->seed;
+  if (o->epochs > 0)
+    t->plan->training.epochs = o->epochs;
+  return TRUE;
+}
+
+static gboolean
+split_new_run (TessTraining *t, GError **error)
 {
   const TessTrainOptions *o = t->options;
   TessRunDataset *d = &t->run_dataset;
@@ -129,28 +169,6 @@ open_new_run (TessTraining *t, GError **error)
   d->fold = o->fold == TESS_FOLD_DEFAULT ? 0 : o->fold;
   d->val_fraction = o->val_fraction;
   d->minutes = o->minutes;
-  if (o->plan) {
-    t->plan = tess_plan_dup (o->plan);
-  } else {
-    TessPlannerLimits limits;
-
-    tess_auto_limits (o->backend, o->device, &limits);
-    limits.bf16 = o->act_dtype == TESS_DTYPE_BF16;
-    limits.n_threads = o->n_threads;
-    if (o->cache_bytes > 0)
-      limits.cache_bytes = o->cache_bytes;
-    if (o->memory_bytes > 0)
-      limits.memory_bytes = o->memory_bytes;
-    t->plan = tess_auto_plan (t->dataset, &limits, t->trainer->progress, error);
-    if (!t->plan)
-      return FALSE;
-  }
-  if (o->loss)
-    tess_plan_loss_from_name (o->loss, &t->plan->training.loss);
-  if (o->seed >= 0)
-    t->plan->training.seed = o->seed;
-  if (o->epochs > 0)
-    t->plan->training.epochs = o->epochs;
   if (d->val_fraction > 0.0)
     return tess_split_fraction (t->dataset, d->val_fraction, (guint64)t->plan->training.seed, &d->split, error);
   return tess_split_fold (t->dataset, d->fold, &d->split, error);
@@ -236,9 +254,11 @@ choose_recompute (TessTraining *t, guint *recompute, GError **error)
 {
   const TessTrainOptions *o = t->options;
   const TessTrainMachine machine = {o->backend, o->device, o->n_threads, o->act_dtype};
-  guint64 limit = o->memory_bytes > 0 ? o->memory_bytes : tess_plan_memory_there (&machine), bytes;
+  guint64 limit = o->memory_bytes, bytes;
 
-  if (!tess_train_memory_choose (&machine, t->plan, o->recompute, limit, recompute, &bytes, error))
+  if (limit == 0)
+    limit = tess_plan_memory_there (&machine) / t->ranks->n_local;
+  if (!tess_train_memory_choose (&machine, t->share, o->recompute, limit, recompute, &bytes, error))
     return FALSE;
   if (*recompute > 0) {
     g_autofree char *size = tess_format_bytes (bytes);
@@ -263,8 +283,8 @@ open_session (TessTraining *t, GError **error)
   if (!choose_recompute (t, &recompute, error))
     return FALSE;
   t->session = tess_session_new (o->backend, o->device, o->n_threads, &spec, error);
-  if (!t->session || !tess_plan_add_programs (t->session, t->plan, o->act_dtype, recompute, error) ||
-      !tess_session_bind (t->session, 0, error))
+  if (!t->session || !tess_plan_add_programs (t->session, t->share, o->act_dtype, recompute, error) ||
+      !tess_session_set_communicator (t->session, t->ranks, error) || !tess_session_bind (t->session, 0, error))
     return FALSE;
   t->train = TESS_TRAIN_PROGRAM_TRAIN;
   t->evaluate = TESS_TRAIN_PROGRAM_EVALUATE;
@@ -307,13 +327,25 @@ fit_pool (TessTraining *t, const TessCase *c)
       fit >= (gint64)t->dataset->cases->len ? 0 : CLAMP (MAX (fit - POOL_SLACK, MIN (fit, 2)), 1, n_train);
 }
 
-static gboolean
-open_files (TessTraining *t, gboolean begun, GError **error)
+static guint64
+cache_budget (TessTraining *t)
 {
-  g_autofree char *cases = tess_run_folder_file (t->run, "cases"), *plan = tess_run_folder_file (t->run, "plan.json");
-  const TessSplit *split = &t->run_dataset.split;
-  guint64 budget = t->options->cache_bytes > 0 ? t->options->cache_bytes : (guint64)t->plan->training.cache_bytes;
-  g_autoptr (TessCase) shown = NULL;
+  return t->options->cache_bytes > 0 ? t->options->cache_bytes : (guint64)t->plan->training.cache_bytes;
+}
+
+/* Statistics of the cases are kept in the run folder, which rank 0 alone writes. */
+static void
+open_cache (TessTraining *t)
+{
+  g_autofree char *cases = tess_run_folder_file (t->run, "cases");
+
+  t->cache = tess_case_cache_new (t->dataset, tess_training_is_first (t) ? cases : NULL, cache_budget (t));
+}
+
+/* Takes the run folder and takes over its log. */
+static gboolean
+enter_folder (TessTraining *t, GError **error)
+{
   GArray *history = NULL;
 
   if (!tess_run_folder_lock (t->run, error))
@@ -336,15 +368,26 @@ open_files (TessTraining *t, gboolean begun, GError **error)
     t->trainer->status.val_loss = last->val_loss;
   }
   tess_mutex_unlock (&t->trainer->mutex);
+  return TRUE;
+}
 
-  t->cache = tess_case_cache_new (t->dataset, cases, budget);
+/* What rank 0 alone does. */
+static gboolean
+open_files (TessTraining *t, gboolean begun, GError **error)
+{
+  g_autofree char *plan = tess_run_folder_file (t->run, "plan.json");
+  const TessSplit *split = &t->run_dataset.split;
+  g_autoptr (TessCase) shown = NULL;
+
+  if (!enter_folder (t, error))
+    return FALSE;
+  open_cache (t);
   shown = tess_case_cache_get (t->cache, split->n_val > 0 ? split->val[0] : split->train[0], error);
   if (!shown)
     return FALSE;
   if (!begun) /* the order of the cases belongs to the run */
     fit_pool (t, shown);
-  t->cases_ahead = (guint)CLAMP (
-      (gint64)MIN (budget / MAX (shown->bytes, 1), G_MAXINT32) - t->plan->training.pool_cases - 1, 1, CASES_AHEAD);
+  t->case_bytes = shown->bytes;
   /* plan.json comes last: where it is, the run can be resumed. */
   if (!begun && (!tess_run_folder_save_dataset (t->run, t->dataset, &t->run_dataset, error) ||
                  !tess_plan_save (t->plan, plan, error)))
@@ -359,13 +402,16 @@ open_loader (TessTraining *t, GError **error)
 {
   const TessSplit *split = &t->run_dataset.split;
   guint cores = tess_parallel_n_cores ();
+  gint64 fit = (gint64)MIN (cache_budget (t) / MAX (t->case_bytes, 1), G_MAXINT32);
   TessLoaderOptions options = {
       .plan = t->plan,
       .schedule = tess_schedule_new (t->plan, split->train, split->n_train, split->val, split->n_val),
       .cache = t->cache,
       .n_cases = t->dataset->cases->len,
-      .cases_ahead = t->cases_ahead,
+      .cases_ahead = (guint)CLAMP (fit - t->plan->training.pool_cases - 1, 1, CASES_AHEAD),
       .n_threads = t->options->n_threads,
+      .rank = t->ranks->rank,
+      .n_ranks = t->ranks->size,
       .n_epochs = t->state.n_epochs,
       .validation_iterations = split->n_val > 0 ? t->plan->training.validation_iterations : 0,
       .start = {FALSE, t->state.epoch, t->state.iteration},
@@ -377,34 +423,68 @@ open_loader (TessTraining *t, GError **error)
   return t->loader != NULL;
 }
 
+/* The dataset, and of a run that goes on everything, of a new one the plan. */
+static gboolean
+open_run (TessTraining *t, gboolean begun, GError **error)
+{
+  t->dataset = tess_dataset_open (t->options->dataset_dir, t->trainer->progress, error);
+  if (!t->dataset)
+    return FALSE;
+  if (begun)
+    return open_old_run (t, error);
+  return !tess_training_is_first (t) || make_plan (t, error);
+}
+
+static gboolean
+open_engine (TessTraining *t, gboolean begun, GError **error)
+{
+  if ((!begun && !split_new_run (t, error)) || !check_fit (t, error) ||
+      !tess_plan_validate (t->plan, t->options->run_dir, error) || !tess_training_share_batch (t, error) ||
+      !open_session (t, error))
+    return FALSE;
+  choose_length (t);
+  compare_machine (t);
+  return tess_progress_check (t->trainer->progress, error);
+}
+
 /**
  * tess_training_prepare:
  *
  * Opens the dataset, finds or makes the plan, compares with the run that is resumed, takes the device's memory, and
- * only then locks and writes the run folder.
+ * only then locks and writes the run folder. Ranks do each part together: none writes before all have read.
  */
 gboolean
 tess_training_prepare (TessTraining *t, GError **error)
 {
   const TessTrainOptions *o = t->options;
   gboolean begun = o->resume && is_begun (t);
+  GError *local = NULL;
 
-  t->dataset = tess_dataset_open (o->dataset_dir, t->trainer->progress, error);
-  if (!t->dataset)
+  if (!tess_training_first_says (t, &begun, error))
     return FALSE;
   if (o->resume && !begun)
     tess_training_note (t, _ ("%s: there is no run to go on with yet, so it begins"), o->run_dir);
-  if (!(begun ? open_old_run (t, error) : open_new_run (t, error)) || !check_fit (t, error) ||
-      !tess_plan_validate (t->plan, o->run_dir, error) || !open_session (t, error))
+  open_run (t, begun, &local);
+  if (!tess_training_agree (t, local, error) || !tess_training_share_plan (t, error))
     return FALSE;
-  choose_length (t);
-  compare_machine (t);
-  if (!tess_progress_check (t->trainer->progress, error) || !open_files (t, begun, error))
+  local = NULL;
+  open_engine (t, begun, &local);
+  if (!tess_training_agree (t, local, error))
     return FALSE;
+  local = NULL;
+  if (tess_training_is_first (t))
+    open_files (t, begun, &local);
+  if (!tess_training_agree (t, local, error) || !tess_training_share_plan (t, error) ||
+      !t->ranks->broadcast (t->ranks, 0, &t->case_bytes, sizeof t->case_bytes, error))
+    return FALSE;
+  if (!tess_training_is_first (t))
+    open_cache (t);
   tess_training_check_plan (t);
   g_clear_pointer (&t->checkpoint, tess_model_free); /* it maps the file that will be replaced */
   t->elapsed_before = t->elapsed_saved = t->state.elapsed;
-  return open_loader (t, error);
+  local = NULL;
+  open_loader (t, &local);
+  return tess_training_agree (t, local, error);
 }
 
 void
@@ -416,6 +496,7 @@ tess_training_clear (TessTraining *t)
   g_clear_pointer (&t->session, tess_session_free);
   g_clear_pointer (&t->checkpoint, tess_model_free);
   g_clear_pointer (&t->plan, tess_plan_unref);
+  g_clear_pointer (&t->share, tess_plan_unref);
   tess_run_dataset_clear (&t->run_dataset);
   g_clear_pointer (&t->dataset, tess_dataset_unref);
   g_free (t->metrics);

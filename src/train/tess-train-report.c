@@ -151,7 +151,7 @@ tess_training_publish (TessTraining *t, TessTrainState state)
     t->last_notify = now;
     trainer->notify (trainer->notify_data);
   }
-  if (t->started != 0 && (changed || now >= t->next_progress)) {
+  if (t->started != 0 && tess_training_is_first (t) && (changed || now >= t->next_progress)) {
     gint64 cost;
 
     tess_run_folder_save_progress (t->run, progress_json (t, &trainer->status), NULL);
@@ -187,7 +187,7 @@ tess_training_snapshot (TessTraining *t, gboolean to_file, GError **error)
   gint64 start = g_get_monotonic_time (), epoch = t->state.epoch + (to_file || t->state.total == 0 ? 0 : 1);
   TessSnapshot *snapshot;
 
-  if (t->options->no_live_view)
+  if (t->options->no_live_view || !tess_training_is_first (t))
     return TRUE;
   snapshot = tess_live_view_take (t->view, epoch, t->state.total, error);
   if (!snapshot)
@@ -241,6 +241,8 @@ tess_training_save (TessTraining *t, const char *name, GError **error)
   g_autofree char *path = tess_run_folder_file (t->run, name), *origin = provenance (t), *state = NULL;
 
   t->state.elapsed = t->elapsed_saved = tess_training_elapsed (t);
+  if (!tess_training_is_first (t))
+    return TRUE;
   state = tess_train_checkpoint_to_text (&t->state);
   return tess_model_save (path, t->plan, t->session, origin, state, error);
 }

@@ -35,6 +35,7 @@ struct _TessTrainer {
   guint n_resumed;
   GQueue notes;
   GError *error;
+  gboolean together; /* the error is every rank's */
 
   TessSnapshotSlot slot;
 };
@@ -48,6 +49,9 @@ typedef struct {
   TessDataset *dataset;
   TessRunDataset run_dataset;
   TessPlan *plan;
+  TessPlan *share; /* the plan with this rank's part of the batch */
+  const TessCommunicator *ranks; /* at least tess_communicator_alone () */
+  gboolean together; /* what fails now fails alike on every rank */
   TessModel *checkpoint; /* to resume from, else NULL */
   TessTrainCheckpoint state;
 
@@ -60,7 +64,7 @@ typedef struct {
   gint64 *counts;       /* [n_classes][3]: tp, fp, fn */
 
   TessCaseCache *cache;
-  guint cases_ahead;
+  guint64 case_bytes; /* of one case, decoded */
   TessLoader *loader;
   TessLiveView *view;
 
@@ -79,6 +83,21 @@ typedef struct {
 /* tess-train-prepare.c: everything before the first iteration. Nothing is written before all could be checked. */
 gboolean tess_training_prepare (TessTraining *t, GError **error);
 void     tess_training_clear   (TessTraining *t);
+
+/* tess-train-ranks.c: where processes that train together meet. */
+gboolean tess_training_is_first (const TessTraining *t); /* the one that writes */
+gboolean tess_training_agree (TessTraining *t, GError *local, GError **error); /* tess_communicator_agree() */
+gboolean tess_training_first_says (TessTraining *t, gboolean *answer, GError **error); /* rank 0's becomes everyone's */
+gboolean tess_training_share_plan (TessTraining *t, GError **error); /* rank 0's becomes everyone's */
+gboolean tess_training_share_batch (TessTraining *t, GError **error); /* makes t->share */
+
+/* What is done next, the same on every rank. */
+typedef struct {
+  double stop, budget_used; /* above 0: yes; any rank may be told to stop, the clock is rank 0's */
+  double learning_rate;     /* of rank 0's clock */
+} TessTurn;
+
+gboolean tess_training_turn (TessTraining *t, TessTurn *turn, GError **error); /* in: this rank's; out: of all */
 
 /* tess-train-loop.c: until done, or stopped (stopped TRUE, with a checkpoint). */
 gboolean tess_training_loop    (TessTraining *t, gboolean *stopped, GError **error);

@@ -121,6 +121,7 @@ end_training (TessTraining *t, TessTrainState state, GError *error)
   if (error) {
     tess_mutex_lock (&trainer->mutex);
     trainer->error = error;
+    trainer->together = t->together || t->ranks->size == 1;
     tess_mutex_unlock (&trainer->mutex);
   }
   tess_training_publish (t, state);
@@ -145,12 +146,13 @@ trainer_thread (gpointer data)
   GError *error = NULL;
 
   tess_parallel_set_threads (trainer->options.n_threads);
+  t.ranks = trainer->options.communicator ? trainer->options.communicator : tess_communicator_alone ();
   tess_train_checkpoint_init (&t.state);
   tess_progress_set_notify (trainer->progress, preparing_cb, &t);
   prepared = tess_training_prepare (&t, &error);
   tess_progress_set_notify (trainer->progress, NULL, NULL);
   ok = prepared && tess_training_loop (&t, &stopped, &error);
-  if (!ok && atomic_load (&trainer->command) == TESS_COMMAND_STOP &&
+  if (!ok && (atomic_load (&trainer->command) == TESS_COMMAND_STOP || t.together) &&
       g_error_matches (error, TESS_ERROR, TESS_ERROR_CANCELLED)) { /* stopped while it was preparing */
     g_clear_error (&error);
     ok = stopped = TRUE;
@@ -210,6 +212,17 @@ tess_trainer_wait (TessTrainer *trainer, GError **error)
     return FALSE;
   }
   return TRUE;
+}
+
+gboolean
+tess_trainer_failed_together (TessTrainer *trainer)
+{
+  gboolean together;
+
+  tess_mutex_lock (&trainer->mutex);
+  together = trainer->together;
+  tess_mutex_unlock (&trainer->mutex);
+  return together;
 }
 
 void

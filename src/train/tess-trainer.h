@@ -26,6 +26,8 @@ typedef struct {
   const char *loss;         /* instead of the plan's: "dice-ce", ...; NULL */
   TessRecompute recompute;
   guint64     memory_bytes; /* > 0: what the training may take (not the decoded cases), instead of what is there */
+  /* Several processes train together: the plan's batch is shared among them, rank 0 alone writes. NULL: alone. */
+  const TessCommunicator *communicator;
   gboolean    no_live_view; /* no snapshots of any kind: what they cost can be measured so */
 } TessTrainOptions;
 
@@ -73,6 +75,8 @@ gboolean     tess_trainer_epoch  (TessTrainer *trainer, guint i, TessEpochRecord
 guint        tess_trainer_n_resumed_epochs (TessTrainer *trainer); /* of these, taken over from the log */
 char        *tess_trainer_next_note (TessTrainer *trainer); /* something the user should know, one sentence (new string), or NULL */
 void         tess_trainer_set_notify (TessTrainer *trainer, void (*func) (gpointer), gpointer data); /* from its thread, at most 20 times a second and at its end; before start */
+/* After a failure: every rank has failed with the same error. FALSE: this one alone, and the others wait for it. */
+gboolean     tess_trainer_failed_together (TessTrainer *trainer);
 void         tess_trainer_free   (TessTrainer *trainer); /* stops and waits */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessTrainer, tess_trainer_free)

@@ -139,6 +139,7 @@ test_loss (gconstpointer data)
                        .scratch = scratch};
 
       tables[t]->loss_forward (&a);
+      tables[t]->loss_finish (&a);
       tables[t]->loss_backward (&a);
       if (t == 0) {
         first = g_steal_pointer (&metrics);
