@@ -300,7 +300,7 @@ own_threads (const TessCommunicator *ranks, guint n_threads)
 {
   guint cores = tess_parallel_n_cores ();
 
-  if (n_threads > 0 || ranks->n_local == 1 || cores < g_get_num_processors ())
+  if (n_threads > 0 || ranks->n_local == 1 || (long)cores < sysconf (_SC_NPROCESSORS_ONLN))
     return n_threads;
   return MAX (cores / ranks->n_local, 1);
 }
@@ -386,7 +386,9 @@ tess_cmd_train (TessCli *cli, int argc, char **argv)
   };
 
   if (!tess_cli_parse (cli, &argc, &argv, entries, "--dataset DIR --run DIR",
-                       _ ("Trains a network on a dataset. Ctrl-C stops it with a checkpoint."), 0, 0, &code))
+                       _ ("Trains a network on a dataset. Ctrl-C stops it with a checkpoint.\n"
+                          "Under mpirun (OpenMPI) its processes share every batch; `kill -USR1` of mpirun stops them."),
+                       0, 0, &code))
     return code;
   if (!dataset || !run) {
     g_set_error (&error, TESS_ERROR, TESS_ERROR_USAGE, _ ("train: %s is missing"),
