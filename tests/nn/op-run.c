@@ -11,7 +11,8 @@ typedef struct {
 static void
 run_clear (Run *run)
 {
-  run->iface->program_free (run->program);
+  if (run->program != NULL)
+    run->iface->program_free (run->program);
   for (guint a = 0; a < TESS_N_ARENAS; a++)
     run->iface->buffer_free (run->buffers[a]);
   run->iface->close (run->device);
