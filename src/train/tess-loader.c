@@ -144,7 +144,7 @@ draw_sample (TessLoader *loader, const TessScheduledSample *sample, TessCase *c,
       .label = slot->batch.label + offset,
   };
 
-  return tess_sampler_draw (loader->plan, c, &sample->key, NULL, &out, error);
+  return tess_sampler_draw (loader->plan, c, &sample->key, &out, error);
 }
 
 static void
