@@ -102,6 +102,55 @@ band_run (const TessBackendIface *backend, guint i, gboolean *near, GError **err
   return ok ? g_steal_pointer (&out) : NULL;
 }
 
+static gboolean
+sum_tiles (const TessBackendIface *backend, TessDevice *device, const TessBand *band, TessBuffer *logits,
+           TessBuffer *weights, GError **error)
+{
+  static const gint64 places[3][3] = {{-2, -1, 0}, {2, 1, 0}, {1, 3, 1}};
+  g_autofree float *values = g_new (float, 4 * 5 * 3 * 3);
+  gboolean ok = backend->band_clear (device, band, 0, 4, error);
+
+  for (guint i = 0; ok && i < 3; i++) {
+    TessBandTile tile = {.logits = logits, .offset = 16, .weights = i < 2 ? weights : NULL};
+
+    for (guint a = 0; a < 3; a++) {
+      tile.lo[a] = places[i][a];
+      tile.hi[a] = places[i][a] + (const gint64[3]){4, 5, 3}[a];
+    }
+    fill_logits (values, 4 * 5 * 3 * 3, i);
+    ok = backend->upload (logits, 16, values, 4 * 5 * 3 * 3 * sizeof (float), error) &&
+         backend->band_add (device, band, &tile, error);
+  }
+  return ok && backend->band_mean (device, band, 1, 3, error);
+}
+
+GBytes *
+band_sums (const TessBackendIface *backend, GError **error)
+{
+  const gsize n = 5 * 6 * 4, tile_bytes = 4 * 5 * 3 * sizeof (float);
+  g_autofree float *gaussian = tess_patch_weights_gaussian ((const gint64[3]){4, 5, 3}), *out = g_new (float, 4 * n);
+  TessDevice *device = backend->open (0, 2, error);
+  TessBuffer *logits = device ? backend->buffer_new (device, 16 + 3 * tile_bytes, error) : NULL;
+  TessBuffer *weights = logits ? backend->buffer_new (device, tile_bytes, error) : NULL;
+  TessBand band = {.dim = {5, 6, 9}, .n_slots = 4, .channels = 3};
+  gboolean ok;
+
+  if (weights)
+    band.sum = backend->buffer_new (device, 3 * n * sizeof (float), error);
+  if (band.sum)
+    band.weight = backend->buffer_new (device, n * sizeof (float), error);
+  ok = band.weight && backend->upload (weights, 0, gaussian, tile_bytes, error) &&
+       sum_tiles (backend, device, &band, logits, weights, error) &&
+       backend->download (band.sum, 0, out, 3 * n * sizeof (float), error) &&
+       backend->download (band.weight, 0, out + 3 * n, n * sizeof (float), error);
+  backend->buffer_free (logits);
+  backend->buffer_free (weights);
+  backend->buffer_free (band.sum);
+  backend->buffer_free (band.weight);
+  backend->close (device);
+  return ok ? g_bytes_new (out, 4 * n * sizeof (float)) : NULL;
+}
+
 /* ---- patches ---- */
 
 typedef struct {

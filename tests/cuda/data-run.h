@@ -13,6 +13,9 @@ guint       band_run_n    (void);
 const char *band_run_name (guint i);
 TessVolume *band_run      (const TessBackendIface *backend, guint i, gboolean *near, GError **error);
 
+/* The sums and weights of a band after three tiles, of which some slices are means already. */
+GBytes     *band_sums     (const TessBackendIface *backend, GError **error);
+
 /* Batches of patches of a case, drawn by the device and by tess_sampler_draw(). */
 typedef struct {
   gsize  n_voxels, n_labels_differ, n_mixed; /* n_mixed: voxels of a label other than the first one's */

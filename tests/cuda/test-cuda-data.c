@@ -65,6 +65,23 @@ test_band (gconstpointer data)
 }
 
 static void
+test_sums (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) theirs = band_sums (tess_cpu_backend (), &error);
+
+  for (guint pass = 0; pass < 2; pass++) {
+    g_autoptr (GBytes) ours = NULL;
+
+    host_cuda.backwards = pass;
+    ours = band_sums (&tess_cuda_iface, &error);
+    host_cuda.backwards = false;
+    g_assert_no_error (error);
+    g_assert_true (g_bytes_equal (ours, theirs));
+  }
+}
+
+static void
 test_sample (gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
@@ -275,6 +292,7 @@ main (int argc, char **argv)
   add_each ("band", band_run_n (), band_run_name, test_band);
   add_each ("sample", sample_run_n (), sample_run_name, test_sample);
   add_each ("predict", G_N_ELEMENTS (scans), scan_name, test_predict);
+  g_test_add_func ("/cuda/data/sums", test_sums);
   g_test_add_func ("/cuda/data/faults", test_faults);
   g_test_add_func ("/cuda/data/refused", test_refused);
   return g_test_run ();

@@ -182,6 +182,23 @@ test_band (gconstpointer data)
                    tess_volume_n_bytes (theirs));
 }
 
+static void
+test_sums (void)
+{
+  const TessBackendIface *cuda = gpu ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) ours = NULL;
+  g_autoptr (GBytes) theirs = NULL;
+
+  if (cuda == NULL)
+    return;
+  theirs = band_sums (tess_cpu_backend (), &error);
+  g_assert_no_error (error);
+  ours = band_sums (cuda, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_bytes_equal (ours, theirs));
+}
+
 /* The same with the sums in memory of the host's that the card reaches. */
 static void
 test_band_near (gconstpointer data)
@@ -239,6 +256,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   add_each ("band", band_run_n (), band_run_name, test_band);
   add_each ("band-near", band_run_n (), band_run_name, test_band_near);
+  g_test_add_func ("/cuda/gpu/sums", test_sums);
   add_each ("sample", sample_run_n (), sample_run_name, test_sample);
   add_each ("ops/f32", op_table_n (), op_table_name, test_f32);
   add_each ("ops/bf16", op_table_n (), op_table_name, test_bf16);
