@@ -28,6 +28,12 @@ void tess_cpu_threads_leave (int before);
 gboolean tess_cpu_buffer_alloc (TessBuffer *buffer, gsize bytes, GError **error); /* zeroed, 256-byte aligned */
 void     tess_cpu_buffer_clear (TessBuffer *buffer);
 
+/* tess-cpu-band.c */
+gboolean tess_cpu_band_clear  (TessDevice *device, const TessBand *band, gint64 z0, gint64 z1, GError **error);
+gboolean tess_cpu_band_add    (TessDevice *device, const TessBand *band, const TessBandTile *tile, GError **error);
+gboolean tess_cpu_band_mean   (TessDevice *device, const TessBand *band, gint64 z0, gint64 z1, GError **error);
+gboolean tess_cpu_band_labels (TessDevice *device, const TessBand *band, const TessBandLabels *labels, GError **error);
+
 /* One of the six convolution ops: a oneDNN primitive and the reorder that packs its weights, or unpacks their
  * gradient. Offsets are into the program's workspace. */
 typedef struct {

@@ -5,16 +5,18 @@
 #include <vector>
 
 #define TESS_CUDA_HOST 1
+#include "tess-cuda-band.cu"
 #include "tess-cuda-direct.cu"
 #include "tess-cuda-grid.cu"
 #include "tess-cuda-loss.cu"
 #include "tess-cuda-norm.cu"
 #include "tess-cuda-optimiser.cu"
 #include "tess-cuda-pointwise.cu"
+#include "tess-cuda-sample.cu"
 
 typedef std::vector<std::function<void ()>> Work;
 
-HostCuda host_cuda = {(size_t)1 << 32, 9, false, false, 0, 0, 0, 0, 0};
+HostCuda host_cuda = {(size_t)1 << 32, 9, false, false, 0, 0, 0, 0, 0, 0};
 
 static std::map<void *, size_t> blocks;
 static Work *capturing;
@@ -115,6 +117,8 @@ cudaMalloc (void **data, size_t bytes)
   memset (*data, 0xff, bytes);
   blocks[*data] = bytes;
   host_cuda.taken += bytes;
+  if (host_cuda.taken > host_cuda.peak)
+    host_cuda.peak = host_cuda.taken;
   return cudaSuccess;
 }
 

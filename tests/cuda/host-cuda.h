@@ -18,6 +18,7 @@ typedef struct {
   long     fails_at;        /* the call of this number fails, counted from 1; 0: none */
   long     n_calls;         /* so far, of calls that can fail */
   size_t   taken;           /* bytes held now */
+  size_t   peak;            /* the most there were; a test may set it back */
   unsigned n_captured, n_replayed;
 } HostCuda;
 
