@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench-backend.h"
 #include "conv-floor.h"
 #include "tess-cpu-backend.h"
 #include "tess-session.h"
@@ -15,16 +16,6 @@
  * is: at most 5 %. Each measurement is a process of its own. */
 
 #define N_STEPS 3
-
-/* VmRSS or VmHWM, the largest so far; bytes. */
-static gint64
-resident (const char *name)
-{
-  g_autofree char *text = NULL;
-  const char *line = g_file_get_contents ("/proc/self/status", &text, NULL, NULL) ? strstr (text, name) : NULL;
-
-  return line != NULL ? g_ascii_strtoll (line + strlen (name), NULL, 10) * 1024 : 0;
-}
 
 static gboolean
 write_batch (TessSession *session, const BenchCase *c, GError **error)
@@ -88,12 +79,11 @@ measure (const BenchCase *c, gboolean recompute, GError **error)
   small.dhw[0] = small.dhw[1] = small.dhw[2] = 8;
   if (!take_steps (&small, 0, &planned, &seconds, error))
     return FALSE;
-  if (!g_file_set_contents ("/proc/self/clear_refs", "5", 1, NULL))
-    g_debug ("the largest resident set cannot be forgotten; it is that of now or near it");
-  before = resident ("VmRSS:");
+  bench_forget_peak ();
+  before = bench_resident ("VmRSS:");
   if (!take_steps (c, recompute ? G_MAXUINT : 0, &planned, &seconds, error))
     return FALSE;
-  taken = resident ("VmHWM:") - before;
+  taken = bench_resident ("VmHWM:") - before;
   printf ("{\"bench\": \"memory\", \"case\": \"%s, training step, f32%s\", \"unit\": \"bytes\", \"ours\": %" PRId64
           ", \"planned\": %" PRIu64 ", \"measured_over_planned\": %.4f, \"seconds\": %.4f}\n",
           c->name, recompute ? ", every stage recomputed" : "", taken, planned, (double)taken / (double)planned,

@@ -26,18 +26,44 @@ class Block(nn.Sequential):
                          nn.InstanceNorm3d(n_out, affine=True), nn.LeakyReLU(0.01, inplace=True))
 
 
+class ResidualBlock(nn.Module):
+    """Two convolutions and what came in, averaged where they stride and mixed where they widen."""
+
+    def __init__(self, n_in, n_out, stride):
+        super().__init__()
+        self.first = Block(n_in, n_out, stride)
+        self.second = nn.Sequential(nn.Conv3d(n_out, n_out, 3, 1, 1, bias=False), nn.InstanceNorm3d(n_out, affine=True))
+        skip = [nn.AvgPool3d(stride, stride)] if stride > 1 else []
+        if n_in != n_out:
+            skip += [nn.Conv3d(n_in, n_out, 1, bias=False), nn.InstanceNorm3d(n_out, affine=True)]
+        self.skip = nn.Sequential(*skip)
+        self.end = nn.LeakyReLU(0.01, inplace=True)
+
+    def forward(self, x):
+        return self.end(self.second(self.first(x)) + self.skip(x))
+
+
 class UNet(nn.Module):
-    def __init__(self, features):
+    """Two convolutions a stage; with `blocks` so many residual ones in the encoder and one convolution in the decoder."""
+
+    def __init__(self, features, blocks=None):
         super().__init__()
         self.encoder = nn.ModuleList()
         n_in = 1
         for stage, n in enumerate(features):
-            self.encoder.append(nn.Sequential(Block(n_in, n, 1 if stage == 0 else 2), Block(n, n, 1)))
+            stride = 1 if stage == 0 else 2
+            if blocks:
+                stem = [Block(n_in, n, 1)] if stage == 0 else []
+                first = ResidualBlock(n if stage == 0 else n_in, n, stride)
+                rest = [ResidualBlock(n, n, 1) for _ in range(blocks[stage] - 1)]
+                self.encoder.append(nn.Sequential(*stem, first, *rest))
+            else:
+                self.encoder.append(nn.Sequential(Block(n_in, n, stride), Block(n, n, 1)))
             n_in = n
         self.up, self.decoder, self.heads = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for n, below in zip(features[-2::-1], features[:0:-1]):
             self.up.append(nn.ConvTranspose3d(below, n, 2, 2))
-            self.decoder.append(nn.Sequential(Block(2 * n, n, 1), Block(n, n, 1)))
+            self.decoder.append(nn.Sequential(Block(2 * n, n, 1), *([] if blocks else [Block(n, n, 1)])))
             self.heads.append(nn.Conv3d(n, CLASSES, 1))
 
     def forward(self, x, deep=True):
@@ -69,7 +95,7 @@ def training_step(net, x, targets, bf16=False):
 
     def step():
         optimiser.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
             heads = net(x)
         loss = sum(0.5**i * dice_ce(h, t) for i, (h, t) in enumerate(zip(heads, targets)))
         loss.backward()
@@ -79,7 +105,7 @@ def training_step(net, x, targets, bf16=False):
     return step
 
 
-def batch_of(n, dhw, n_heads, layout):
+def batch_of(n, dhw, n_heads, layout, device="cpu"):
     """Random image and labels of every head."""
-    x = torch.randn(n, 1, *dhw).to(memory_format=layout)
-    return x, [torch.randint(0, CLASSES, (n, 1, *(d // 2**i for d in dhw))) for i in range(n_heads)]
+    x = torch.randn(n, 1, *dhw, device=device).to(memory_format=layout)
+    return x, [torch.randint(0, CLASSES, (n, 1, *(d // 2**i for d in dhw)), device=device) for i in range(n_heads)]

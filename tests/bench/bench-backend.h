@@ -1,0 +1,17 @@
+#pragma once
+
+#include "tess-backend.h"
+
+G_BEGIN_DECLS
+
+/* The backend of $TESSERA_BENCH_BACKEND, else that of id; what it cannot do here ends the program with 77 and one
+ * sentence, which run.py passes on. */
+const TessBackendIface *bench_backend (const char *id, TessDeviceInfo *info);
+/* A whole number of the environment, to try a benchmark on something small. */
+gint64 bench_number (const char *name, gint64 without);
+/* VmRSS: or VmHWM:, the largest so far; bytes. */
+gint64 bench_resident (const char *name);
+/* Forgets the largest resident set, where the system allows it. */
+void   bench_forget_peak (void);
+
+G_END_DECLS
