@@ -121,8 +121,9 @@ tess_cuda_device_info (guint index, TessDeviceInfo *info, GError **error)
 }
 
 static gboolean
-open_cudnn (TessDevice *device, GError **error)
+open_cudnn (TessDevice *device, const struct cudaDeviceProp *properties, GError **error)
 {
+  g_autofree char *kind = NULL;
   const TessCudnn *cudnn;
 
   if (without_cudnn ())
@@ -132,6 +133,9 @@ open_cudnn (TessDevice *device, GError **error)
       !tess_cudnn_check (cudnn, cudnn->SetStream (device->handle, device->stream), _ ("opening the device"), error))
     return FALSE;
   device->card = tess_cudnn_device_new (cudnn, device->index, error);
+  kind = g_strdup_printf ("%s sm_%d%d of %d, %zu bytes", properties->name, properties->major, properties->minor,
+                          properties->multiProcessorCount, properties->totalGlobalMem);
+  device->cache = tess_cudnn_cache_new (cudnn, kind);
   return device->card != NULL;
 }
 
@@ -155,7 +159,7 @@ tess_cuda_open (guint index, guint n_threads, GError **error)
   device->bf16 = properties.major >= 8;
   if (!tess_cuda_check (cudaStreamCreateWithFlags (&device->stream, cudaStreamNonBlocking), _ ("opening the device"),
                         error) ||
-      !open_cudnn (device, error)) {
+      !open_cudnn (device, &properties, error)) {
     tess_cuda_close (device);
     return NULL;
   }
@@ -176,6 +180,7 @@ tess_cuda_close (TessDevice *device)
       (void)cudaStreamDestroy (device->stream);
   }
   (void)cudaGetLastError ();
+  tess_cudnn_cache_free (device->cache);
   g_free (device);
 }
 

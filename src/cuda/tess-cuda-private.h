@@ -3,6 +3,7 @@
 #include "tess-backend.h"
 #include "tess-cuda-conv.h"
 #include "tess-cuda-kernels.h"
+#include "tess-cudnn-cache.h"
 
 #include <cuda_runtime_api.h>
 
@@ -16,6 +17,7 @@ struct _TessDevice {
   const TessCudnn *cudnn; /* NULL: $TESSERA_CUDNN is "none", and convolutions are computed by our own kernels */
   cudnnHandle_t    handle;
   cudnnBackendDescriptor_t card; /* what cuDNN's plans are made for */
+  TessCudnnCache *cache;         /* of chosen plans; NULL without cuDNN */
 };
 
 struct _TessBuffer {
@@ -36,6 +38,7 @@ typedef struct {
   TessCudaConvOp op;
   GArray  *plans;  /* TessCudnnPlan; NULL: our own kernel */
   guint    chosen; /* of plans */
+  guint    most;   /* plans that the choice is made of; 0: it is made already */
   cudnnBackendDescriptor_t bound; /* addresses for the chosen plan */
   guint    pack;   /* into the program's packs; not of a weights' gradient */
   gsize    cast_bytes, packed_bytes; /* of the scratch: x as bf16, the packed gradient */

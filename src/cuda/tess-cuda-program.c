@@ -211,6 +211,8 @@ tess_cuda_bind (TessProgram *p, TessBuffer *const arenas[TESS_N_ARENAS], GError 
   p->args = (TessCudaArgs *)(gpointer)p->workspace;
   for (guint i = 0; ok && i < p->n_steps; i++)
     ok = bind_step (p, &p->steps[i], error);
+  if (p->device->cache != NULL)
+    tess_cudnn_cache_save (p->device->cache);
   if (p->captured != NULL)
     (void)cudaGraphExecDestroy (p->captured);
   p->captured = NULL;
