@@ -209,26 +209,33 @@ tess_sampler_mapping (const TessPlan *plan, const TessCase *c, const TessSampleK
   return FALSE;
 }
 
-/* Computes out->region of the patch that `key` names; nothing outside it is read or written, and its voxels are those
- * the whole patch has there, to the bit, on any number of threads. out->image may be NULL when only the label is
- * wanted. Errors: MISMATCH (channels, no label map), BAD_SHAPE (region not inside the patch), NO_MEMORY. */
 gboolean
-tess_sampler_draw (const TessPlan *plan, const TessCase *c, const TessSampleKey *key, const TessBackendIface *backend,
-                   TessPatchOut *out, GError **error)
+tess_sampler_check (const TessPlan *plan, const TessCase *c, gboolean wants_label, GError **error)
 {
-  TessAffine mapping;
-
   if (plan->n_channels != c->n_channels) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
                  _ ("%s: has %u channels where the plan has %u; give the channels the plan names"), c->id,
                  c->n_channels, plan->n_channels);
     return FALSE;
   }
-  if (out->label && !c->label) {
+  if (wants_label && !c->label) {
     g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
                  _ ("%s: has no label map, but its labels are asked for; use a labelled case"), c->id);
     return FALSE;
   }
+  return TRUE;
+}
+
+/* Computes out->region of the patch that `key` names; nothing outside it is read or written, and its voxels are those
+ * the whole patch has there, to the bit, on any number of threads. out->image may be NULL when only the label is
+ * wanted. Errors: MISMATCH (channels, no label map), BAD_SHAPE (region not inside the patch), NO_MEMORY. */
+gboolean
+tess_sampler_draw (const TessPlan *plan, const TessCase *c, const TessSampleKey *key, TessPatchOut *out, GError **error)
+{
+  TessAffine mapping;
+
+  if (!tess_sampler_check (plan, c, out->label != NULL, error))
+    return FALSE;
   for (int a = 0; a < 3; a++)
     if (out->region.lo[a] < 0 || out->region.hi[a] > plan->patch[a] || out->region.lo[a] >= out->region.hi[a]) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,

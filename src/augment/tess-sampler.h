@@ -32,8 +32,7 @@ TessGrid tess_sampler_target_grid (const TessPlan *plan, const TessCase *c);
 gboolean tess_sampler_mapping (const TessPlan *plan, const TessCase *c, const TessSampleKey *key, TessAffine *mapping, GError **error);
 /* One interpolation from native voxels: normalise, then trilinear; labels by linear one-hot, argmax (ties: the lower
  * value). Outside the scan the image is 0 and the label background. Bit-identical for a given key on any thread.
- * backend NULL = this processor (the only one so far). */
-gboolean tess_sampler_draw (const TessPlan *plan, const TessCase *c, const TessSampleKey *key, const TessBackendIface *backend,
-                            TessPatchOut *out, GError **error);
+ * TessDeviceCase draws the same on a device. */
+gboolean tess_sampler_draw (const TessPlan *plan, const TessCase *c, const TessSampleKey *key, TessPatchOut *out, GError **error);
 
 G_END_DECLS

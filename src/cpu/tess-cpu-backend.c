@@ -295,6 +295,11 @@ tess_cpu_backend (void)
       .bind = tess_cpu_program_bind,
       .run = tess_cpu_program_run,
       .program_free = tess_cpu_program_free,
+      .buffer_new_near = cpu_buffer_new,
+      .band_clear = tess_cpu_band_clear,
+      .band_add = tess_cpu_band_add,
+      .band_mean = tess_cpu_band_mean,
+      .band_labels = tess_cpu_band_labels,
   };
 
   return &iface;

@@ -28,6 +28,12 @@ void tess_cpu_threads_leave (int before);
 gboolean tess_cpu_buffer_alloc (TessBuffer *buffer, gsize bytes, GError **error); /* zeroed, 256-byte aligned */
 void     tess_cpu_buffer_clear (TessBuffer *buffer);
 
+/* tess-cpu-band.c */
+gboolean tess_cpu_band_clear  (TessDevice *device, const TessBand *band, gint64 z0, gint64 z1, GError **error);
+gboolean tess_cpu_band_add    (TessDevice *device, const TessBand *band, const TessBandTile *tile, GError **error);
+gboolean tess_cpu_band_mean   (TessDevice *device, const TessBand *band, gint64 z0, gint64 z1, GError **error);
+gboolean tess_cpu_band_labels (TessDevice *device, const TessBand *band, const TessBandLabels *labels, GError **error);
+
 /* One of the six convolution ops: a oneDNN primitive and the reorder that packs its weights, or unpacks their
  * gradient. Offsets are into the program's workspace. */
 typedef struct {
@@ -74,6 +80,8 @@ struct _TessProgram {
   TessBuffer   workspace;
   gsize        workspace_bytes;
   GArray      *idle_grads; /* TessId: GRAD tensors no op writes */
+  GArray      *buckets;    /* TessGradientBucket; NULL until it runs with other ranks */
+  guint        n_begun;    /* of them, in this run */
   gboolean     predicts; /* has no loss */
   gboolean     bound, packed;
   guint64      packed_version;
@@ -86,6 +94,8 @@ struct _TessProgram {
 gboolean     tess_cpu_conv_step_prepare (TessProgram *program, TessCpuStep *step, GError **error);
 gboolean     tess_cpu_conv_step_bind    (TessProgram *program, TessCpuStep *step, GError **error);
 gboolean     tess_cpu_conv_step_run     (TessProgram *program, const TessCpuStep *step, GError **error);
+/* After step i: begins the sums over the ranks of the gradients that are whole. The norm waits. */
+gboolean     tess_cpu_begin_sums      (TessProgram *program, guint i, const TessCommunicator *communicator, GError **error);
 /* Makes the plain sums of loss_forward those of all ranks. */
 gboolean     tess_cpu_reduce_loss     (const TessCpuLoss *a, const TessCommunicator *communicator, GError **error);
 /* The ops from TESS_OP_ACT on; FALSE: not one of them. */

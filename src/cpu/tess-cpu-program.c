@@ -203,6 +203,7 @@ tess_cpu_program_free (TessProgram *p)
     }
   tess_cpu_buffer_clear (&p->workspace);
   g_clear_pointer (&p->idle_grads, g_array_unref);
+  g_clear_pointer (&p->buckets, g_array_unref);
   g_free (p->steps);
   tess_graph_unref (p->graph);
   g_free (p);
@@ -367,7 +368,7 @@ run_grad_norm (TessProgram *p, const TessCpuStep *step, const TessStepArgs *args
   gsize n = p->graph->arena_bytes[TESS_ARENA_GRAD] / sizeof (float);
   float *grad = (float *)(gpointer)p->arena[TESS_ARENA_GRAD];
 
-  if (args->communicator != NULL && !args->communicator->sum_f32 (args->communicator, grad, n, error))
+  if (args->communicator != NULL && !args->communicator->finish (args->communicator, error))
     return FALSE;
   *(double *)step->out[0] =
       sqrt (p->device->kernels->sum_squares (p->device->n_threads, n, grad, (double *)(gpointer)step->scratch));
@@ -563,10 +564,13 @@ tess_cpu_program_run (TessProgram *p, const TessStepArgs *args, GError **error)
 
     memset (p->arena[t->arena] + t->offset, 0, t->bytes);
   }
+  p->n_begun = 0;
   for (guint i = 0; ok && i < p->n_steps; i++) {
     double before = now ();
 
     ok = run_step (p, &p->steps[i], args, error);
+    if (ok && args->communicator != NULL)
+      ok = tess_cpu_begin_sums (p, i, args->communicator, error);
     p->seconds[p->steps[i].op->kind] += now () - before;
   }
   p->device->dnnl->stream_wait (p->device->stream);

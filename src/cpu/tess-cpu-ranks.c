@@ -1,4 +1,5 @@
 #include "tess-cpu-private.h"
+#include "tess-gradient-buckets.h"
 
 /* One sum over the ranks: the metrics, the voxels that count and, with a Dice of the whole batch, its sums. */
 gboolean
@@ -17,4 +18,22 @@ tess_cpu_reduce_loss (const TessCpuLoss *a, const TessCommunicator *communicator
   memcpy (a->sums, all + n_metrics, n_sums * sizeof *all);
   a->sums[counted] = all[n_metrics + n_sums];
   return TRUE;
+}
+
+/* Gradients travel while the backward pass computes those before them. */
+gboolean
+tess_cpu_begin_sums (TessProgram *p, guint i, const TessCommunicator *communicator, GError **error)
+{
+  if (p->buckets == NULL)
+    p->buckets = tess_gradient_buckets (p->graph, communicator->bucket_bytes);
+  for (; p->n_begun < p->buckets->len; p->n_begun++) {
+    const TessGradientBucket *bucket = &g_array_index (p->buckets, TessGradientBucket, p->n_begun);
+
+    if (!tess_gradient_bucket_is_whole (bucket, i))
+      break;
+    if (!communicator->begin_f32 (communicator, (float *)(gpointer)(p->arena[TESS_ARENA_GRAD] + bucket->offset),
+                                  bucket->n, error))
+      return FALSE;
+  }
+  return communicator->advance (communicator, error);
 }

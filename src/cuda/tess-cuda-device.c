@@ -264,7 +264,7 @@ tess_cuda_buffer_free (TessBuffer *buffer)
   if (!buffer)
     return;
   if (buffer->data && cudaSetDevice (buffer->device->index) == cudaSuccess)
-    (void)cudaFree (buffer->data);
+    (void)(buffer->near ? cudaFreeHost (buffer->data) : cudaFree (buffer->data));
   (void)cudaGetLastError ();
   g_free (buffer);
 }
@@ -294,7 +294,10 @@ copy (TessBuffer *buffer, gsize offset, void *target, const void *source, gsize 
   char *place = (char *)buffer->data + offset;
   return tess_cuda_enter (device, error) &&
          tess_cuda_check (cudaMemcpyAsync (up ? place : target, up ? source : place, n,
-                                           up ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost, device->stream),
+                                           buffer->near ? cudaMemcpyDefault
+                                           : up         ? cudaMemcpyHostToDevice
+                                                        : cudaMemcpyDeviceToHost,
+                                           device->stream),
                           doing, error) &&
          tess_cuda_check (cudaStreamSynchronize (device->stream), doing, error);
 }

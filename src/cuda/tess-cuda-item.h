@@ -90,6 +90,60 @@ most (int64_t a, int64_t b)
   return a > b ? a : b;
 }
 
+/* Arithmetic that the compiler may not fuse, each result rounded: where the processor's bits are wanted. */
+ITEM inline float
+times (float a, float b)
+{
+#ifdef __CUDA_ARCH__
+  return __fmul_rn (a, b);
+#else
+  return a * b;
+#endif
+}
+
+ITEM inline float
+plus (float a, float b)
+{
+#ifdef __CUDA_ARCH__
+  return __fadd_rn (a, b);
+#else
+  return a + b;
+#endif
+}
+
+ITEM inline float
+minus (float a, float b)
+{
+  return plus (a, -b);
+}
+
+/* f of the way from low to high. */
+ITEM inline float
+between (float low, float high, float f)
+{
+  return plus (low, times (f, minus (high, low)));
+}
+
+ITEM inline double
+times (double a, double b)
+{
+#ifdef __CUDA_ARCH__
+  return __dmul_rn (a, b);
+#else
+  return a * b;
+#endif
+}
+
+ITEM inline double
+plus (double a, double b)
+{
+#ifdef __CUDA_ARCH__
+  return __dadd_rn (a, b);
+#else
+  return a + b;
+#endif
+}
+
 /* NaN fails the comparison and goes through the product, so it stays NaN. */
 ITEM inline float
 leaky (float x, float slope)

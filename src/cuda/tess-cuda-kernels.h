@@ -159,6 +159,60 @@ cudaError_t tess_cuda_unpack (int bf16, int64_t coarse, int64_t fine, int64_t ke
 cudaError_t tess_cuda_add_bias    (int bf16, int64_t rows, int64_t channels, const float *bias, void *y, cudaStream_t stream);
 cudaError_t tess_cuda_column_sums (int bf16, int64_t rows, int64_t channels, const void *x, float *sums, void *scratch, cudaStream_t stream);
 
+/* ---- bands of sums (tess-device-data.h); grids are x, y, z here */
+typedef struct {
+  int64_t dim[3], n_slots, channels;
+  float  *sum, *weight;
+} TessCudaBand;
+
+typedef struct {
+  int64_t lo[3], n[3];         /* the part of the tile that lies in the grid */
+  int64_t origin[3], size[3];  /* the whole tile */
+  const float *logits, *weights; /* weights NULL: 1 */
+} TessCudaBandTile;
+
+typedef struct {
+  int32_t lo, hi;
+  float   f;
+} TessCudaPosition;
+
+typedef struct {
+  int64_t dim[3], z0, n; /* n: slices */
+  const TessCudaPosition *position[3]; /* NULL: as they are */
+  int      paints;
+  uint8_t  paint[256];
+  uint8_t *labels;
+} TessCudaBandLabels;
+
+cudaError_t tess_cuda_band_sum    (const TessCudaBand *b, const TessCudaBandTile *t, cudaStream_t stream);
+cudaError_t tess_cuda_band_divide (const TessCudaBand *b, int64_t z0, int64_t z1, cudaStream_t stream);
+cudaError_t tess_cuda_band_label  (const TessCudaBand *b, const TessCudaBandLabels *l, cudaStream_t stream);
+
+/* ---- patches out of native voxels; grids are x, y, z here, too */
+typedef enum { /* in the order of TessDType */
+  TESS_CUDA_U8, TESS_CUDA_I8, TESS_CUDA_U16, TESS_CUDA_I16, TESS_CUDA_U32, TESS_CUDA_I32, TESS_CUDA_U64, TESS_CUDA_I64,
+  TESS_CUDA_F32, TESS_CUDA_F64, TESS_CUDA_F16, TESS_CUDA_BF16,
+} TessCudaVoxel;
+
+typedef struct {
+  const void *voxels;
+  int    kind; /* TessCudaVoxel */
+  double slope, intercept;
+  float  lower, upper, shift, scale;
+} TessCudaSampleChannel;
+
+typedef struct {
+  int64_t dim[3], size[3]; /* of the scan, of the patch */
+  double  map[3][4];
+  int     n_channels;
+  TessCudaSampleChannel channel[16];
+  const uint8_t *labels;
+  float   *image;
+  uint8_t *label; /* NULL: not wanted */
+} TessCudaSample;
+
+cudaError_t tess_cuda_sample_patch (const TessCudaSample *s, cudaStream_t stream);
+
 /* ---- bytes of scratch */
 size_t tess_cuda_sums_scratch   (int64_t groups, int64_t rows, int64_t columns, int values);
 size_t tess_cuda_norm_scratch   (int64_t n, int64_t voxels, int64_t channels);

@@ -4,7 +4,7 @@
  * it. Who asks for it by name gets it. */
 const TessBackendIface tess_cuda_iface = {
     .abi = TESS_BACKEND_ABI,
-    .flags = 0,
+    .flags = TESS_BACKEND_SAMPLES,
     .id = "cuda",
     .name = "NVIDIA CUDA",
     .n_devices = tess_cuda_n_devices,
@@ -20,6 +20,12 @@ const TessBackendIface tess_cuda_iface = {
     .bind = tess_cuda_bind,
     .run = tess_cuda_run,
     .program_free = tess_cuda_program_free,
+    .buffer_new_near = tess_cuda_buffer_new_near,
+    .band_clear = tess_cuda_band_clear,
+    .band_add = tess_cuda_band_add,
+    .band_mean = tess_cuda_band_mean,
+    .band_labels = tess_cuda_band_labels,
+    .sample = tess_cuda_sample,
 };
 
 __attribute__ ((visibility ("default"))) const TessBackendIface *tess_backend_query (guint32 host_abi);

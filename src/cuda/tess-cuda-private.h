@@ -24,6 +24,7 @@ struct _TessBuffer {
   TessDevice *device; /* outlives its buffers */
   void       *data;   /* device address; NULL when bytes is 0 */
   gsize       bytes;
+  gboolean    near;   /* page-locked memory of the host's; one address for both */
 };
 
 /* Weights of a convolution in the layout and type they are multiplied in; one copy for all ops that read them. */
@@ -113,6 +114,14 @@ TessProgram *tess_cuda_prepare      (TessDevice *device, TessGraph *graph, TessR
 gboolean     tess_cuda_bind         (TessProgram *program, TessBuffer *const arenas[TESS_N_ARENAS], GError **error);
 gboolean     tess_cuda_run          (TessProgram *program, const TessStepArgs *args, GError **error);
 void         tess_cuda_program_free (TessProgram *program);
+
+/* tess-cuda-data.c: what is kept on the device beside programs. */
+TessBuffer *tess_cuda_buffer_new_near (TessDevice *device, gsize bytes, GError **error);
+gboolean    tess_cuda_band_clear  (TessDevice *device, const TessBand *band, gint64 z0, gint64 z1, GError **error);
+gboolean    tess_cuda_band_add    (TessDevice *device, const TessBand *band, const TessBandTile *tile, GError **error);
+gboolean    tess_cuda_band_mean   (TessDevice *device, const TessBand *band, gint64 z0, gint64 z1, GError **error);
+gboolean    tess_cuda_band_labels (TessDevice *device, const TessBand *band, const TessBandLabels *labels, GError **error);
+gboolean    tess_cuda_sample      (TessDevice *device, const TessSample *sample, GError **error);
 
 extern const TessBackendIface tess_cuda_iface;
 

@@ -1,5 +1,6 @@
 #include "tess-predictor.h"
 
+#include "tess-device-case.h"
 #include "tess-format-registry.h"
 #include "tess-format.h"
 #include "tess-logit-band.h"
@@ -14,12 +15,11 @@ struct _TessPredictor {
   TessPlan *plan;
   TessSession *session;
   int program;
-  guint n_threads;
-  gboolean ahead;          /* the next tile is drawn while the device computes */
-  gint64 tile[3];          /* x, y, z: what a patch has logits for, in its middle; of most networks the whole patch */
-  float *weights;          /* {D,H,W} of a tile; NULL = uniform */
-  gsize n_image, n_logits; /* floats */
-  float *logits;
+  guint device, n_threads;
+  gboolean ahead; /* the next tile is drawn while the device computes */
+  gint64 tile[3]; /* x, y, z: what a patch has logits for, in its middle; of most networks the whole patch */
+  float *weights; /* {D,H,W} of a tile; NULL = uniform */
+  gsize n_image;  /* floats */
 };
 
 /* The program's ends must be what the plan says; a wrong one would be read out of bounds. */
@@ -31,14 +31,15 @@ check_program (TessPredictor *p, GError **error)
   const TessTensor *logits = tess_graph_tensor (network->graph, network->logits[0]);
   const gint64 *patch = p->plan->patch;
   gboolean within = TRUE;
+  gsize n_logits;
 
   for (guint a = 0; a < 3; a++) {
     p->tile[a] = logits->dim[3 - a];
     within = within && p->tile[a] <= patch[a] && (patch[a] - p->tile[a]) % 2 == 0;
   }
   p->n_image = (gsize)(patch[0] * patch[1] * patch[2]) * p->plan->n_channels;
-  p->n_logits = (gsize)(p->tile[0] * p->tile[1] * p->tile[2]) * tess_plan_n_outputs (p->plan);
-  if (within && image->bytes == p->n_image * sizeof (float) && logits->bytes == p->n_logits * sizeof (float))
+  n_logits = (gsize)(p->tile[0] * p->tile[1] * p->tile[2]) * tess_plan_n_outputs (p->plan);
+  if (within && image->bytes == p->n_image * sizeof (float) && logits->bytes == n_logits * sizeof (float))
     return TRUE;
   g_set_error_literal (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
                        _ ("the network's input and output are not of the patch's size"));
@@ -66,6 +67,7 @@ tess_predictor_new (TessModel *model, const TessBackendIface *backend, guint dev
   TessProgramSpec program_spec;
 
   p->plan = tess_plan_ref (model->plan);
+  p->device = device;
   p->n_threads = n_threads;
   /* On the processor itself a thread drawing ahead would only take cores from the convolutions. */
   p->ahead = strcmp (backend->id, "cpu") != 0;
@@ -80,12 +82,6 @@ tess_predictor_new (TessModel *model, const TessBackendIface *backend, guint dev
     return NULL;
   if (p->plan->inference.gaussian)
     p->weights = tess_patch_weights_gaussian (p->tile);
-  p->logits = g_try_malloc_n (p->n_logits, sizeof (float));
-  if (!p->logits) {
-    g_set_error_literal (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
-                         _ ("not enough memory for the result of one patch; close other programs"));
-    return NULL;
-  }
   return g_steal_pointer (&p);
 }
 
@@ -97,11 +93,11 @@ tess_predictor_free (TessPredictor *p)
   g_clear_pointer (&p->session, tess_session_free);
   g_clear_pointer (&p->plan, tess_plan_unref);
   g_free (p->weights);
-  g_free (p->logits);
   g_free (p);
 }
 
-/* Tiles of one scan in order, drawn by the sampler's one function: here, or one ahead on a thread of its own. */
+/* Tiles of one scan in order: drawn by the device out of a copy of the scan, where it can and has room for one; else by
+ * the sampler's one function, here or one ahead on a thread of its own. */
 typedef struct {
   float *image;
   GError *error;
@@ -111,22 +107,31 @@ typedef struct {
   TessPredictor *p;
   TessCase *c;
   TessPatchGrid *grid;
+  TessDeviceCase *resident; /* NULL: drawn by the host */
   Tile tile[2];
   guint64 next;
   TessQueue *empty, *full; /* NULL when nothing is drawn ahead */
   TessThread *thread;
 } Feed;
 
-static void
-draw_tile (Feed *feed, guint64 i, Tile *tile)
+static TessSampleKey
+tile_key (const Feed *feed, guint64 i)
 {
   TessBox box = tess_patch_grid_box (feed->grid, i);
   const gint64 *size = feed->p->plan->patch, *part = feed->p->tile;
-  TessSampleKey key = {.origin = {box.lo[0] - (size[0] - part[0]) / 2, box.lo[1] - (size[1] - part[1]) / 2,
-                                  box.lo[2] - (size[2] - part[2]) / 2}};
+
+  return (TessSampleKey){.origin = {box.lo[0] - (size[0] - part[0]) / 2, box.lo[1] - (size[1] - part[1]) / 2,
+                                    box.lo[2] - (size[2] - part[2]) / 2}};
+}
+
+static void
+draw_tile (Feed *feed, guint64 i, Tile *tile)
+{
+  const gint64 *size = feed->p->plan->patch;
+  TessSampleKey key = tile_key (feed, i);
   TessPatchOut out = {.region = {{0, 0, 0}, {size[0], size[1], size[2]}}, .image = tile->image};
 
-  tess_sampler_draw (feed->p->plan, feed->c, &key, NULL, &out, &tile->error);
+  tess_sampler_draw (feed->p->plan, feed->c, &key, &out, &tile->error);
 }
 
 static void
@@ -147,12 +152,36 @@ draw_ahead (gpointer data)
   }
 }
 
+/* FALSE without an error: the host draws. */
+static gboolean
+make_resident (Feed *feed, GError **error)
+{
+  const TessBackendIface *backend = tess_session_backend (feed->p->session);
+  GError *local = NULL;
+
+  if (tess_device_case_bytes (feed->c) > tess_device_case_room (backend, feed->p->device))
+    return FALSE;
+  feed->resident = tess_device_case_new (backend, tess_session_device (feed->p->session), feed->c, &local);
+  if (g_error_matches (local, TESS_ERROR, TESS_ERROR_NO_MEMORY))
+    g_clear_error (&local);
+  if (local)
+    g_propagate_error (error, local);
+  return feed->resident != NULL;
+}
+
 static gboolean
 feed_init (Feed *feed, TessPredictor *p, TessCase *c, TessPatchGrid *grid, GError **error)
 {
   guint n_tiles = p->ahead ? 2 : 1;
+  GError *local = NULL;
 
   *feed = (Feed){.p = p, .c = c, .grid = grid};
+  if (make_resident (feed, &local))
+    return TRUE;
+  if (local) {
+    g_propagate_error (error, local);
+    return FALSE;
+  }
   for (guint i = 0; i < n_tiles; i++) {
     feed->tile[i].image = g_try_malloc_n (p->n_image, sizeof (float));
     if (!feed->tile[i].image) {
@@ -171,27 +200,33 @@ feed_init (Feed *feed, TessPredictor *p, TessCase *c, TessPatchGrid *grid, GErro
   return TRUE;
 }
 
-/* The next tile, to be given back with feed_return. */
-static Tile *
-feed_take (Feed *feed, GError **error)
+/* The next tile into the program's input. */
+static gboolean
+feed_next (Feed *feed, GError **error)
 {
+  TessPredictor *p = feed->p;
+  TessId image = tess_session_network (p->session, p->program)->image;
+  guint64 i = feed->next++;
   Tile *tile = feed->thread ? tess_queue_pop (feed->full) : &feed->tile[0];
+  gboolean ok;
 
+  if (feed->resident) {
+    TessSampleKey key = tile_key (feed, i);
+    TessDevicePatch out = {0};
+
+    out.image = tess_session_tensor (p->session, p->program, image, &out.image_offset);
+    return tess_device_case_draw (feed->resident, p->plan, feed->c, &key, &out, error);
+  }
   if (!feed->thread)
-    draw_tile (feed, feed->next, tile);
-  feed->next++;
+    draw_tile (feed, i, tile);
   if (tile->error) {
     g_propagate_error (error, g_steal_pointer (&tile->error));
-    return NULL;
+    return FALSE;
   }
-  return tile;
-}
-
-static void
-feed_return (Feed *feed, Tile *tile)
-{
+  ok = tess_session_write (p->session, p->program, image, tile->image, p->n_image * sizeof (float), error);
   if (feed->thread)
     tess_queue_push (feed->empty, tile);
+  return ok;
 }
 
 static void
@@ -202,6 +237,7 @@ feed_clear (Feed *feed)
     tess_queue_close (feed->full);
     tess_thread_join (feed->thread);
   }
+  g_clear_pointer (&feed->resident, tess_device_case_free);
   g_clear_pointer (&feed->empty, tess_queue_free);
   g_clear_pointer (&feed->full, tess_queue_free);
   for (guint i = 0; i < 2; i++) {
@@ -210,15 +246,17 @@ feed_clear (Feed *feed)
   }
 }
 
+/* From the scan to the band's sums. */
 static gboolean
-predict_tile (TessPredictor *p, const float *image, GError **error)
+predict_tile (TessPredictor *p, Feed *feed, const TessBox *box, TessLogitBand *band, GError **error)
 {
-  const TessNetwork *network = tess_session_network (p->session, p->program);
   TessStepArgs args = {0};
+  gsize offset;
+  TessBuffer *logits =
+      tess_session_tensor (p->session, p->program, tess_session_network (p->session, p->program)->logits[0], &offset);
 
-  return tess_session_write (p->session, p->program, network->image, image, p->n_image * sizeof (float), error) &&
-         tess_session_run (p->session, p->program, &args, error) &&
-         tess_session_read (p->session, p->program, network->logits[0], p->logits, p->n_logits * sizeof (float), error);
+  return feed_next (feed, error) && tess_session_run (p->session, p->program, &args, error) &&
+         tess_logit_band_add (band, box, logits, offset, error);
 }
 
 /* Tiles come in rows of one z start; a slice is finished once the next row starts above it. */
@@ -229,21 +267,17 @@ predict_rows (TessPredictor *p, Feed *feed, TessLogitBand *band, TessProgress *p
   guint64 n = tess_patch_grid_n (grid), n_row = n / grid->n[2], i = 0;
 
   for (guint z = 0; z < grid->n[2]; z++) {
-    tess_logit_band_open (band, grid->start[2][z] + grid->size[2]);
+    if (!tess_logit_band_open (band, grid->start[2][z] + grid->size[2], error))
+      return FALSE;
     for (guint64 end = i + n_row; i < end; i++) {
       TessBox box = tess_patch_grid_box (grid, i);
-      Tile *tile;
 
-      if (!tess_progress_check (progress, error))
+      if (!tess_progress_check (progress, error) || !predict_tile (p, feed, &box, band, error))
         return FALSE;
-      tile = feed_take (feed, error);
-      if (!tile || !predict_tile (p, tile->image, error))
-        return FALSE;
-      feed_return (feed, tile);
-      tess_logit_band_add (band, &box, p->logits, p->weights);
       tess_progress_set (progress, (double)(i + 1) / (double)n);
     }
-    tess_logit_band_finish (band, z + 1 < grid->n[2] ? grid->start[2][z + 1] : grid->dim[2]);
+    if (!tess_logit_band_finish (band, z + 1 < grid->n[2] ? grid->start[2][z + 1] : grid->dim[2], error))
+      return FALSE;
   }
   return TRUE;
 }
@@ -322,7 +356,8 @@ paint_regions (const TessPlan *plan, TessLogitBand *band)
  * sums the logits under Gaussian or uniform weights, and takes the largest mean logit, the lower class in a tie; with
  * regions each paints its label where its mean logit is above 0, later ones over earlier ones. Where the plan's spacing
  * is not the scan's, the mean logits are interpolated linearly at the scan's voxels before that (as nnU-Net does on
- * export). Memory: depth of a patch + 1 slices of the target grid times classes + 1 floats.
+ * export). Memory: depth of a patch + 1 slices of the target grid times classes + 1 floats, on the device where they
+ * fit.
  *
  * Returns: (transfer full): uint8 labels {x,y,z} on the first image's grid, or NULL: MISMATCH (channels, grids),
  * NO_MEMORY, CANCELLED or the backend's error.
@@ -351,7 +386,8 @@ tess_predictor_run (TessPredictor *p, TessVolume *const *images, guint n_images,
   if (tiles)
     out = output_new (p, images[0], error);
   if (out)
-    band = tess_logit_band_new (&target, out, tess_plan_n_outputs (p->plan), p->tile[2], error);
+    band = tess_logit_band_new (tess_session_backend (p->session), tess_session_device (p->session), &target, out,
+                                tess_plan_n_outputs (p->plan), p->tile, p->weights, error);
   ok = band != NULL;
   if (ok && tess_plan_is_sigmoid (p->plan))
     paint_regions (p->plan, band);

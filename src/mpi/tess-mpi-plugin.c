@@ -6,6 +6,10 @@
  * mpirun does. */
 
 #define PIECE ((gsize)1 << 28) /* MPI counts in int */
+#define BUCKET_BYTES ((gsize)4 << 20)
+
+/* Of the sums under way; the memory stays from step to step. */
+static GArray *requests; /* MPI_Request */
 
 static gboolean
 check (int status, const char *what, GError **error)
@@ -44,6 +48,42 @@ sum_f64 (const TessCommunicator *c, double *values, gsize n, GError **error)
 }
 
 static gboolean
+begin_f32 (const TessCommunicator *c, float *values, gsize n, GError **error)
+{
+  for (gsize at = 0; at < n; at += PIECE) {
+    MPI_Request request;
+
+    if (!check (MPI_Iallreduce (MPI_IN_PLACE, values + at, (int)MIN (PIECE, n - at), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD,
+                                &request),
+                "MPI_Iallreduce", error))
+      return FALSE;
+    g_array_append_val (requests, request);
+  }
+  return TRUE;
+}
+
+/* MPI works on its requests only while one of its functions runs. */
+static gboolean
+advance (const TessCommunicator *c, GError **error)
+{
+  int done;
+
+  return requests->len == 0 ||
+         check (MPI_Testall ((int)requests->len, (MPI_Request *)(gpointer)requests->data, &done, MPI_STATUSES_IGNORE),
+                "MPI_Testall", error);
+}
+
+static gboolean
+finish (const TessCommunicator *c, GError **error)
+{
+  gboolean ok = check (MPI_Waitall ((int)requests->len, (MPI_Request *)(gpointer)requests->data, MPI_STATUSES_IGNORE),
+                       "MPI_Waitall", error);
+
+  g_array_set_size (requests, 0);
+  return ok;
+}
+
+static gboolean
 broadcast (const TessCommunicator *c, guint root, void *bytes, gsize n, GError **error)
 {
   for (gsize at = 0; at < n; at += PIECE)
@@ -66,7 +106,7 @@ end_all (const TessCommunicator *c, int status)
 }
 
 static void
-finish (const TessCommunicator *c)
+leave (const TessCommunicator *c)
 {
   int done = 0;
 
@@ -75,18 +115,36 @@ finish (const TessCommunicator *c)
     MPI_Finalize ();
 }
 
+/* Who is on this machine. */
 static gboolean
-count_local (guint *n_local, GError **error)
+count_local (TessCommunicator *c, GError **error)
 {
   MPI_Comm machine;
-  int n = 1;
+  int n = 1, rank = 0;
 
   if (!check (MPI_Comm_split_type (MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine),
               "MPI_Comm_split_type", error))
     return FALSE;
   MPI_Comm_size (machine, &n);
+  MPI_Comm_rank (machine, &rank);
   MPI_Comm_free (&machine);
-  *n_local = (guint)n;
+  c->n_local = (guint)n;
+  c->local_rank = (guint)rank;
+  return TRUE;
+}
+
+/* $TESSERA_BUCKET_BYTES of rank 0, for measuring. */
+static gboolean
+share_bucket_bytes (TessCommunicator *c, GError **error)
+{
+  const char *told = g_getenv ("TESSERA_BUCKET_BYTES");
+  guint64 bytes = BUCKET_BYTES;
+
+  if (told != NULL && !g_ascii_string_to_unsigned (told, 10, 1, G_MAXUINT32, &bytes, NULL))
+    bytes = BUCKET_BYTES;
+  if (!broadcast (c, 0, &bytes, sizeof bytes, error))
+    return FALSE;
+  c->bucket_bytes = (gsize)bytes;
   return TRUE;
 }
 
@@ -101,10 +159,13 @@ tess_communicator_open_plugin (guint32 host_abi, GError **error)
       .abi = TESS_COMMUNICATOR_ABI,
       .sum_f32 = sum_f32,
       .sum_f64 = sum_f64,
+      .begin_f32 = begin_f32,
+      .advance = advance,
+      .finish = finish,
       .broadcast = broadcast,
       .barrier = barrier,
       .end_all = end_all,
-      .close = finish,
+      .close = leave,
   };
   int level = MPI_THREAD_SINGLE, rank = 0, size = 1;
 
@@ -123,8 +184,9 @@ tess_communicator_open_plugin (guint32 host_abi, GError **error)
   MPI_Comm_set_errhandler (MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_rank (MPI_COMM_WORLD, &rank);
   MPI_Comm_size (MPI_COMM_WORLD, &size);
-  if (!count_local (&c.n_local, error))
+  if (!count_local (&c, error) || !share_bucket_bytes (&c, error))
     return NULL;
+  requests = g_array_new (FALSE, FALSE, sizeof (MPI_Request));
   c.rank = (guint)rank;
   c.size = (guint)size;
   return &c;

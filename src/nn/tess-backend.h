@@ -1,13 +1,14 @@
 #pragma once
 
 #include "tess-communicator.h"
+#include "tess-device-data.h"
 #include "tess-graph.h"
 
 G_BEGIN_DECLS
 
 /* The contract between nn and what computes. One thread uses a device and its programs at a time. Failures are
  * GErrors (UNSUPPORTED NO_MEMORY DEVICE_LOST BAD_SHAPE IO), never an abort. */
-#define TESS_BACKEND_ABI 4u
+#define TESS_BACKEND_ABI 5u
 
 typedef struct _TessDevice  TessDevice;  /* defined by each backend */
 typedef struct _TessBuffer  TessBuffer;  /* device memory outside programs */
@@ -43,6 +44,7 @@ typedef struct {
 typedef enum {
   TESS_BACKEND_TRAINS = 1 << 0, /* runs every op kind, backward and optimiser too; "auto" takes a plugin only then */
   TESS_BACKEND_REDUCES = 1 << 1, /* trains over several ranks (TessStepArgs.communicator) */
+  TESS_BACKEND_SAMPLES = 1 << 2, /* draws patches out of scans in its memory; else they are drawn by the host */
 } TessBackendFlags;
 
 typedef struct _TessBackendIface {
@@ -68,6 +70,15 @@ typedef struct _TessBackendIface {
   gboolean     (*bind)         (TessProgram *program, TessBuffer *const arenas[TESS_N_ARENAS], GError **error);
   gboolean     (*run)          (TessProgram *program, const TessStepArgs *args, GError **error); /* returns when done */
   void         (*program_free) (TessProgram *program);
+
+  /* Zeroed memory of the host's that the device reaches where it stands, slower than its own: for what does not fit
+   * there. What follows returns when it is queued; whatever is asked of the device later finds it done. */
+  TessBuffer *(*buffer_new_near) (TessDevice *device, gsize bytes, GError **error);
+  gboolean    (*band_clear)  (TessDevice *device, const TessBand *band, gint64 z0, gint64 z1, GError **error); /* slices z0 .. z1 - 1 */
+  gboolean    (*band_add)    (TessDevice *device, const TessBand *band, const TessBandTile *tile, GError **error);
+  gboolean    (*band_mean)   (TessDevice *device, const TessBand *band, gint64 z0, gint64 z1, GError **error); /* 0 where no tile was */
+  gboolean    (*band_labels) (TessDevice *device, const TessBand *band, const TessBandLabels *labels, GError **error);
+  gboolean    (*sample)      (TessDevice *device, const TessSample *sample, GError **error); /* TESS_BACKEND_SAMPLES */
 } TessBackendIface;
 
 /* A plugin exports this; returns NULL for a host ABI it does not speak. */

@@ -6,7 +6,7 @@ G_BEGIN_DECLS
 
 /* Processes that train one network together, each with its share of every batch. All ranks make the same calls in the
  * same order; one thread of each at a time. The numbers a sum leaves are the same bits on every rank. */
-#define TESS_COMMUNICATOR_ABI 1u
+#define TESS_COMMUNICATOR_ABI 2u
 
 typedef struct _TessCommunicator TessCommunicator;
 
@@ -14,9 +14,16 @@ struct _TessCommunicator {
   guint32 abi;           /* TESS_COMMUNICATOR_ABI */
   guint   rank, size;
   guint   n_local;       /* ranks on this machine */
+  guint   local_rank;    /* which of them this is */
+  gsize   bucket_bytes;  /* of gradients that are summed at a time, the same on every rank */
   /* In place; IO when another rank cannot be reached. */
   gboolean (*sum_f32)   (const TessCommunicator *c, float *values, gsize n, GError **error);
   gboolean (*sum_f64)   (const TessCommunicator *c, double *values, gsize n, GError **error);
+  /* A sum that goes on while this rank computes; its values are left alone until `finish`. `advance`, called now and
+   * then, lets the sums that were begun go on; `finish` returns when all of them are done. */
+  gboolean (*begin_f32) (const TessCommunicator *c, float *values, gsize n, GError **error);
+  gboolean (*advance)   (const TessCommunicator *c, GError **error);
+  gboolean (*finish)    (const TessCommunicator *c, GError **error);
   gboolean (*broadcast) (const TessCommunicator *c, guint root, void *bytes, gsize n, GError **error);
   gboolean (*barrier)   (const TessCommunicator *c, GError **error);
   void     (*end_all)   (const TessCommunicator *c, int status); /* ends every rank at once; does not return */

@@ -238,20 +238,43 @@ tess_session_network (TessSession *session, int program)
   return p != NULL ? p->network : NULL;
 }
 
-/* The buffer that holds a tensor, checked to be whole. */
-static TessBuffer *
-locate (TessSession *session, int program, TessId id, gsize n, gsize *offset, GError **error)
+const TessBackendIface *
+tess_session_backend (TessSession *session)
+{
+  return session->backend;
+}
+
+TessDevice *
+tess_session_device (TessSession *session)
+{
+  return session->device;
+}
+
+/* The buffer a tensor of a program's graph stands in, and where in it, in bytes. */
+TessBuffer *
+tess_session_tensor (TessSession *session, int program, TessId tensor, gsize *offset)
 {
   Program *p = get_program (session, program);
   const TessTensor *t;
-  TessBuffer *buffer;
 
-  g_return_val_if_fail (p != NULL && id < p->network->graph->tensors->len && session->bound, NULL);
+  g_return_val_if_fail (p != NULL && tensor < p->network->graph->tensors->len && session->bound, NULL);
 
-  t = tess_graph_tensor (p->network->graph, id);
-  buffer = t->arena == TESS_ARENA_IO ? p->io : session->shared[t->arena];
+  t = tess_graph_tensor (p->network->graph, tensor);
   *offset = t->offset;
-  if (n == t->bytes && buffer != NULL)
+  return t->arena == TESS_ARENA_IO ? p->io : session->shared[t->arena];
+}
+
+/* ... checked to be whole. */
+static TessBuffer *
+locate (TessSession *session, int program, TessId id, gsize n, gsize *offset, GError **error)
+{
+  TessBuffer *buffer = tess_session_tensor (session, program, id, offset);
+  const TessTensor *t;
+
+  g_return_val_if_fail (buffer != NULL, NULL);
+
+  t = tess_graph_tensor (get_program (session, program)->network->graph, id);
+  if (n == t->bytes)
     return buffer;
   g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE, _ ("%s holds %zu bytes, not %zu"), t->name, t->bytes, n);
   return NULL;

@@ -28,6 +28,10 @@ gboolean     tess_session_set_communicator (TessSession *session, const TessComm
 gboolean     tess_session_bind        (TessSession *session, guint64 limit_bytes, GError **error);
 
 const TessNetwork *tess_session_network (TessSession *session, int program);
+/* For what is kept on the device beside programs; lent. */
+const TessBackendIface *tess_session_backend (TessSession *session);
+TessDevice *tess_session_device (TessSession *session);
+TessBuffer *tess_session_tensor (TessSession *session, int program, TessId tensor, gsize *offset); /* once bound: where it stands */
 gboolean tess_session_write (TessSession *session, int program, TessId tensor, const void *data, gsize n, GError **error); /* whole tensor */
 gboolean tess_session_read  (TessSession *session, int program, TessId tensor, void *data, gsize n, GError **error);
 gboolean tess_session_run   (TessSession *session, int program, TessStepArgs *args, GError **error); /* fills param_version */

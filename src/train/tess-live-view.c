@@ -105,7 +105,7 @@ draw (TessLiveView *view, const TessPlan *plan, const TessCase *c, guint32 sampl
       .label = view->truth,
   };
 
-  return tess_sampler_draw (plan, c, &key, NULL, &out, error);
+  return tess_sampler_draw (plan, c, &key, &out, error);
 }
 
 /* Sigmoids: labels become what is painted of them, the last region that holds each, as in the prediction. */

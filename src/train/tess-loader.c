@@ -27,6 +27,7 @@ typedef struct {
 struct _TessLoader {
   TessPlan *plan;
   TessCaseCache *cache;
+  TessResidents *residents;
   gint64 batch, whole, first; /* samples: of ours, of all ranks', where ours begin in it */
   gint64 train_iterations, val_iterations, n_epochs;
   gsize voxels; /* of a patch */
@@ -144,7 +145,28 @@ draw_sample (TessLoader *loader, const TessScheduledSample *sample, TessCase *c,
       .label = slot->batch.label + offset,
   };
 
-  return tess_sampler_draw (loader->plan, c, &sample->key, NULL, &out, error);
+  return tess_sampler_draw (loader->plan, c, &sample->key, &out, error);
+}
+
+/* Leaves a sample to the device. FALSE: it is to be drawn here. */
+static gboolean
+leave_sample (TessLoader *loader, const TessScheduledSample *sample, TessCase *c, Slot *slot, gint64 place)
+{
+  if (!loader->residents || !tess_residents_want (loader->residents, sample->case_index, c))
+    return FALSE;
+  slot->batch.samples[place] = (TessBatchSample){tess_case_ref (c), sample->case_index, sample->key};
+  return TRUE;
+}
+
+/* What was left to the device is drawn, or nobody will ask for it. */
+static void
+clear_samples (TessLoader *loader, Slot *slot)
+{
+  for (guint i = 0; slot->batch.samples && i < slot->batch.n_samples; i++)
+    if (slot->batch.samples[i].c) {
+      tess_residents_drop (loader->residents, slot->batch.samples[i].case_index);
+      g_clear_pointer (&slot->batch.samples[i].c, tess_case_unref);
+    }
 }
 
 static void
@@ -173,7 +195,7 @@ worker_thread (gpointer data)
 
     if (!c)
       c = tess_case_cache_get (loader->cache, sample.case_index, &error);
-    ok = c && draw_sample (loader, &sample, c, slot, place, &error);
+    ok = c && (leave_sample (loader, &sample, c, slot, place) || draw_sample (loader, &sample, c, slot, place, &error));
     g_clear_pointer (&c, tess_case_unref);
 
     tess_mutex_lock (&loader->mutex);
@@ -266,6 +288,8 @@ take_buffers (TessLoader *loader, GError **error)
     slot->number = -1;
     slot->batch.image_bytes = image_bytes;
     slot->batch.label_bytes = label_bytes;
+    slot->batch.n_samples = (guint)samples;
+    slot->batch.samples = g_new0 (TessBatchSample, samples);
     slot->batch.image = g_try_malloc0 (image_bytes);
     slot->batch.label = g_try_malloc0 (label_bytes);
     if (!slot->batch.image || !slot->batch.label) {
@@ -301,6 +325,7 @@ tess_loader_new (const TessLoaderOptions *options, GError **error)
   loader->plan = tess_plan_dup (plan);
   loader->schedule = options->schedule;
   loader->cache = options->cache;
+  loader->residents = options->residents;
   loader->whole = plan->training.batch_size;
   loader->batch = loader->plan->training.batch_size = loader->whole / MAX (options->n_ranks, 1);
   loader->first = options->rank * loader->batch;
@@ -348,6 +373,8 @@ tess_loader_free (TessLoader *loader)
       loader->n_held--;
     }
   for (guint i = 0; loader->slots && i < loader->depth; i++) {
+    clear_samples (loader, &loader->slots[i]);
+    g_free (loader->slots[i].batch.samples);
     g_free (loader->slots[i].batch.image);
     g_free (loader->slots[i].batch.label);
   }
@@ -393,6 +420,7 @@ void
 tess_loader_release (TessLoader *loader)
 {
   tess_mutex_lock (&loader->mutex);
+  clear_samples (loader, &loader->slots[loader->released % loader->depth]);
   loader->released++;
   tess_cond_broadcast (&loader->work);
   tess_mutex_unlock (&loader->mutex);
@@ -413,8 +441,10 @@ tess_loader_seek (TessLoader *loader, const TessBatchPosition *position)
     cursor_next_sample (loader, &loader->claim);
     loader->lead--;
   }
-  for (guint i = 0; i < loader->depth; i++)
+  for (guint i = 0; i < loader->depth; i++) {
+    clear_samples (loader, &loader->slots[i]);
     loader->slots[i].number = -1;
+  }
   loader->delivered = loader->released = 0;
   loader->generation++;
   g_clear_error (&loader->error); /* of a batch that nobody will ask for */

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tess-case-cache.h"
+#include "tess-residents.h"
 #include "tess-schedule.h"
 
 G_BEGIN_DECLS
@@ -15,8 +16,17 @@ typedef struct {
   gint64   epoch, iteration; /* from 0; iteration within its kind */
 } TessBatchPosition;
 
+/* c NULL: drawn. Else the patch is still to be drawn, from a case that a device has or can have. */
+typedef struct {
+  TessCase     *c;
+  guint         case_index;
+  TessSampleKey key;
+} TessBatchSample;
+
 typedef struct {
   TessBatchPosition position;
+  guint   n_samples;
+  TessBatchSample *samples;
   float  *image; /* {N, D, H, W, C} */
   guint8 *label; /* {N, D, H, W} */
   gsize   image_bytes, label_bytes;
@@ -25,11 +35,13 @@ typedef struct {
 /* Takes the schedule; borrows the cache. n_cases: of the dataset. n_workers: 0 = chosen from n_threads, what the
  * trainer computes with. cases_ahead: decoded beyond a rotating pool, so that a case that enters it is there; at least
  * 1. n_ranks > 1: only the share of
- * rank in every batch, the rank-th of as many equal parts. n_epochs: where the stream ends, 0 = never. validation_iterations: of the plan, or 0. */
+ * rank in every batch, the rank-th of as many equal parts. n_epochs: where the stream ends, 0 = never. validation_iterations: of the plan, or 0.
+ * residents: borrowed; cases it takes are left to be drawn by whoever gets the batch. NULL: everything is drawn. */
 typedef struct {
   const TessPlan *plan;
   TessSchedule   *schedule;
   TessCaseCache  *cache;
+  TessResidents  *residents;
   guint           n_cases, n_workers, n_threads, cases_ahead, rank, n_ranks;
   gint64          n_epochs, validation_iterations;
   TessBatchPosition start;

@@ -81,7 +81,6 @@ control_point (TessTraining *t, TessTurn *turn, GError **error)
 static gboolean
 feed_own (TessTraining *t, int program, double *waited, GError **error)
 {
-  const TessNetwork *network = tess_session_network (t->session, program);
   gint64 start = g_get_monotonic_time ();
   const TessBatch *batch = tess_loader_next (t->loader, error);
   gboolean ok;
@@ -89,8 +88,7 @@ feed_own (TessTraining *t, int program, double *waited, GError **error)
   *waited = clock_seconds (start);
   if (!batch)
     return FALSE;
-  ok = tess_session_write (t->session, program, network->image, batch->image, batch->image_bytes, error) &&
-       tess_session_write (t->session, program, network->labels, batch->label, batch->label_bytes, error);
+  ok = tess_training_put (t, program, batch, error);
   tess_loader_release (t->loader);
   return ok;
 }

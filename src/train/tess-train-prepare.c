@@ -401,8 +401,10 @@ static gboolean
 open_loader (TessTraining *t, GError **error)
 {
   const TessSplit *split = &t->run_dataset.split;
+  const gint64 *patch = t->plan->patch;
   guint cores = tess_parallel_n_cores ();
   gint64 fit = (gint64)MIN (cache_budget (t) / MAX (t->case_bytes, 1), G_MAXINT32);
+  guint64 room = tess_device_case_room (t->options->backend, t->options->device);
   TessLoaderOptions options = {
       .plan = t->plan,
       .schedule = tess_schedule_new (t->plan, split->train, split->n_train, split->val, split->n_val),
@@ -419,6 +421,10 @@ open_loader (TessTraining *t, GError **error)
 
   if (strcmp (t->options->backend->id, "cpu") != 0) /* the processor has nothing else to do */
     options.n_workers = MAX (cores, 3) - 2;
+  if (room > 0)
+    t->residents = options.residents =
+        tess_residents_new (t->options->backend, tess_session_device (t->session), options.n_cases, room,
+                            (guint64)(patch[0] * patch[1] * patch[2]) * (t->plan->n_channels * sizeof (float) + 1));
   t->loader = tess_loader_new (&options, error);
   return t->loader != NULL;
 }
@@ -491,6 +497,7 @@ void
 tess_training_clear (TessTraining *t)
 {
   g_clear_pointer (&t->loader, tess_loader_free);
+  g_clear_pointer (&t->residents, tess_residents_free);
   g_clear_pointer (&t->view, tess_live_view_free);
   g_clear_pointer (&t->cache, tess_case_cache_free);
   g_clear_pointer (&t->session, tess_session_free);

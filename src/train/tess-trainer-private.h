@@ -65,6 +65,7 @@ typedef struct {
 
   TessCaseCache *cache;
   guint64 case_bytes; /* of one case, decoded */
+  TessResidents *residents; /* NULL: the host draws everything */
   TessLoader *loader;
   TessLiveView *view;
 
@@ -101,6 +102,9 @@ gboolean tess_training_turn (TessTraining *t, TessTurn *turn, GError **error); /
 
 /* tess-train-loop.c: until done, or stopped (stopped TRUE, with a checkpoint). */
 gboolean tess_training_loop    (TessTraining *t, gboolean *stopped, GError **error);
+
+/* tess-train-feed.c: a batch into a program's inputs. */
+gboolean tess_training_put (TessTraining *t, int program, const TessBatch *batch, GError **error);
 
 /* tess-train-report.c: what others see of it. */
 double   tess_training_elapsed (TessTraining *t); /* seconds, pauses not counted */

@@ -96,7 +96,7 @@ patch_draw (Patch *p, const TessPlan *plan, const TessCase *c, const TessSampleK
   GError *error = NULL;
 
   patch_alloc (p, plan, region);
-  tess_sampler_draw (plan, c, key, NULL, &p->out, &error);
+  tess_sampler_draw (plan, c, key, &p->out, &error);
   g_assert_no_error (error);
 }
 

@@ -405,7 +405,7 @@ test_spacing (void)
   g_assert_cmpint (target.dim[2], ==, 21);
   patch_alloc (&p, plan, NULL);
   g_clear_pointer (&p.out.label, g_free);
-  g_assert_true (tess_sampler_draw (plan, c, &key, NULL, &p.out, NULL));
+  g_assert_true (tess_sampler_draw (plan, c, &key, &p.out, NULL));
   for (gint64 z = 0; z < 20; z++)
     for (gint64 y = 0; y < 20; y++)
       for (gint64 x = 0; x < 20; x++, at++) {
@@ -494,14 +494,14 @@ test_errors (void)
   Patch p;
 
   patch_alloc (&p, plan, NULL);
-  g_assert_false (tess_sampler_draw (plan, one, &key, NULL, &p.out, &error));
+  g_assert_false (tess_sampler_draw (plan, one, &key, &p.out, &error));
   g_assert_error (error, TESS_ERROR, TESS_ERROR_MISMATCH);
   g_clear_error (&error);
-  g_assert_false (tess_sampler_draw (plan, bare, &key, NULL, &p.out, &error));
+  g_assert_false (tess_sampler_draw (plan, bare, &key, &p.out, &error));
   g_assert_error (error, TESS_ERROR, TESS_ERROR_MISMATCH);
   g_clear_error (&error);
   p.out.region.hi[1]++;
-  g_assert_false (tess_sampler_draw (plan, two, &key, NULL, &p.out, &error));
+  g_assert_false (tess_sampler_draw (plan, two, &key, &p.out, &error));
   g_assert_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE);
   g_clear_error (&error);
   patch_clear (&p);

@@ -1,3 +1,4 @@
+#include "hashed.h"
 #include "parity.h"
 #include "ref.h"
 #include "tess-cpu-backend.h"
@@ -13,22 +14,6 @@
  * of the writer is noticed, and onnxruntime must be asked again.
  *
  * With TESSERA_ONNX_DIR the files are left in that folder, for the script. */
-
-/* Number i of a name, in -1 ... 1, as the script makes them: a multiple of 2^-31. */
-static double
-uniform (const char *name, guint32 i)
-{
-  guint32 h = 2166136261u;
-
-  for (const char *p = name; *p; p++)
-    h = (h ^ (guint8)*p) * 16777619u;
-  h += i * 0x9E3779B1u;
-  h ^= h >> 16;
-  h *= 0x85EBCA6Bu;
-  h ^= h >> 13;
-  h *= 0xC2B2AE35u;
-  return (double)(h ^ h >> 16) / 2147483648.0 - 1.0;
-}
 
 /* Of about unit gain; scales are powers of two, so that every machine gets the same bits. */
 static void
@@ -46,7 +31,7 @@ fill_param (const TessTensor *t, float *values)
     shift = 1;
   }
   for (gint64 i = 0; i < n; i++)
-    values[i] = (float)(uniform (t->name, (guint32)i) * scale + shift);
+    values[i] = (float)(hashed_uniform (t->name, (guint32)i) * scale + shift);
 }
 
 /* ---- the networks ---- */
@@ -209,7 +194,7 @@ filled_arenas (const TessNetwork *network)
       fill_param (t, (float *)(gpointer)(arenas[TESS_ARENA_PARAM] + t->offset));
   }
   for (gint64 i = 0; i < tess_tensor_n_elements (image); i++)
-    ((float *)(gpointer)(arenas[TESS_ARENA_IO] + image->offset))[i] = (float)uniform ("image", (guint32)i);
+    ((float *)(gpointer)(arenas[TESS_ARENA_IO] + image->offset))[i] = (float)hashed_uniform ("image", (guint32)i);
   return arenas;
 }
 

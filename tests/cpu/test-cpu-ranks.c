@@ -12,6 +12,8 @@
 #define MAX_RANKS 4
 #define TOLERANCE 1e-5
 #define VOXELS (12 * 16 * 8)
+#define BUCKET 512 /* bytes: several, of networks as small as these */
+#define MAX_SUMS 64
 
 static const TessNetworkSpec network_spec = {
     .n_stages = 2,
@@ -54,9 +56,18 @@ typedef struct {
   void *values[MAX_RANKS];
 } Meeting;
 
+/* A sum takes the values as they are when it begins. */
+typedef struct {
+  float *values, *taken;
+  gsize n;
+} Sum;
+
 typedef struct {
   TessCommunicator c;
   Meeting *meeting;
+  Sum sums[MAX_SUMS];
+  guint n_sums, n_advanced;           /* under way; of ops that ran meanwhile */
+  guint n_sums_seen, n_advanced_seen; /* in the last step */
 } ThreadRank;
 
 static void
@@ -97,9 +108,40 @@ meet (const TessCommunicator *c, void *values, gsize n, gboolean wide)
 }
 
 static gboolean
-thread_sum_f32 (const TessCommunicator *c, float *values, gsize n, GError **error)
+thread_begin_f32 (const TessCommunicator *c, float *values, gsize n, GError **error)
 {
-  return meet (c, values, n, FALSE);
+  ThreadRank *rank = (ThreadRank *)c;
+
+  g_assert_cmpuint (rank->n_sums, <, MAX_SUMS);
+  rank->sums[rank->n_sums++] = (Sum){values, g_memdup2 (values, n * sizeof *values), n};
+  return TRUE;
+}
+
+static gboolean
+thread_advance (const TessCommunicator *c, GError **error)
+{
+  ThreadRank *rank = (ThreadRank *)c;
+
+  rank->n_advanced += rank->n_sums > 0;
+  return TRUE;
+}
+
+static gboolean
+thread_finish (const TessCommunicator *c, GError **error)
+{
+  ThreadRank *rank = (ThreadRank *)c;
+
+  for (guint i = 0; i < rank->n_sums; i++) {
+    Sum *sum = &rank->sums[i];
+
+    meet (c, sum->taken, sum->n, FALSE);
+    memcpy (sum->values, sum->taken, sum->n * sizeof (float));
+    g_free (sum->taken);
+  }
+  rank->n_sums_seen = rank->n_sums;
+  rank->n_advanced_seen = rank->n_advanced;
+  rank->n_sums = rank->n_advanced = 0;
+  return TRUE;
 }
 
 static gboolean
@@ -214,8 +256,11 @@ train_all (const TessNetworkSpec *spec, const TessProgramSpec *program, guint si
                                              .rank = r,
                                              .size = size,
                                              .n_local = size,
-                                             .sum_f32 = thread_sum_f32,
-                                             .sum_f64 = thread_sum_f64};
+                                             .bucket_bytes = BUCKET,
+                                             .sum_f64 = thread_sum_f64,
+                                             .begin_f32 = thread_begin_f32,
+                                             .advance = thread_advance,
+                                             .finish = thread_finish};
     threads[r] = tess_thread_new ("rank", 0, train, &trainings[r]);
   }
   for (guint r = 0; r < size; r++)
@@ -305,6 +350,9 @@ test_case (gconstpointer data)
       assert_near (parts[0].norm[i], whole.norm[i]);
     }
     assert_params (&parts[0], &whole, TOLERANCE);
+    /* Sums begin while most of the backward pass is still to come. */
+    g_assert_cmpuint (parts[0].rank.n_sums_seen, >=, 3);
+    g_assert_cmpuint (parts[0].rank.n_advanced_seen, >=, 6);
     for (guint r = 0; r < size; r++) { /* ranks see the same, to the last bit */
       g_assert_cmpmem (parts[r].loss, sizeof parts[r].loss, parts[0].loss, sizeof parts[0].loss);
       g_assert_cmpmem (parts[r].metrics, sizeof parts[r].metrics, parts[0].metrics, sizeof parts[0].metrics);

@@ -1,37 +1,22 @@
 #include "host-cuda.h"
 
-#include <deque>
 #include <map>
 #include <stdlib.h>
 #include <vector>
 
 #define TESS_CUDA_HOST 1
+#include "tess-cuda-band.cu"
 #include "tess-cuda-direct.cu"
 #include "tess-cuda-grid.cu"
 #include "tess-cuda-loss.cu"
 #include "tess-cuda-norm.cu"
 #include "tess-cuda-optimiser.cu"
 #include "tess-cuda-pointwise.cu"
+#include "tess-cuda-sample.cu"
 
 typedef std::vector<std::function<void ()>> Work;
 
-/* Work waits where its stream is to be late, or for an event of a stream that is. */
-struct HostEvent {
-  long recorded, reached;    /* so many times */
-  struct HostStream *stream; /* that it was last recorded on */
-};
-
-struct HostStream {
-  struct Item {
-    std::function<void ()> work;
-    HostEvent *wait; /* for this first, as it was recorded by then; NULL: for nothing */
-    long recorded;
-  };
-  bool late;
-  std::deque<Item> items;
-};
-
-HostCuda host_cuda = {(size_t)1 << 32, 9, false, false, HOST_NONE_LATE, 0, 0, 0, 0, 0, 0};
+HostCuda host_cuda = {(size_t)1 << 32, 9, false, false, 0, 0, 0, 0, 0, 0};
 
 static std::map<void *, size_t> blocks;
 static Work *capturing;
@@ -43,45 +28,16 @@ fails (void)
   return ++host_cuda.n_calls == host_cuda.fails_at;
 }
 
-/* Runs what a stream may run by itself; to the end where somebody waits for it, and then what it waits for, too. */
-static void
-advance (HostStream *stream, bool to_the_end)
-{
-  while (!stream->items.empty ()) {
-    HostStream::Item item = stream->items.front ();
-
-    if (item.wait != nullptr && item.wait->reached < item.recorded) {
-      if (!to_the_end)
-        return;
-      advance (item.wait->stream, true);
-    }
-    stream->items.pop_front ();
-    item.work ();
-  }
-}
-
-static void
-put (HostStream *stream, std::function<void ()> work, HostEvent *wait)
-{
-  if (stream == nullptr) {
-    work ();
-    return;
-  }
-  stream->items.push_back ({work, wait, wait != nullptr ? wait->recorded : 0});
-  if (!stream->late)
-    advance (stream, false);
-}
-
 /* Queued work is copied, as a launch copies its arguments. */
 cudaError_t
-tess_cuda_host_queue (std::function<void ()> work, cudaStream_t stream)
+tess_cuda_host_queue (std::function<void ()> work, cudaStream_t)
 {
   if (fails ())
     return cudaErrorLaunchFailure;
   if (capturing != nullptr)
     capturing->push_back (work);
   else
-    put ((HostStream *)stream, work, nullptr);
+    work ();
   return cudaSuccess;
 }
 
@@ -161,6 +117,8 @@ cudaMalloc (void **data, size_t bytes)
   memset (*data, 0xff, bytes);
   blocks[*data] = bytes;
   host_cuda.taken += bytes;
+  if (host_cuda.taken > host_cuda.peak)
+    host_cuda.peak = host_cuda.taken;
   return cudaSuccess;
 }
 
@@ -205,40 +163,23 @@ cudaMemsetAsync (void *to, int value, size_t n, cudaStream_t stream)
   return tess_cuda_host_queue ([=] { memset (to, value, n); }, stream);
 }
 
-/* A device's first stream computes; the others copy. */
 cudaError_t
 cudaStreamCreateWithFlags (cudaStream_t *stream, unsigned)
 {
-  if (fails ())
-    return cudaErrorUnknown;
-  bool computes = host_cuda.n_streams++ == 0;
-  *stream = (cudaStream_t) new HostStream{host_cuda.late == (computes ? HOST_COMPUTE_LATE : HOST_COPIES_LATE), {}};
+  *stream = (cudaStream_t)&blocks;
+  return fails () ? cudaErrorUnknown : cudaSuccess;
+}
+
+cudaError_t
+cudaStreamDestroy (cudaStream_t)
+{
   return cudaSuccess;
 }
 
 cudaError_t
-cudaStreamDestroy (cudaStream_t stream)
+cudaStreamSynchronize (cudaStream_t)
 {
-  advance ((HostStream *)stream, true);
-  delete (HostStream *)stream;
-  host_cuda.n_streams--;
-  return cudaSuccess;
-}
-
-cudaError_t
-cudaStreamSynchronize (cudaStream_t stream)
-{
-  advance ((HostStream *)stream, true);
   return fails () ? cudaErrorLaunchFailure : cudaSuccess;
-}
-
-cudaError_t
-cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned)
-{
-  if (fails ())
-    return cudaErrorUnknown;
-  put ((HostStream *)stream, [] {}, (HostEvent *)event);
-  return cudaSuccess;
 }
 
 cudaError_t
@@ -283,70 +224,43 @@ cudaGraphExecDestroy (cudaGraphExec_t exec)
 }
 
 cudaError_t
-cudaGraphLaunch (cudaGraphExec_t exec, cudaStream_t stream)
+cudaGraphLaunch (cudaGraphExec_t exec, cudaStream_t)
 {
   if (fails ())
     return cudaErrorLaunchFailure;
-  put ((HostStream *)stream,
-       [=] {
-         for (auto &work : *(Work *)exec)
-           work ();
-       },
-       nullptr);
+  for (auto &work : *(Work *)exec)
+    work ();
   host_cuda.n_replayed++;
   return cudaSuccess;
 }
 
+/* Only cuDNN's plans are timed, and there are none here. */
 cudaError_t
-cudaEventCreateWithFlags (cudaEvent_t *event, unsigned)
+cudaEventCreate (cudaEvent_t *)
 {
-  if (fails ())
-    return cudaErrorUnknown;
-  *event = (cudaEvent_t) new HostEvent{0, 0, nullptr}; /* one never recorded holds nobody up */
-  return cudaSuccess;
+  return cudaErrorNotSupported;
 }
 
 cudaError_t
-cudaEventCreate (cudaEvent_t *event)
+cudaEventRecord (cudaEvent_t, cudaStream_t)
 {
-  return cudaEventCreateWithFlags (event, 0);
+  return cudaErrorNotSupported;
 }
 
 cudaError_t
-cudaEventRecord (cudaEvent_t event, cudaStream_t stream)
+cudaEventSynchronize (cudaEvent_t)
 {
-  HostEvent *e = (HostEvent *)event;
-
-  if (fails ())
-    return cudaErrorUnknown;
-  e->recorded++;
-  e->stream = (HostStream *)stream;
-  put (
-      e->stream, [=] { e->reached++; }, nullptr);
-  return cudaSuccess;
+  return cudaErrorNotSupported;
 }
 
 cudaError_t
-cudaEventSynchronize (cudaEvent_t event)
+cudaEventElapsedTime (float *, cudaEvent_t, cudaEvent_t)
 {
-  HostEvent *e = (HostEvent *)event;
-
-  if (e->reached < e->recorded)
-    advance (e->stream, true);
-  return fails () ? cudaErrorLaunchFailure : cudaSuccess;
-}
-
-/* All plans take as long. */
-cudaError_t
-cudaEventElapsedTime (float *milliseconds, cudaEvent_t, cudaEvent_t)
-{
-  *milliseconds = 1;
-  return cudaSuccess;
+  return cudaErrorNotSupported;
 }
 
 cudaError_t
-cudaEventDestroy (cudaEvent_t event)
+cudaEventDestroy (cudaEvent_t)
 {
-  delete (HostEvent *)event;
   return cudaSuccess;
 }

@@ -10,18 +10,16 @@
 extern "C" {
 #endif
 
-typedef enum { HOST_NONE_LATE, HOST_COMPUTE_LATE, HOST_COPIES_LATE } HostLate;
-
 typedef struct {
   size_t   memory;          /* bytes the card has */
   int      major;           /* of its compute capability */
   bool     backwards;       /* kernels take their last item first */
   bool     refuses_capture;
-  HostLate late;            /* streams made now run only when somebody waits for them; all others at once */
   long     fails_at;        /* the call of this number fails, counted from 1; 0: none */
   long     n_calls;         /* so far, of calls that can fail */
   size_t   taken;           /* bytes held now */
-  unsigned n_captured, n_replayed, n_streams;
+  size_t   peak;            /* the most there were; a test may set it back */
+  unsigned n_captured, n_replayed;
 } HostCuda;
 
 extern HostCuda host_cuda;

@@ -1,3 +1,4 @@
+#include "data-run.h"
 #include "op-run.h"
 #include "parity.h"
 #include "tess-cpu-backend.h"
@@ -161,6 +162,84 @@ test_graph (gconstpointer data)
   g_unsetenv ("TESSERA_CUDA_TUNE");
 }
 
+/* Sums of tiles and their labels, of float32 arithmetic that is not fused: the processor's labels. */
+static void
+test_band (gconstpointer data)
+{
+  const TessBackendIface *cuda = gpu ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TessVolume) ours = NULL;
+  g_autoptr (TessVolume) theirs = NULL;
+  gboolean near;
+
+  if (cuda == NULL)
+    return;
+  theirs = band_run (tess_cpu_backend (), GPOINTER_TO_UINT (data), &near, &error);
+  g_assert_no_error (error);
+  ours = band_run (cuda, GPOINTER_TO_UINT (data), &near, &error);
+  g_assert_no_error (error);
+  g_assert_cmpmem (tess_volume_data (ours), tess_volume_n_bytes (ours), tess_volume_data (theirs),
+                   tess_volume_n_bytes (theirs));
+}
+
+static void
+test_sums (void)
+{
+  const TessBackendIface *cuda = gpu ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) ours = NULL;
+  g_autoptr (GBytes) theirs = NULL;
+
+  if (cuda == NULL)
+    return;
+  theirs = band_sums (tess_cpu_backend (), &error);
+  g_assert_no_error (error);
+  ours = band_sums (cuda, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_bytes_equal (ours, theirs));
+}
+
+/* The same with the sums in memory of the host's that the card reaches. */
+static void
+test_band_near (gconstpointer data)
+{
+  const TessBackendIface *cuda = gpu ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TessVolume) ours = NULL;
+  g_autoptr (TessVolume) theirs = NULL;
+  TessBackendIface far;
+  gboolean near;
+
+  if (cuda == NULL)
+    return;
+  far = *cuda;
+  far.buffer_new = cuda->buffer_new_near;
+  theirs = band_run (tess_cpu_backend (), GPOINTER_TO_UINT (data), &near, &error);
+  g_assert_no_error (error);
+  ours = band_run (&far, GPOINTER_TO_UINT (data), &near, &error);
+  g_assert_no_error (error);
+  g_assert_cmpmem (tess_volume_data (ours), tess_volume_n_bytes (ours), tess_volume_data (theirs),
+                   tess_volume_n_bytes (theirs));
+}
+
+/* Patches within 1e-4 of the processor's, with its labels but where two of them are as near as makes no difference. */
+static void
+test_sample (gconstpointer data)
+{
+  const TessBackendIface *cuda = gpu ();
+  g_autoptr (GError) error = NULL;
+  SampleRun run;
+
+  if (cuda == NULL)
+    return;
+  g_assert_true (sample_run (cuda, GPOINTER_TO_UINT (data), &run, &error));
+  g_assert_no_error (error);
+  g_test_message ("%zu voxels, largest difference %.3g, %zu labels differ, %s bits", run.n_voxels, run.largest,
+                  run.n_labels_differ, run.same_bits ? "the same" : "other");
+  g_assert_cmpfloat (run.largest, <=, 1e-4);
+  g_assert_cmpuint (run.n_labels_differ, <=, run.n_voxels / 1000);
+}
+
 static void
 add_each (const char *name, guint n, const char *(*nth) (guint), GTestDataFunc func)
 {
@@ -175,6 +254,10 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  add_each ("band", band_run_n (), band_run_name, test_band);
+  add_each ("band-near", band_run_n (), band_run_name, test_band_near);
+  g_test_add_func ("/cuda/gpu/sums", test_sums);
+  add_each ("sample", sample_run_n (), sample_run_name, test_sample);
   add_each ("ops/f32", op_table_n (), op_table_name, test_f32);
   add_each ("ops/bf16", op_table_n (), op_table_name, test_bf16);
   add_each ("ops/own", op_table_n (), op_table_name, test_own);

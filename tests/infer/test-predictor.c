@@ -97,7 +97,7 @@ naive_logits (Setup *s, TessCase *c, const TessGrid *target)
     const TessNetwork *net = tess_session_network (session, 0);
     gsize j = 0;
 
-    g_assert_true (tess_sampler_draw (s->plan, c, &key, NULL, &out, &error));
+    g_assert_true (tess_sampler_draw (s->plan, c, &key, &out, &error));
     g_assert_true (tess_session_write (session, 0, net->image, image, n_patch * s->plan->n_channels * 4, &error));
     g_assert_true (tess_session_run (session, 0, &args, &error));
     g_assert_true (
@@ -323,7 +323,7 @@ test_identity_tile (void)
   GError *error = NULL;
   int i = 0;
 
-  g_assert_true (tess_sampler_draw (plan, c, &key, NULL, &out, &error));
+  g_assert_true (tess_sampler_draw (plan, c, &key, &out, &error));
   tess_normaliser_init (&n, &plan->channels[0], &c->statistics[0]);
   for (gint64 z = 15; z < 23; z++)
     for (gint64 y = 18; y < 30; y++)
@@ -455,17 +455,59 @@ test_not_finite (void)
   setup_clear (&s);
 }
 
+/* A band on the CPU backend's device, and a tile's logits in its memory. */
+typedef struct {
+  const TessBackendIface *backend;
+  TessDevice *device;
+  TessBuffer *logits;
+  TessLogitBand *band;
+} Banded;
+
+static void
+banded_init (Banded *b, const TessGrid *grid, TessVolume *out, const gint64 tile[3])
+{
+  GError *error = NULL;
+
+  b->backend = tess_cpu_backend ();
+  b->device = b->backend->open (0, 2, &error);
+  g_assert_no_error (error);
+  b->logits = b->backend->buffer_new (b->device, (gsize)(tile[0] * tile[1] * tile[2] * 3) * sizeof (float), &error);
+  g_assert_no_error (error);
+  b->band = tess_logit_band_new (b->backend, b->device, grid, out, 3, tile, NULL, &error);
+  g_assert_no_error (error);
+}
+
+static void
+banded_row (Banded *b, const TessBox *box, gint64 finished)
+{
+  GError *error = NULL;
+
+  g_assert_true (tess_logit_band_open (b->band, box->hi[2], &error));
+  g_assert_true (tess_logit_band_add (b->band, box, b->logits, 0, &error));
+  g_assert_true (tess_logit_band_finish (b->band, finished, &error));
+}
+
+static void
+banded_clear (Banded *b)
+{
+  tess_logit_band_free (b->band);
+  b->backend->buffer_free (b->logits);
+  b->backend->close (b->device);
+}
+
 /* Memory follows the tile, not the scan; a tie goes to the lower class; what sticks out of the grid is dropped. */
 static void
 test_band (void)
 {
   TessGrid grid = {.dim = {6, 5, 1000}, .affine = tess_affine_identity ()};
   g_autoptr (TessVolume) out = tess_volume_new (TESS_DTYPE_U8, grid.dim, 1, &grid.affine, NULL);
-  g_autoptr (TessLogitBand) band = tess_logit_band_new (&grid, out, 3, 4, NULL);
-  g_autofree float *logits = g_new (float, 8 * 8 * 4 * 3);
   const guint8 *label = tess_volume_data (out);
+  float *logits;
+  Banded b;
 
-  g_assert_cmpuint (tess_logit_band_bytes (band), ==, 6 * 5 * 5 * 4 * sizeof (float));
+  banded_init (&b, &grid, out, (const gint64[3]){8, 8, 4});
+  logits = b.backend->buffer_host (b.logits);
+  g_assert_cmpuint (tess_logit_band_bytes (b.band), ==, 6 * 5 * 5 * 4 * sizeof (float));
   for (gint64 z = 0; z < 1000; z += 2) {
     TessBox box = {{-1, -2, MIN (z, 996)}, {7, 6, MIN (z, 996) + 4}};
 
@@ -476,10 +518,9 @@ test_band (void)
       logits[i * 3 + 1] = slice % 3 == 0 ? 2.0f : 0.5f; /* tie but for every third slice */
       logits[i * 3 + 2] = slice % 3 == 1 ? 0.5f : slice % 3 == 2 ? 0.75f : 1.0f;
     }
-    tess_logit_band_open (band, box.hi[2]);
-    tess_logit_band_add (band, &box, logits, NULL);
-    tess_logit_band_finish (band, z + 2 < 1000 ? MIN (z + 2, 996) : 1000);
+    banded_row (&b, &box, z + 2 < 1000 ? MIN (z + 2, 996) : 1000);
   }
+  banded_clear (&b);
   for (gint64 i = 0; i < 6 * 5 * 1000; i++)
     g_assert_cmpint (label[i], ==, i / 30 % 3 == 2 ? 2 : 1);
 }
@@ -496,24 +537,21 @@ test_band_regions (void)
       {{-1.0f, -2.0f, -0.5f}, 0}, {{5.0f, 0.1f, -1.0f}, 3}, {{5.0f, 9.0f, 0.25f}, 2}, {{0.5f, 0.0f, 0.0f}, 1}};
   TessGrid grid = {.dim = {4, 1, 1}, .affine = tess_affine_identity ()};
   TessBox box = {{0, 0, 0}, {4, 1, 1}};
-  float logits[12];
-
-  for (int i = 0; i < 4; i++)
-    memcpy (logits + 3 * i, cases[i].logits, sizeof cases[i].logits);
   for (int finer = 0; finer < 2; finer++) {
     gint64 dim[3] = {finer ? 8 : 4, 1, 1};
     TessAffine affine = grid.affine;
     g_autoptr (TessVolume) out = NULL;
-    g_autoptr (TessLogitBand) band = NULL;
+    Banded b;
 
     affine.m[0][0] = finer ? 0.5 : 1.0;
     affine.m[0][3] = finer ? -0.25 : 0.0;
     out = tess_volume_new (TESS_DTYPE_U8, dim, 1, &affine, NULL);
-    band = tess_logit_band_new (&grid, out, 3, 1, NULL);
-    tess_logit_band_set_regions (band, labels);
-    tess_logit_band_open (band, 1);
-    tess_logit_band_add (band, &box, logits, NULL);
-    tess_logit_band_finish (band, 1);
+    banded_init (&b, &grid, out, grid.dim);
+    for (int i = 0; i < 4; i++)
+      memcpy ((float *)b.backend->buffer_host (b.logits) + 3 * i, cases[i].logits, sizeof cases[i].logits);
+    tess_logit_band_set_regions (b.band, labels);
+    banded_row (&b, &box, 1);
+    banded_clear (&b);
     /* A finer voxel lies a quarter voxel from a centre; near enough here for the same label but where logits cross. */
     for (int i = 0; i < 4; i++)
       g_assert_cmpuint (((const guint8 *)tess_volume_data (out))[finer ? 2 * i + (i > 0) : i], ==, cases[i].label);

@@ -1,4 +1,5 @@
 /* The contract of nn/tess-communicator.h as the MPI plugin keeps it: this program starts itself under mpirun. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -39,6 +40,54 @@ check_sums (const TessCommunicator *c)
   for (guint i = 0; i < N_NUMBERS; i++) {
     g_assert_cmpfloat (f[i], ==, (float)(3 + 3 * i));
     g_assert_cmpfloat (d[i], ==, 1.5 + 3.0 * i);
+  }
+}
+
+/* Several sums at a time, of several pieces of one array; what lies between them stays. */
+static void
+check_sums_under_way (const TessCommunicator *c)
+{
+  const gsize begin[] = {70000, 30000, 10, 0}, n[] = {30000, 39999, 20000, 1};
+  g_autofree float *f = g_new (float, N_NUMBERS);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (c->advance (c, &error) && c->finish (c, &error)); /* none */
+  for (guint round = 0; round < 3; round++) {
+    for (guint i = 0; i < N_NUMBERS; i++)
+      f[i] = (float)(c->rank + i + round);
+    for (guint i = 0; i < G_N_ELEMENTS (n); i++)
+      g_assert_true (c->begin_f32 (c, f + begin[i], n[i], &error) && c->advance (c, &error));
+    g_assert_true (c->finish (c, &error));
+    for (guint i = 0; i < N_NUMBERS; i++) {
+      gboolean summed = FALSE;
+
+      for (guint k = 0; k < G_N_ELEMENTS (n); k++)
+        summed |= i >= begin[k] && i < begin[k] + n[k];
+      g_assert_cmpfloat (f[i], ==, summed ? (float)(3 + 3 * (i + round)) : (float)(c->rank + i + round));
+    }
+  }
+}
+
+/* The same bits on every rank and every time, of numbers whose sum depends on its order; under way or not. */
+static void
+check_bits (const TessCommunicator *c)
+{
+  g_autofree float *first = g_new (float, N_NUMBERS), *again = g_new (float, N_NUMBERS);
+  g_autofree double *bits = g_new (double, N_NUMBERS);
+  g_autoptr (GError) error = NULL;
+
+  for (guint round = 0; round < 3; round++) {
+    float *f = round == 0 ? first : again;
+
+    for (guint i = 0; i < N_NUMBERS; i++)
+      f[i] = ldexpf (1.0f + (float)(i * 7919 % 1000) / 1000.0f, (int)((i + 5 * c->rank) % 13));
+    g_assert_true (c->begin_f32 (c, f, N_NUMBERS, &error) && c->finish (c, &error));
+    for (guint i = 0; i < N_NUMBERS; i++)
+      bits[i] = (double)f[i];
+    g_assert_true (c->broadcast (c, 0, bits, N_NUMBERS * sizeof *bits, &error));
+    for (guint i = 0; i < N_NUMBERS; i++)
+      g_assert_cmpfloat ((double)f[i], ==, bits[i]);
+    g_assert_cmpmem (f, N_NUMBERS * sizeof *f, first, N_NUMBERS * sizeof *f);
   }
 }
 
@@ -85,11 +134,15 @@ static int
 be_rank (const char *mode)
 {
   g_autoptr (GError) error = NULL;
-  const TessCommunicator *c = tess_communicator_open (&error);
+  const TessCommunicator *c;
 
+  g_setenv ("TESSERA_BUCKET_BYTES", g_strcmp0 (g_getenv ("OMPI_COMM_WORLD_RANK"), "0") == 0 ? "12345" : "999", TRUE);
+  c = tess_communicator_open (&error);
   g_assert_no_error (error);
   g_assert_cmpuint (c->size, ==, N_RANKS);
   g_assert_cmpuint (c->n_local, ==, N_RANKS);
+  g_assert_cmpuint (c->local_rank, ==, c->rank);
+  g_assert_cmpuint (c->bucket_bytes, ==, 12345); /* rank 0's */
   g_assert_true (tess_communicator_open (NULL) == c);
   if (strcmp (mode, "end") == 0) {
     if (c->rank == 1)
@@ -98,6 +151,8 @@ be_rank (const char *mode)
     return 0;
   }
   check_sums (c);
+  check_sums_under_way (c);
+  check_bits (c);
   check_bytes (c);
   check_agreement (c, 0, NULL);
   check_agreement (c, 1, "0 has no more");
@@ -158,6 +213,7 @@ test_alone (void)
   g_assert_true (c == tess_communicator_alone ());
   g_assert_cmpuint (c->size, ==, 1);
   g_assert_true (c->sum_f32 (c, &value, 1, NULL));
+  g_assert_true (c->begin_f32 (c, &value, 1, NULL) && c->advance (c, NULL) && c->finish (c, NULL));
   g_assert_cmpfloat (value, ==, 2);
   g_assert_true (g_bytes_equal (got, own));
   g_assert_true (tess_communicator_agree (c, NULL, &together, &error) && together);

@@ -70,7 +70,7 @@ check_batch (const TessBatch *batch, const TessPlan *plan, TessSchedule *schedul
     tess_schedule_get (schedule, &position, &sample);
     c = tess_case_cache_get (cache, sample.case_index, &error);
     g_assert_no_error (error);
-    g_assert_true (tess_sampler_draw (plan, c, &sample.key, NULL, &out, &error));
+    g_assert_true (tess_sampler_draw (plan, c, &sample.key, &out, &error));
     g_assert_cmpmem (batch->image + i * n, n * sizeof (float), image, n * sizeof (float));
     g_assert_cmpmem (batch->label + i * n, n, label, n);
   }

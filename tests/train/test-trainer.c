@@ -418,9 +418,9 @@ test_patch_is_tile (void)
       place.origin[a] = (gint64)rint (corner[a]);
       g_assert_cmpfloat_with_epsilon (corner[a], (double)place.origin[a], 1e-6);
     }
-    g_assert_true (tess_sampler_draw (plan, c, &key, NULL, &out, &error));
+    g_assert_true (tess_sampler_draw (plan, c, &key, &out, &error));
     out.image = tile;
-    g_assert_true (tess_sampler_draw (plan, scan, &place, NULL, &out, &error));
+    g_assert_true (tess_sampler_draw (plan, scan, &place, &out, &error));
     g_assert_cmpmem (patch, n * sizeof (float), tile, n * sizeof (float));
   }
   tess_volume_unref (image);

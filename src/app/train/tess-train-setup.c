@@ -1,5 +1,6 @@
 #include "tess-train-setup-private.h"
 
+#include "tess-columns.h"
 #include "tess-splits.h"
 
 #include <math.h>
@@ -464,6 +465,7 @@ tess_train_setup_class_init (TessTrainSetupClass *klass)
       g_signal_new ("close", TESS_TYPE_TRAIN_SETUP, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
   signals[JOB] = g_signal_new ("job", TESS_TYPE_TRAIN_SETUP, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1,
                                TESS_TYPE_JOB);
+  g_type_ensure (TESS_TYPE_COLUMNS);
   gtk_widget_class_set_template_from_resource (widget_class, "/org/tessera/Tessera/ui/train/train-setup.ui");
   bind_children (widget_class);
   gtk_widget_class_install_action (widget_class, "setup.start", NULL, start_action);
