@@ -7,7 +7,7 @@ G_BEGIN_DECLS
 
 /* The contract between nn and what computes. One thread uses a device and its programs at a time. Failures are
  * GErrors (UNSUPPORTED NO_MEMORY DEVICE_LOST BAD_SHAPE IO), never an abort. */
-#define TESS_BACKEND_ABI 4u
+#define TESS_BACKEND_ABI 5u
 
 typedef struct _TessDevice  TessDevice;  /* defined by each backend */
 typedef struct _TessBuffer  TessBuffer;  /* device memory outside programs */
@@ -54,6 +54,8 @@ typedef struct _TessBackendIface {
   gboolean    (*device_info) (guint index, TessDeviceInfo *info, GError **error);
   TessDevice *(*open)        (guint index, guint n_threads, GError **error); /* n_threads: CPU; 0 = all cores */
   void        (*close)       (TessDevice *device);
+  /* Before programs are bound that run with other ranks; all of them call it. NULL: nothing to do. */
+  gboolean    (*join)        (TessDevice *device, const TessCommunicator *communicator, GError **error);
 
   TessBuffer *(*buffer_new)  (TessDevice *device, gsize bytes, GError **error); /* zeroed */
   void        (*buffer_free) (TessBuffer *buffer);
