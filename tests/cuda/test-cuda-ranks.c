@@ -8,6 +8,7 @@
 #include "ranks-run.h"
 #include "tess-cpu-backend.h"
 #include "tess-cuda-private.h"
+#include "tess-nccl.h"
 
 #define TOLERANCE 1e-5
 #define SHORT_STEPS 4
@@ -246,8 +247,8 @@ test_refused (void)
   }
 }
 
-/* Each call to NCCL fails once, on either rank: a sentence, and all end. The first that is only captured ends the count:
- * that step is then made op by op. */
+/* Each call to NCCL fails once, on either rank: a sentence, and all end. The first that is only captured ends the
+ * count: that step is then made op by op. */
 static void
 test_faults (void)
 {
@@ -277,6 +278,33 @@ test_faults (void)
   }
 }
 
+/* NCCL itself, where it is installed: all that is called of it is there, and it makes an id without a GPU. */
+static void
+test_nccl (void)
+{
+  g_autofree char *told = g_strdup (g_getenv ("TESSERA_NCCL"));
+  const TessNcclId none = {{0}};
+  g_autoptr (GError) error = NULL;
+  const TessNccl *nccl;
+  TessNcclId id = none;
+  int version = 0;
+
+  g_unsetenv ("TESSERA_NCCL");
+  nccl = tess_nccl_load (&error);
+  if (told != NULL)
+    g_setenv ("TESSERA_NCCL", told, TRUE);
+  if (nccl == NULL) {
+    g_assert_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED);
+    g_test_skip (error->message);
+    return;
+  }
+  g_assert_cmpint (nccl->GetVersion (&version), ==, TESS_NCCL_SUCCESS);
+  g_assert_cmpint (nccl->GetUniqueId (&id), ==, TESS_NCCL_SUCCESS);
+  g_assert_true (memcmp (&id, &none, sizeof id) != 0);
+  g_assert_cmpstr (nccl->GetErrorString (TESS_NCCL_SUCCESS), ==, "no error");
+  g_test_message ("NCCL %d", version);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -289,6 +317,7 @@ main (int argc, char **argv)
 
     g_test_add_data_func (path, &starts[i], test_start);
   }
+  g_test_add_func ("/cuda/ranks/nccl", test_nccl);
   g_test_add_func ("/cuda/ranks/refused", test_refused);
   g_test_add_func ("/cuda/ranks/faults", test_faults);
   return g_test_run ();
