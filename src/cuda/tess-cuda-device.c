@@ -157,6 +157,7 @@ tess_cuda_open (guint index, guint n_threads, GError **error)
   TessDevice *device = g_new0 (TessDevice, 1);
   device->index = (int)index;
   device->bf16 = properties.major >= 8;
+  memcpy (device->id, properties.uuid.bytes, sizeof device->id);
   if (!tess_cuda_check (cudaStreamCreateWithFlags (&device->stream, cudaStreamNonBlocking), _ ("opening the device"),
                         error) ||
       !open_cudnn (device, &properties, error)) {
@@ -172,6 +173,7 @@ tess_cuda_close (TessDevice *device)
   if (!device)
     return;
   if (cudaSetDevice (device->index) == cudaSuccess) {
+    tess_cuda_leave (device);
     if (device->card != NULL)
       device->cudnn->BackendDestroyDescriptor (device->card);
     if (device->handle != NULL)

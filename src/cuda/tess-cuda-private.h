@@ -9,6 +9,8 @@
 
 G_BEGIN_DECLS
 
+typedef struct _TessCudaRanks TessCudaRanks; /* tess-cuda-ranks.c */
+
 /* One open device. Everything of a device runs on one stream, in order; the contract has one thread a device. */
 struct _TessDevice {
   int          index;
@@ -18,6 +20,8 @@ struct _TessDevice {
   cudnnHandle_t    handle;
   cudnnBackendDescriptor_t card; /* what cuDNN's plans are made for */
   TessCudnnCache *cache;         /* of chosen plans; NULL without cuDNN */
+  guint8       id[16];  /* the card's, in all the world */
+  TessCudaRanks *ranks; /* NULL: alone */
 };
 
 struct _TessBuffer {
@@ -66,6 +70,8 @@ struct _TessProgram {
   guint    n_steps;
   GArray  *packs;      /* TessCudaPack */
   GArray  *idle_grads; /* TessId: GRAD tensors no op writes */
+  GArray  *buckets;    /* TessGradientBucket; NULL: nothing to sum over ranks */
+  guint    n_begun;    /* of them, in this run */
   gboolean trains;     /* it changes the parameters: weights are packed in every run */
   gsize    scratch_bytes, workspace_bytes;
   char    *arena[TESS_N_ARENAS]; /* device addresses, set by bind */
@@ -109,6 +115,16 @@ gboolean tess_cuda_pack_all     (TessProgram *program, GError **error);
 gboolean tess_cuda_step_prepare (TessProgram *program, TessCudaStep *step, GError **error);
 gboolean tess_cuda_step_bind    (TessProgram *program, TessCudaStep *step, GError **error);
 gboolean tess_cuda_step_run     (TessProgram *program, const TessCudaStep *step, GError **error);
+
+/* Processes that train together. */
+gboolean tess_cuda_join             (TessDevice *device, const TessCommunicator *communicator, GError **error);
+void     tess_cuda_leave            (TessDevice *device);
+guint    tess_cuda_n_ranks          (const TessDevice *device);
+gboolean tess_cuda_ranks_bind       (TessProgram *program, GError **error);
+gboolean tess_cuda_ranks_sum_f64    (TessDevice *device, double *values, gsize n, GError **error);
+gboolean tess_cuda_ranks_after_step (TessProgram *program, guint i, GError **error);
+void     tess_cuda_ranks_break      (TessDevice *device);
+gboolean tess_cuda_wait             (TessDevice *device, GError **error);
 
 TessProgram *tess_cuda_prepare      (TessDevice *device, TessGraph *graph, TessRequirements *requirements, GError **error);
 gboolean     tess_cuda_bind         (TessProgram *program, TessBuffer *const arenas[TESS_N_ARENAS], GError **error);
