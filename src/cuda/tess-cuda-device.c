@@ -174,6 +174,7 @@ tess_cuda_close (TessDevice *device)
     return;
   if (cudaSetDevice (device->index) == cudaSuccess) {
     tess_cuda_leave (device);
+    tess_cuda_uploads_free (device);
     if (device->card != NULL)
       device->cudnn->BackendDestroyDescriptor (device->card);
     if (device->handle != NULL)
@@ -271,11 +272,23 @@ tess_cuda_buffer_free (TessBuffer *buffer)
   g_free (buffer);
 }
 
-/* Device memory: the host reaches it only by upload and download. */
+/* Device memory the host reaches only by upload and download. */
 void *
 tess_cuda_buffer_host (TessBuffer *buffer)
 {
-  return NULL;
+  return buffer->near ? buffer->data : NULL;
+}
+
+gboolean
+tess_cuda_inside (const TessBuffer *buffer, gsize offset, gsize n, const char *doing, GError **error)
+{
+  if (offset <= buffer->bytes && n <= buffer->bytes - offset)
+    return TRUE;
+  g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
+               _ ("CUDA: %s: %zu bytes at %zu pass the end of a buffer of "
+                  "%zu bytes"),
+               doing, n, offset, buffer->bytes);
+  return FALSE;
 }
 
 static gboolean
@@ -284,13 +297,8 @@ copy (TessBuffer *buffer, gsize offset, void *target, const void *source, gsize 
   TessDevice *device = buffer->device;
   const char *doing = up ? _ ("copying to the device") : _ ("copying from the device");
 
-  if (offset > buffer->bytes || n > buffer->bytes - offset) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-                 _ ("CUDA: %s: %zu bytes at %zu pass the end of a buffer of "
-                    "%zu bytes"),
-                 doing, n, offset, buffer->bytes);
+  if (!tess_cuda_inside (buffer, offset, n, doing, error))
     return FALSE;
-  }
   if (n == 0)
     return TRUE;
   char *place = (char *)buffer->data + offset;

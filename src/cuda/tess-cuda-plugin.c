@@ -27,6 +27,8 @@ const TessBackendIface tess_cuda_iface = {
     .band_mean = tess_cuda_band_mean,
     .band_labels = tess_cuda_band_labels,
     .sample = tess_cuda_sample,
+    .upload_begin = tess_cuda_upload_begin,
+    .upload_end = tess_cuda_upload_end,
 };
 
 __attribute__ ((visibility ("default"))) const TessBackendIface *tess_backend_query (guint32 host_abi);

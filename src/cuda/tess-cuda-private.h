@@ -10,6 +10,7 @@
 G_BEGIN_DECLS
 
 typedef struct _TessCudaRanks TessCudaRanks; /* tess-cuda-ranks.c */
+typedef struct _TessCudaUploads TessCudaUploads; /* tess-cuda-upload.c */
 
 /* One open device. Everything of a device runs on one stream, in order; the contract has one thread a device. */
 struct _TessDevice {
@@ -22,6 +23,7 @@ struct _TessDevice {
   TessCudnnCache *cache;         /* of chosen plans; NULL without cuDNN */
   guint8       id[16];  /* the card's, in all the world */
   TessCudaRanks *ranks; /* NULL: alone */
+  TessCudaUploads *uploads; /* NULL: none was begun yet */
 };
 
 struct _TessBuffer {
@@ -91,6 +93,8 @@ gboolean tess_cuda_check (cudaError_t status, const char *doing, GError **error)
 gboolean tess_cuda_enter (TessDevice *device, GError **error);
 /* Device memory, after asking whether there is enough of it. */
 gboolean tess_cuda_allocate (gsize bytes, char **data, GError **error);
+/* FALSE with BAD_SHAPE where a copy would pass the end. */
+gboolean tess_cuda_inside (const TessBuffer *buffer, gsize offset, gsize n, const char *doing, GError **error);
 /* An environment variable that is "0" or "1"; else what it is without it. */
 gboolean tess_cuda_option (const char *name, gboolean without);
 
@@ -104,6 +108,10 @@ void        tess_cuda_buffer_free (TessBuffer *buffer);
 void       *tess_cuda_buffer_host (TessBuffer *buffer);
 gboolean    tess_cuda_upload      (TessBuffer *buffer, gsize offset, const void *source, gsize n, GError **error);
 gboolean    tess_cuda_download    (TessBuffer *buffer, gsize offset, void *target, gsize n, GError **error);
+
+gboolean    tess_cuda_upload_begin (TessBuffer *buffer, gsize offset, const void *source, gsize n, GError **error);
+gboolean    tess_cuda_upload_end   (TessDevice *device, GError **error);
+void        tess_cuda_uploads_free (TessDevice *device);
 
 gboolean tess_cuda_conv_prepare (TessProgram *program, TessCudaStep *step, GError **error);
 gboolean tess_cuda_conv_bind    (TessProgram *program, TessCudaStep *step, GError **error);

@@ -434,6 +434,8 @@ open_loader (TessTraining *t, GError **error)
       .plan = t->plan,
       .schedule = tess_schedule_new (t->plan, split->train, split->n_train, split->val, split->n_val),
       .cache = t->cache,
+      .backend = t->options->backend,
+      .device = tess_session_device (t->session),
       .n_cases = t->dataset->cases->len,
       .cases_ahead = (guint)CLAMP (fit - t->plan->training.pool_cases - 1, 1, CASES_AHEAD),
       .n_threads = t->options->n_threads,
@@ -531,6 +533,7 @@ tess_training_prepare (TessTraining *t, GError **error)
 void
 tess_training_clear (TessTraining *t)
 {
+  tess_training_drop_ahead (t);
   g_clear_pointer (&t->loader, tess_loader_free);
   g_clear_pointer (&t->residents, tess_residents_free);
   g_clear_pointer (&t->view, tess_live_view_free);
