@@ -343,6 +343,7 @@ train_ranks (TessCli *cli, TessTrainOptions *options)
   if (!ranks)
     return tess_cli_fail (error);
   options->communicator = ranks;
+  cli->local_rank = ranks->local_rank;
   if (!tess_communicator_is_first (ranks))
     cli->quiet = TRUE;
   if (ranks->size > 1)

@@ -75,7 +75,7 @@ main (int argc, char **argv)
   }
   for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
     if (strcmp (argv[1], commands[i].name) == 0) {
-      TessCli cli = {.seed = -1};
+      TessCli cli = {.device = -1, .seed = -1};
       int code = end_output (commands[i].run (&cli, argc - 1, argv + 1));
 
       g_free (cli.backend);

@@ -25,6 +25,8 @@ tess_cli_parse (TessCli *cli, int *argc, char ***argv, const GOptionEntry *entri
   const GOptionEntry common[] = {
       {"json", 0, 0, G_OPTION_ARG_NONE, &cli->json, N_ ("print the result as JSON"), NULL},
       {"backend", 0, 0, G_OPTION_ARG_STRING, &cli->backend, N_ ("what computes: auto, cpu or cuda"), "NAME"},
+      {"device", 0, 0, G_OPTION_ARG_INT, &cli->device,
+       N_ ("which of its devices, as `devices` counts them (0; under mpirun each process its own)"), "N"},
       {"precision", 0, 0, G_OPTION_ARG_STRING, &cli->precision, N_ ("auto, bf16 or f32"), "NAME"},
       {"threads", 0, 0, G_OPTION_ARG_INT, &cli->threads, N_ ("processor threads (0: all cores)"), "N"},
       {"seed", 0, 0, G_OPTION_ARG_INT64, &cli->seed, N_ ("seed of everything random"), "S"},
@@ -217,6 +219,24 @@ tess_cli_note_lines (TessCli *cli, const GPtrArray *lines)
     tess_cli_note (cli, "%s", (const char *)lines->pdata[i]);
 }
 
+/* Processes of one machine go round its devices. */
+static gboolean
+choose_device (TessCli *cli, const TessBackendIface *backend, guint *device, GError **error)
+{
+  guint n = backend->n_devices (error);
+
+  if (n == 0)
+    return FALSE;
+  *device = cli->device >= 0 ? (guint)cli->device : cli->local_rank % n;
+  if (*device < n && cli->device >= -1)
+    return TRUE;
+  g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
+               g_dngettext (GETTEXT_PACKAGE, "--device %d: the %s backend has %u device here, counted from 0",
+                            "--device %d: the %s backend has %u devices here, counted from 0", n),
+               cli->device, backend->id, n);
+  return FALSE;
+}
+
 gboolean
 tess_cli_backend (TessCli *cli, const TessBackendIface **backend, guint *device, guint *n_threads, TessDType *act_dtype,
                   GError **error)
@@ -230,17 +250,20 @@ tess_cli_backend (TessCli *cli, const TessBackendIface **backend, guint *device,
     return FALSE;
   }
   *backend = tess_backend_choose (cli->backend ? cli->backend : "auto", &why, error);
-  if (!*backend)
+  if (!*backend || !choose_device (cli, *backend, device, error))
     return FALSE;
-  *device = 0;
   *n_threads = (guint)cli->threads;
-  if (!(*backend)->device_info (0, &info, error))
+  if (!(*backend)->device_info (*device, &info, error))
     return FALSE;
   if (strcmp (precision, "bf16") == 0)
     *act_dtype = TESS_DTYPE_BF16;
   else
     *act_dtype = strcmp (precision, "auto") == 0 && info.bf16 ? TESS_DTYPE_BF16 : TESS_DTYPE_F32;
-  tess_cli_note (cli, _ ("%s: %s, %s"), why, info.name, *act_dtype == TESS_DTYPE_BF16 ? "bf16" : "f32");
+  if ((*backend)->n_devices (NULL) > 1)
+    tess_cli_note (cli, _ ("%s: device %u: %s, %s"), (*backend)->id, *device, info.name,
+                   *act_dtype == TESS_DTYPE_BF16 ? "bf16" : "f32");
+  else
+    tess_cli_note (cli, _ ("%s: %s, %s"), why, info.name, *act_dtype == TESS_DTYPE_BF16 ? "bf16" : "f32");
   return TRUE;
 }
 

@@ -12,6 +12,8 @@ typedef struct {
   gboolean json, quiet;
   char    *backend;   /* "auto", "cpu", "cuda" */
   char    *precision; /* "auto", "bf16", "f32" */
+  int      device;    /* of the backend's; -1 = not given */
+  guint    local_rank; /* under mpirun: which process of this machine this is */
   int      threads;   /* 0 = all cores */
   gint64   seed;      /* -1 = not given */
 } TessCli;
@@ -36,7 +38,7 @@ int      tess_cli_columns (const char *text);
 void     tess_cli_print_row (const char *const *text, const int *columns, guint n, const char *between);
 gboolean tess_cli_interrupted (void); /* Ctrl-C was pressed */
 void     tess_cli_interrupt_on (int number); /* this signal, too */
-/* --backend, --precision, --threads -> what to open; says on standard error which was chosen and why. */
+/* --backend, --device, --precision, --threads -> what to open; says on standard error which was chosen and why. */
 gboolean tess_cli_backend (TessCli *cli, const TessBackendIface **backend, guint *device, guint *n_threads,
                            TessDType *act_dtype, GError **error);
 /* "40", "40,56,40" -> three values. */

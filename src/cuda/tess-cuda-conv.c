@@ -61,12 +61,19 @@ find_plans (TessProgram *p, TessCudaConv *conv, GError **error)
   TessDevice *device = p->device;
   /* Where nothing is timed the first plan is taken, and only its workspace. */
   gboolean times = tess_cuda_option ("TESSERA_CUDA_TUNE", !conv->op.shape.exact);
+  TessCudnnChoice choice;
   GError *why = NULL;
 
   if (device == NULL || device->cudnn == NULL || tess_cuda_conv_is_own (&conv->op.shape))
     return TRUE;
-  conv->plans = tess_cudnn_plans (device->cudnn, device->card, &conv->op.shape, TESS_CUDA_WORKSPACE,
-                                  times ? N_CANDIDATES : 1, &why);
+  conv->most = times ? N_CANDIDATES : 1;
+  if (device->cache != NULL && tess_cudnn_cache_find (device->cache, &conv->op.shape, conv->most, &choice))
+    conv->plans = tess_cudnn_plan_chosen (device->cudnn, device->card, &conv->op.shape, TESS_CUDA_WORKSPACE, &choice);
+  if (conv->plans != NULL) {
+    conv->most = 0;
+    return TRUE;
+  }
+  conv->plans = tess_cudnn_plans (device->cudnn, device->card, &conv->op.shape, TESS_CUDA_WORKSPACE, conv->most, &why);
   if (conv->plans == NULL && !g_error_matches (why, TESS_ERROR, TESS_ERROR_UNSUPPORTED)) {
     g_propagate_error (error, why);
     return FALSE;
@@ -251,6 +258,19 @@ time_plan (TessProgram *p, const TessCudaStep *step, cudaEvent_t begin, cudaEven
   return best;
 }
 
+/* For the next run. A choice among plans none of which could be timed is none. */
+static void
+keep_choice (TessProgram *p, TessCudaConv *conv, gboolean timed)
+{
+  const TessDevice *device = p->device;
+  TessCudnnChoice choice;
+
+  if (device->cache != NULL && conv->most > 0 && (timed || conv->plans->len == 1) &&
+      tess_cudnn_plan_choice (device->cudnn, &g_array_index (conv->plans, TessCudnnPlan, conv->chosen), &choice))
+    tess_cudnn_cache_keep (device->cache, &conv->op.shape, conv->most, &choice);
+  conv->most = 0;
+}
+
 /* The fastest of the plans, on whatever the tensors hold now. Which one it is may differ from run to run, and their
  * sums differ in the last bits: float32, which promises the same bits again, keeps cuDNN's first. */
 static gboolean
@@ -277,7 +297,10 @@ choose_plan (TessProgram *p, const TessCudaStep *step, GError **error)
     cudaEventDestroy (begin);
   if (end != NULL)
     cudaEventDestroy (end);
-  return ok && bind_plan (p, conv, best, error);
+  if (!ok || !bind_plan (p, conv, best, error))
+    return FALSE;
+  keep_choice (p, conv, least < G_MAXFLOAT);
+  return TRUE;
 }
 
 gboolean

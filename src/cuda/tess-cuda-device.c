@@ -121,8 +121,9 @@ tess_cuda_device_info (guint index, TessDeviceInfo *info, GError **error)
 }
 
 static gboolean
-open_cudnn (TessDevice *device, GError **error)
+open_cudnn (TessDevice *device, const struct cudaDeviceProp *properties, GError **error)
 {
+  g_autofree char *kind = NULL;
   const TessCudnn *cudnn;
 
   if (without_cudnn ())
@@ -132,6 +133,9 @@ open_cudnn (TessDevice *device, GError **error)
       !tess_cudnn_check (cudnn, cudnn->SetStream (device->handle, device->stream), _ ("opening the device"), error))
     return FALSE;
   device->card = tess_cudnn_device_new (cudnn, device->index, error);
+  kind = g_strdup_printf ("%s sm_%d%d of %d, %zu bytes", properties->name, properties->major, properties->minor,
+                          properties->multiProcessorCount, properties->totalGlobalMem);
+  device->cache = tess_cudnn_cache_new (cudnn, kind);
   return device->card != NULL;
 }
 
@@ -153,9 +157,10 @@ tess_cuda_open (guint index, guint n_threads, GError **error)
   TessDevice *device = g_new0 (TessDevice, 1);
   device->index = (int)index;
   device->bf16 = properties.major >= 8;
+  memcpy (device->id, properties.uuid.bytes, sizeof device->id);
   if (!tess_cuda_check (cudaStreamCreateWithFlags (&device->stream, cudaStreamNonBlocking), _ ("opening the device"),
                         error) ||
-      !open_cudnn (device, error)) {
+      !open_cudnn (device, &properties, error)) {
     tess_cuda_close (device);
     return NULL;
   }
@@ -168,6 +173,8 @@ tess_cuda_close (TessDevice *device)
   if (!device)
     return;
   if (cudaSetDevice (device->index) == cudaSuccess) {
+    tess_cuda_leave (device);
+    tess_cuda_uploads_free (device);
     if (device->card != NULL)
       device->cudnn->BackendDestroyDescriptor (device->card);
     if (device->handle != NULL)
@@ -176,6 +183,7 @@ tess_cuda_close (TessDevice *device)
       (void)cudaStreamDestroy (device->stream);
   }
   (void)cudaGetLastError ();
+  tess_cudnn_cache_free (device->cache);
   g_free (device);
 }
 
@@ -264,11 +272,23 @@ tess_cuda_buffer_free (TessBuffer *buffer)
   g_free (buffer);
 }
 
-/* Device memory: the host reaches it only by upload and download. */
+/* Device memory the host reaches only by upload and download. */
 void *
 tess_cuda_buffer_host (TessBuffer *buffer)
 {
-  return NULL;
+  return buffer->near ? buffer->data : NULL;
+}
+
+gboolean
+tess_cuda_inside (const TessBuffer *buffer, gsize offset, gsize n, const char *doing, GError **error)
+{
+  if (offset <= buffer->bytes && n <= buffer->bytes - offset)
+    return TRUE;
+  g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
+               _ ("CUDA: %s: %zu bytes at %zu pass the end of a buffer of "
+                  "%zu bytes"),
+               doing, n, offset, buffer->bytes);
+  return FALSE;
 }
 
 static gboolean
@@ -277,13 +297,8 @@ copy (TessBuffer *buffer, gsize offset, void *target, const void *source, gsize 
   TessDevice *device = buffer->device;
   const char *doing = up ? _ ("copying to the device") : _ ("copying from the device");
 
-  if (offset > buffer->bytes || n > buffer->bytes - offset) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
-                 _ ("CUDA: %s: %zu bytes at %zu pass the end of a buffer of "
-                    "%zu bytes"),
-                 doing, n, offset, buffer->bytes);
+  if (!tess_cuda_inside (buffer, offset, n, doing, error))
     return FALSE;
-  }
   if (n == 0)
     return TRUE;
   char *place = (char *)buffer->data + offset;

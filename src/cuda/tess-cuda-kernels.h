@@ -20,6 +20,7 @@ typedef struct {
   double rate, momentum, weight_decay, clip_norm;
   double beta1, beta2, epsilon, correct1, correct2; /* correct: 1 - beta^step */
   double head_weight[8];
+  int64_t  rank; /* which of the processes that share a batch this is */
   uint64_t seed; /* of random ops, and */
   int64_t  step; /* which step of the run this is */
 } TessCudaArgs;
@@ -112,16 +113,19 @@ typedef struct {
   int     voxels_count, overlap_counts;           /* which terms there are */
   int     ignore;                                 /* label; 256: none */
   int     head;
+  int     n_ranks; /* that share the batch, each with n samples */
   double  smooth, alpha, beta, gamma;
   const uint64_t     *regions; /* [256] on the device; NULL: softmax */
   const TessCudaArgs *args;    /* on the device; backward */
   const float        *logits;
   const uint8_t      *labels;
-  double *metrics, *sums; /* sums: tess_cuda_loss_sums () doubles, written forward, read backward */
+  double *metrics, *sums; /* sums: tess_cuda_loss_sums () doubles, written forward, read backward; then */
+  double *shared;         /* tess_cuda_loss_shared () doubles: what is added up over the ranks before the finish */
   void   *dlogits, *scratch; /* tess_cuda_loss_scratch () */
 } TessCudaLoss;
 
 cudaError_t tess_cuda_loss          (const TessCudaLoss *a, cudaStream_t stream);
+cudaError_t tess_cuda_loss_finish   (const TessCudaLoss *a, cudaStream_t stream); /* metrics */
 cudaError_t tess_cuda_loss_backward (const TessCudaLoss *a, cudaStream_t stream);
 
 /* ---- optimisers: over whole arenas of n floats; norm: float64 {1} */
@@ -219,6 +223,7 @@ size_t tess_cuda_sums_scratch   (int64_t groups, int64_t rows, int64_t columns, 
 size_t tess_cuda_norm_scratch   (int64_t n, int64_t voxels, int64_t channels);
 size_t tess_cuda_loss_scratch   (int64_t n, int64_t voxels, int n_classes);
 size_t tess_cuda_loss_sums      (int64_t n, int n_classes); /* doubles */
+size_t tess_cuda_loss_shared    (int n_classes);            /* doubles */
 size_t tess_cuda_grad_norm_scratch (int64_t n);
 size_t tess_cuda_direct_scratch (const TessCudaDirect *c);
 

@@ -179,20 +179,39 @@ divisor_of (const TessCudaLoss &a, double n_counted)
   return n_counted * (a.regions != nullptr && a.ignore > 255 ? a.n_classes : 1);
 }
 
-/* totals {N, classes + 1, 6} into sums {groups, 3, classes}, after all samples' the voxels that count; and metrics. */
-struct LossFinish {
+/* Samples of all ranks that have an overlap of their own, or the one group of the whole batch. */
+ITEM inline double
+n_groups_of_all (const TessCudaLoss &a)
+{
+  return a.batch_dice ? 1.0 : (double)(a.n * a.n_ranks);
+}
+
+ITEM inline double
+overlap_sum (const TessCudaLoss &a, const double *sums)
+{
+  double overlap = 0, above, below;
+
+  for (int k = a.first; k < a.n_classes; k++) {
+    overlap_of (a, sums, k, &above, &below);
+    overlap -= above / (below > 1e-8 ? below : 1e-8);
+  }
+  return overlap;
+}
+
+/* totals {N, classes + 1, 6} into sums {groups, 3, classes}, and what other ranks have their part of into shared: the
+ * voxel term and overlap of each sample, summed; counts as in metrics; voxels that count; sums of the whole batch. */
+struct LossGather {
   TessCudaLoss a;
   const double *totals;
 
   ITEM void operator() (int64_t) const
   {
     int64_t n_groups = a.batch_dice ? 1 : a.n, size = 3 * a.n_classes;
-    double term = 0, n_counted = 0, overlap = 0, above, below;
 
     for (int64_t j = 0; j < n_groups * size; j++)
       a.sums[j] = 0;
-    for (int j = 0; j < 3 + size; j++)
-      a.metrics[j] = 0;
+    for (int64_t j = 0; j < 3 + 2 * size; j++)
+      a.shared[j] = 0;
     for (int64_t n = 0; n < a.n; n++) {
       const double *t = totals + n * (a.n_classes + 1) * 6;
       double *sums = a.sums + (a.batch_dice ? 0 : n) * size;
@@ -200,19 +219,36 @@ struct LossFinish {
       for (int k = 0; k < a.n_classes; k++)
         for (int m = 0; m < 3; m++) {
           sums[m * a.n_classes + k] += t[6 * k + m];
-          a.metrics[3 + 3 * k + m] += t[6 * k + 3 + m];
+          a.shared[3 + 3 * k + m] += t[6 * k + 3 + m];
         }
-      term += t[6 * a.n_classes];
-      n_counted += t[6 * a.n_classes + 1];
+      a.shared[0] += t[6 * a.n_classes];
+      a.shared[2] += t[6 * a.n_classes + 1];
     }
-    for (int64_t g = 0; g < n_groups && a.overlap_counts; g++)
-      for (int k = a.first; k < a.n_classes; k++) {
-        overlap_of (a, a.sums + g * size, k, &above, &below);
-        overlap -= above / (below > 1e-8 ? below : 1e-8);
-      }
+    for (int64_t g = 0; g < n_groups && a.overlap_counts && !a.batch_dice; g++)
+      a.shared[1] += overlap_sum (a, a.sums + g * size);
+    for (int64_t j = 0; j < size && a.batch_dice; j++)
+      a.shared[3 + size + j] = a.sums[j];
+  }
+};
+
+/* Of all ranks: sums of the batch, after all samples' the voxels that count; and metrics. */
+struct LossFinish {
+  TessCudaLoss a;
+
+  ITEM void operator() (int64_t) const
+  {
+    int64_t size = 3 * a.n_classes;
+    double n_counted = a.shared[2], overlap = a.shared[1];
+
+    for (int64_t j = 0; j < size && a.batch_dice; j++)
+      a.sums[j] = a.shared[3 + size + j];
+    if (a.batch_dice && a.overlap_counts)
+      overlap = overlap_sum (a, a.sums);
     a.sums[a.n * size] = n_counted;
-    a.metrics[1] = a.voxels_count && n_counted > 0 ? term / divisor_of (a, n_counted) : 0;
-    a.metrics[2] = overlap / ((double)n_groups * (a.n_classes - a.first));
+    for (int64_t j = 0; j < size; j++)
+      a.metrics[3 + j] = a.shared[3 + j];
+    a.metrics[1] = a.voxels_count && n_counted > 0 ? a.shared[0] / divisor_of (a, n_counted) : 0;
+    a.metrics[2] = overlap / (n_groups_of_all (a) * (a.n_classes - a.first));
     a.metrics[0] = a.metrics[1] + a.metrics[2];
   }
 };
@@ -224,8 +260,8 @@ struct LossTable {
 
   ITEM void operator() (int64_t i) const
   {
-    int64_t g, k = split (i, a.n_classes, &g), n_groups = a.batch_dice ? 1 : a.n;
-    double above, below, share = 1.0 / ((double)n_groups * (a.n_classes - a.first)), slope, step;
+    int64_t g, k = split (i, a.n_classes, &g);
+    double above, below, share = 1.0 / (n_groups_of_all (a) * (a.n_classes - a.first)), slope, step;
 
     overlap_of (a, a.sums + g * 3 * a.n_classes, (int)k, &above, &below);
     slope = below > 1e-8 ? 2 * a.alpha * above / (below * below) : 0;
@@ -292,6 +328,12 @@ tess_cuda_loss_sums (int64_t n, int n_classes)
   return (size_t)(3 * n * n_classes + 1);
 }
 
+extern "C" size_t
+tess_cuda_loss_shared (int n_classes)
+{
+  return (size_t)(3 + 6 * n_classes);
+}
+
 /* Forward: sums in steps, totals, then the voxels'; backward: the table. */
 extern "C" size_t
 tess_cuda_loss_scratch (int64_t n, int64_t voxels, int n_classes)
@@ -321,7 +363,13 @@ tess_cuda_loss (const TessCudaLoss *a, cudaStream_t stream)
     status = sum_rows (LossSums{*a, v}, a->n, a->voxels, a->n_classes + 1, a->scratch, stream, &sums);
   if (status == cudaSuccess)
     status = launch (TakeTotals<6>{sums, totals}, n_sums (a->n, a->n_classes), stream);
-  return status != cudaSuccess ? status : launch (LossFinish{*a, totals}, 1, stream);
+  return status != cudaSuccess ? status : launch (LossGather{*a, totals}, 1, stream);
+}
+
+extern "C" cudaError_t
+tess_cuda_loss_finish (const TessCudaLoss *a, cudaStream_t stream)
+{
+  return launch (LossFinish{*a}, 1, stream);
 }
 
 extern "C" cudaError_t

@@ -4,13 +4,14 @@
  * it. Who asks for it by name gets it. */
 const TessBackendIface tess_cuda_iface = {
     .abi = TESS_BACKEND_ABI,
-    .flags = TESS_BACKEND_SAMPLES,
+    .flags = TESS_BACKEND_REDUCES | TESS_BACKEND_SAMPLES,
     .id = "cuda",
     .name = "NVIDIA CUDA",
     .n_devices = tess_cuda_n_devices,
     .device_info = tess_cuda_device_info,
     .open = tess_cuda_open,
     .close = tess_cuda_close,
+    .join = tess_cuda_join,
     .buffer_new = tess_cuda_buffer_new,
     .buffer_free = tess_cuda_buffer_free,
     .buffer_host = tess_cuda_buffer_host,
@@ -26,6 +27,8 @@ const TessBackendIface tess_cuda_iface = {
     .band_mean = tess_cuda_band_mean,
     .band_labels = tess_cuda_band_labels,
     .sample = tess_cuda_sample,
+    .upload_begin = tess_cuda_upload_begin,
+    .upload_end = tess_cuda_upload_end,
 };
 
 __attribute__ ((visibility ("default"))) const TessBackendIface *tess_backend_query (guint32 host_abi);

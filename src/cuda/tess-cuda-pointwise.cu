@@ -282,7 +282,8 @@ template <class T> struct Dropout {
   ITEM void operator() (int64_t i) const
   {
     int64_t row, c = split (i, d.channels, &row);
-    float factor = tess_chance_factor (d.args->seed, d.args->step, over (row, d.voxels), d.stream, c, d.amount);
+    float factor = tess_chance_factor (d.args->seed, d.args->step, over (row, d.voxels) + d.args->rank * d.n, d.stream,
+                                       c, d.amount);
 
     put ((T *)d.y, i, get ((const T *)d.x, i) * factor);
   }
@@ -297,7 +298,7 @@ template <class T> struct Noise {
     int64_t all = d.voxels * d.channels, sample, pair = split (i, (all + 1) / 2, &sample);
     float normals[2];
 
-    tess_chance_normals (d.args->seed, d.args->step, sample, d.stream, pair, normals);
+    tess_chance_normals (d.args->seed, d.args->step, sample + d.args->rank * d.n, d.stream, pair, normals);
     for (int64_t k = 2 * pair; k < all && k < 2 * pair + 2; k++)
       put ((T *)d.y, sample * all + k, get ((const T *)d.x, sample * all + k) + d.amount * normals[k - 2 * pair]);
   }

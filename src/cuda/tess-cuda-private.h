@@ -3,10 +3,14 @@
 #include "tess-backend.h"
 #include "tess-cuda-conv.h"
 #include "tess-cuda-kernels.h"
+#include "tess-cudnn-cache.h"
 
 #include <cuda_runtime_api.h>
 
 G_BEGIN_DECLS
+
+typedef struct _TessCudaRanks TessCudaRanks; /* tess-cuda-ranks.c */
+typedef struct _TessCudaUploads TessCudaUploads; /* tess-cuda-upload.c */
 
 /* One open device. Everything of a device runs on one stream, in order; the contract has one thread a device. */
 struct _TessDevice {
@@ -16,6 +20,10 @@ struct _TessDevice {
   const TessCudnn *cudnn; /* NULL: $TESSERA_CUDNN is "none", and convolutions are computed by our own kernels */
   cudnnHandle_t    handle;
   cudnnBackendDescriptor_t card; /* what cuDNN's plans are made for */
+  TessCudnnCache *cache;         /* of chosen plans; NULL without cuDNN */
+  guint8       id[16];  /* the card's, in all the world */
+  TessCudaRanks *ranks; /* NULL: alone */
+  TessCudaUploads *uploads; /* NULL: none was begun yet */
 };
 
 struct _TessBuffer {
@@ -37,6 +45,7 @@ typedef struct {
   TessCudaConvOp op;
   GArray  *plans;  /* TessCudnnPlan; NULL: our own kernel */
   guint    chosen; /* of plans */
+  guint    most;   /* plans that the choice is made of; 0: it is made already */
   cudnnBackendDescriptor_t bound; /* addresses for the chosen plan */
   guint    pack;   /* into the program's packs; not of a weights' gradient */
   gsize    cast_bytes, packed_bytes; /* of the scratch: x as bf16, the packed gradient */
@@ -63,6 +72,8 @@ struct _TessProgram {
   guint    n_steps;
   GArray  *packs;      /* TessCudaPack */
   GArray  *idle_grads; /* TessId: GRAD tensors no op writes */
+  GArray  *buckets;    /* TessGradientBucket; NULL: nothing to sum over ranks */
+  guint    n_begun;    /* of them, in this run */
   gboolean trains;     /* it changes the parameters: weights are packed in every run */
   gsize    scratch_bytes, workspace_bytes;
   char    *arena[TESS_N_ARENAS]; /* device addresses, set by bind */
@@ -82,6 +93,8 @@ gboolean tess_cuda_check (cudaError_t status, const char *doing, GError **error)
 gboolean tess_cuda_enter (TessDevice *device, GError **error);
 /* Device memory, after asking whether there is enough of it. */
 gboolean tess_cuda_allocate (gsize bytes, char **data, GError **error);
+/* FALSE with BAD_SHAPE where a copy would pass the end. */
+gboolean tess_cuda_inside (const TessBuffer *buffer, gsize offset, gsize n, const char *doing, GError **error);
 /* An environment variable that is "0" or "1"; else what it is without it. */
 gboolean tess_cuda_option (const char *name, gboolean without);
 
@@ -96,6 +109,10 @@ void       *tess_cuda_buffer_host (TessBuffer *buffer);
 gboolean    tess_cuda_upload      (TessBuffer *buffer, gsize offset, const void *source, gsize n, GError **error);
 gboolean    tess_cuda_download    (TessBuffer *buffer, gsize offset, void *target, gsize n, GError **error);
 
+gboolean    tess_cuda_upload_begin (TessBuffer *buffer, gsize offset, const void *source, gsize n, GError **error);
+gboolean    tess_cuda_upload_end   (TessDevice *device, GError **error);
+void        tess_cuda_uploads_free (TessDevice *device);
+
 gboolean tess_cuda_conv_prepare (TessProgram *program, TessCudaStep *step, GError **error);
 gboolean tess_cuda_conv_bind    (TessProgram *program, TessCudaStep *step, GError **error);
 gboolean tess_cuda_conv_run     (TessProgram *program, const TessCudaStep *step, GError **error);
@@ -106,6 +123,16 @@ gboolean tess_cuda_pack_all     (TessProgram *program, GError **error);
 gboolean tess_cuda_step_prepare (TessProgram *program, TessCudaStep *step, GError **error);
 gboolean tess_cuda_step_bind    (TessProgram *program, TessCudaStep *step, GError **error);
 gboolean tess_cuda_step_run     (TessProgram *program, const TessCudaStep *step, GError **error);
+
+/* Processes that train together. */
+gboolean tess_cuda_join             (TessDevice *device, const TessCommunicator *communicator, GError **error);
+void     tess_cuda_leave            (TessDevice *device);
+guint    tess_cuda_n_ranks          (const TessDevice *device);
+gboolean tess_cuda_ranks_bind       (TessProgram *program, GError **error);
+gboolean tess_cuda_ranks_sum_f64    (TessDevice *device, double *values, gsize n, GError **error);
+gboolean tess_cuda_ranks_after_step (TessProgram *program, guint i, GError **error);
+void     tess_cuda_ranks_break      (TessDevice *device);
+gboolean tess_cuda_wait             (TessDevice *device, GError **error);
 
 TessProgram *tess_cuda_prepare      (TessDevice *device, TessGraph *graph, TessRequirements *requirements, GError **error);
 gboolean     tess_cuda_bind         (TessProgram *program, TessBuffer *const arenas[TESS_N_ARENAS], GError **error);

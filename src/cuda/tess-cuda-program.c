@@ -146,6 +146,7 @@ tess_cuda_program_free (TessProgram *p)
     tess_cuda_conv_free (p, p->steps[i].conv);
   g_array_unref (p->packs);
   g_array_unref (p->idle_grads);
+  g_clear_pointer (&p->buckets, g_array_unref);
   g_free (p->steps);
   tess_graph_unref (p->graph);
   g_free (p);
@@ -201,7 +202,7 @@ tess_cuda_bind (TessProgram *p, TessBuffer *const arenas[TESS_N_ARENAS], GError 
     }
     p->arena[a] = arenas[a] ? arenas[a]->data : NULL;
   }
-  if (!tess_cuda_enter (p->device, error))
+  if (!tess_cuda_enter (p->device, error) || !tess_cuda_ranks_bind (p, error))
     return FALSE;
   if (p->workspace == NULL && !tess_cuda_allocate (p->workspace_bytes, &p->workspace, error))
     return FALSE;
@@ -211,6 +212,8 @@ tess_cuda_bind (TessProgram *p, TessBuffer *const arenas[TESS_N_ARENAS], GError 
   p->args = (TessCudaArgs *)(gpointer)p->workspace;
   for (guint i = 0; ok && i < p->n_steps; i++)
     ok = bind_step (p, &p->steps[i], error);
+  if (p->device->cache != NULL)
+    tess_cudnn_cache_save (p->device->cache);
   if (p->captured != NULL)
     (void)cudaGraphExecDestroy (p->captured);
   p->captured = NULL;
@@ -234,6 +237,7 @@ set_args (TessProgram *p, const TessStepArgs *args)
       .beta1 = args->beta1,
       .beta2 = args->beta2,
       .epsilon = args->epsilon,
+      .rank = args->communicator != NULL ? args->communicator->rank : 0,
       .seed = args->seed,
       .step = args->step,
       .correct1 = 1 - pow (args->beta1, (double)args->step),
@@ -255,9 +259,11 @@ queue_all (TessProgram *p, GError **error)
     ok = tess_cuda_check (cudaMemsetAsync (p->arena[t->arena] + t->offset, 0, t->bytes, p->device->stream),
                           _ ("clearing device memory"), error);
   }
+  p->n_begun = 0;
   for (guint i = 0; ok && i < p->n_steps; i++)
-    ok = p->steps[i].conv != NULL ? tess_cuda_conv_run (p, &p->steps[i], error)
-                                  : tess_cuda_step_run (p, &p->steps[i], error);
+    ok = (p->steps[i].conv != NULL ? tess_cuda_conv_run (p, &p->steps[i], error)
+                                   : tess_cuda_step_run (p, &p->steps[i], error)) &&
+         tess_cuda_ranks_after_step (p, i, error);
   return ok;
 }
 
@@ -318,6 +324,8 @@ tess_cuda_run (TessProgram *p, const TessStepArgs *args, GError **error)
   else if (ok)
     ok = queue_all (p, error);
   p->n_eager += p->captured == NULL;
+  if (!ok)
+    tess_cuda_ranks_break (device);
   /* Also after a failure: what is queued reads the program's memory. */
-  return tess_cuda_check (cudaStreamSynchronize (device->stream), _ ("running a program"), ok ? error : NULL) && ok;
+  return tess_cuda_wait (device, ok ? error : NULL) && ok;
 }

@@ -34,11 +34,13 @@ main_tensor (const TessOp *op)
 
 /* ------------------------------------------------------------------------------------------------ preparing */
 
-/* Bytes a LOSS keeps: its sums for the backward pass, then the table of regions. */
+/* Bytes a LOSS keeps: its sums for the backward pass, what ranks share of them, then the table of regions. */
 static gsize
 loss_sums_bytes (const TessCudaStep *step)
 {
-  return tess_cuda_loss_sums (step->n, (int)step->op->attr.loss.n_classes) * sizeof (double);
+  int n_classes = (int)step->op->attr.loss.n_classes;
+
+  return (tess_cuda_loss_sums (step->n, n_classes) + tess_cuda_loss_shared (n_classes)) * sizeof (double);
 }
 
 static gboolean
@@ -180,8 +182,8 @@ run_concat (TessProgram *p, const TessCudaStep *step)
   return tess_cuda_concat (step->bf16, rows, ca, cb, step->in[0], step->in[1], step->out[0], p->device->stream);
 }
 
-static cudaError_t
-run_loss (TessProgram *p, const TessCudaStep *step)
+static gboolean
+run_loss (TessProgram *p, const TessCudaStep *step, GError **error)
 {
   gboolean backward = step->op->kind == TESS_OP_LOSS_BWD;
   const TessCudaStep *forward = backward ? &p->steps[step->forward] : step;
@@ -196,6 +198,7 @@ run_loss (TessProgram *p, const TessCudaStep *step)
       .overlap_counts = attr->kind != TESS_LOSS_FOCAL,
       .ignore = attr->ignore > 0 ? (int)attr->ignore : 256,
       .head = (int)attr->head,
+      .n_ranks = (int)tess_cuda_n_ranks (p->device),
       .smooth = (double)attr->smooth,
       .alpha = attr->kind == TESS_LOSS_TVERSKY ? (double)attr->alpha : 0.5,
       .beta = attr->kind == TESS_LOSS_TVERSKY ? (double)attr->beta : 0.5,
@@ -206,16 +209,20 @@ run_loss (TessProgram *p, const TessCudaStep *step)
       .logits = step->in[0],
       .labels = step->in[1],
       .sums = (double *)(gpointer)forward->keep,
+      .shared = (double *)(gpointer)forward->keep + tess_cuda_loss_sums (step->n, (int)attr->n_classes),
       .scratch = step->scratch,
   };
 
   if (backward) {
     a.dlogits = step->out[0];
     a.bf16_out = tensor (p, step->op->out[0])->dtype == TESS_DTYPE_BF16;
-    return tess_cuda_loss_backward (&a, p->device->stream);
+    return tess_cuda_check (tess_cuda_loss_backward (&a, p->device->stream), tess_op_name (step->op->kind), error);
   }
   a.metrics = step->out[0];
-  return tess_cuda_loss (&a, p->device->stream);
+  return tess_cuda_check (tess_cuda_loss (&a, p->device->stream), tess_op_name (step->op->kind), error) &&
+         (a.n_ranks == 1 ||
+          tess_cuda_ranks_sum_f64 (p->device, a.shared, tess_cuda_loss_shared (a.n_classes), error)) &&
+         tess_cuda_check (tess_cuda_loss_finish (&a, p->device->stream), tess_op_name (step->op->kind), error);
 }
 
 static cudaError_t
@@ -403,9 +410,6 @@ launch (TessProgram *p, const TessCudaStep *step)
   case TESS_OP_CONCAT:
   case TESS_OP_CONCAT_BWD:
     return run_concat (p, step);
-  case TESS_OP_LOSS:
-  case TESS_OP_LOSS_BWD:
-    return run_loss (p, step);
   case TESS_OP_GRAD_NORM:
     return tess_cuda_grad_norm ((gint64)(p->graph->arena_bytes[TESS_ARENA_GRAD] / sizeof (float)),
                                 (const float *)(gconstpointer)p->arena[TESS_ARENA_GRAD], step->out[0], step->scratch,
@@ -433,5 +437,7 @@ launch (TessProgram *p, const TessCudaStep *step)
 gboolean
 tess_cuda_step_run (TessProgram *p, const TessCudaStep *step, GError **error)
 {
+  if (step->op->kind == TESS_OP_LOSS || step->op->kind == TESS_OP_LOSS_BWD)
+    return run_loss (p, step, error);
   return tess_cuda_check (launch (p, step), tess_op_name (step->op->kind), error);
 }

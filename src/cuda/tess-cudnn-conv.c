@@ -356,6 +356,94 @@ tess_cudnn_plans (const TessCudnn *cudnn, cudnnBackendDescriptor_t device, const
   return NULL;
 }
 
+/* ------------------------------------------------------------------------------------------------ choices */
+
+/**
+ * tess_cudnn_plan_choice:
+ * @choice: (out): what @plan was made of
+ *
+ * Returns: FALSE where cuDNN does not tell, or it is more than a choice holds
+ */
+gboolean
+tess_cudnn_plan_choice (const TessCudnn *cudnn, const TessCudnnPlan *plan, TessCudnnChoice *choice)
+{
+  Making m = {.cudnn = cudnn, .owned = g_ptr_array_new ()};
+  Descriptor knobs[TESS_CUDNN_MAX_KNOBS];
+  gint64 n = 0;
+  gboolean ok;
+
+  *choice = (TessCudnnChoice){.engine = plan->engine};
+  for (gint64 i = 0; i < TESS_CUDNN_MAX_KNOBS; i++)
+    knobs[i] = make (&m, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
+  /* Asked how many there are it says none. */
+  ok = !m.failed && plan->engine >= 0 &&
+       cudnn->BackendGetAttribute (plan->config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                                   TESS_CUDNN_MAX_KNOBS, &n, knobs) == CUDNN_STATUS_SUCCESS &&
+       n >= 0 && n < TESS_CUDNN_MAX_KNOBS;
+  for (gint64 i = 0; ok && i < n; i++) {
+    cudnnBackendKnobType_t type = CUDNN_KNOB_TYPE_COUNTS;
+    gint64 one = 0;
+
+    ok = cudnn->BackendGetAttribute (knobs[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &one,
+                                     &type) == CUDNN_STATUS_SUCCESS &&
+         cudnn->BackendGetAttribute (knobs[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &one,
+                                     &choice->value[i]) == CUDNN_STATUS_SUCCESS;
+    choice->knob[i] = (gint64)type;
+    choice->n_knobs = (guint)i + 1;
+  }
+  making_clear (&m);
+  return ok;
+}
+
+static Descriptor
+knob_choice (Making *m, gint64 knob, gint64 value)
+{
+  Descriptor d = make (m, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
+  cudnnBackendKnobType_t type = (cudnnBackendKnobType_t)knob;
+
+  set (m, d, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &type);
+  set (m, d, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &value);
+  finish (m, d, _ ("describing a convolution"));
+  return d;
+}
+
+/**
+ * tess_cudnn_plan_chosen:
+ * @choice: from anywhere: what it names is refused by the same rules as what cuDNN proposes
+ *
+ * Returns: (transfer full) (nullable): as tess_cudnn_plans(), with one plan; NULL where there is none such
+ */
+GArray *
+tess_cudnn_plan_chosen (const TessCudnn *cudnn, cudnnBackendDescriptor_t device, const TessCudnnConv *conv,
+                        gsize workspace_limit, const TessCudnnChoice *choice)
+{
+  GArray *plans = g_array_new (FALSE, TRUE, sizeof (TessCudnnPlan));
+  Making m = {.cudnn = cudnn, .owned = g_ptr_array_new ()};
+  Descriptor graph = operation_graph (&m, conv), engine = make (&m, CUDNN_BACKEND_ENGINE_DESCRIPTOR), config = NULL;
+  Descriptor knobs[TESS_CUDNN_MAX_KNOBS];
+
+  set (&m, engine, CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph);
+  set (&m, engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &choice->engine);
+  set (&m, engine, CUDNN_ATTR_ENGINE_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &device);
+  finish (&m, engine, _ ("describing a convolution"));
+  for (guint i = 0; i < choice->n_knobs; i++)
+    knobs[i] = knob_choice (&m, choice->knob[i], choice->value[i]);
+  if (!m.failed)
+    note (&m, cudnn->BackendCreateDescriptor (CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &config), _ ("making a descriptor"));
+  set (&m, config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &engine);
+  if (choice->n_knobs > 0)
+    set (&m, config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, choice->n_knobs, knobs);
+  finish (&m, config, _ ("describing a convolution"));
+  if (!m.failed)
+    try_config (&m, device, config, conv->exact, workspace_limit, plans);
+  else if (config != NULL)
+    cudnn->BackendDestroyDescriptor (config);
+  making_clear (&m);
+  if (plans->len == 0)
+    g_clear_pointer (&plans, g_array_unref);
+  return plans;
+}
+
 /* ------------------------------------------------------------------------------------------------ running */
 
 cudnnBackendDescriptor_t

@@ -1,23 +1,13 @@
 #include "tess-cudnn.h"
 
 #include <dlfcn.h>
-#include <glob.h>
 
+#include "tess-cuda-library.h"
 #include "tess-thread.h"
 
 #define LIBRARY "libcudnn.so.9"
 /* The first that makes plans for a described device (DEVICEPROP). */
 #define OLDEST 90800
-
-/* Where cuDNN lies: beside CUDA, and in the packages PyTorch brings. ~ and $VIRTUAL_ENV are put in front. */
-static const char *const patterns[] = {
-    "/usr/local/cuda/lib64/" LIBRARY,
-    "/usr/local/cuda/targets/*-linux/lib/" LIBRARY,
-};
-static const char *const wheels[] = {
-    "lib/python3*/site-packages/nvidia/cudnn/lib/" LIBRARY,
-    "lib64/python3*/site-packages/nvidia/cudnn/lib/" LIBRARY,
-};
 
 static gboolean
 resolve (void *library, const char *path, TessCudnn *table, GError **error)
@@ -42,50 +32,18 @@ resolve (void *library, const char *path, TessCudnn *table, GError **error)
 }
 
 static void *
-open_matching (const char *folder, const char *pattern, char **path)
-{
-  g_autofree char *full = folder != NULL ? g_build_filename (folder, pattern, NULL) : g_strdup (pattern);
-  void *library = NULL;
-  glob_t found = {0};
-
-  if (glob (full, 0, NULL, &found) == 0)
-    for (gsize i = 0; library == NULL && i < found.gl_pathc; i++) {
-      library = dlopen (found.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
-      if (library != NULL)
-        *path = g_strdup (found.gl_pathv[i]);
-    }
-  globfree (&found);
-  return library;
-}
-
-/* $TESSERA_CUDNN (the library or its folder) alone, where it is set; else the system's way, then the usual places. */
-static void *
 open_library (char **path, GError **error)
 {
-  const char *told = g_getenv ("TESSERA_CUDNN");
-  g_autofree char *local = g_build_filename (g_get_home_dir (), ".local", NULL);
-  const char *folders[] = {g_getenv ("VIRTUAL_ENV"), g_getenv ("CONDA_PREFIX"), local};
-  void *library = NULL;
+  static const TessCudaLibrary what = {LIBRARY, "cudnn", "TESSERA_CUDNN"};
+  g_autofree char *why = NULL;
+  void *library = tess_cuda_library_open (&what, path, &why);
 
-  if (told != NULL && *told != '\0') {
-    *path = g_file_test (told, G_FILE_TEST_IS_DIR) ? g_build_filename (told, LIBRARY, NULL) : g_strdup (told);
-    library = dlopen (*path, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL)
-      g_set_error (
-          error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-          _ ("%s: cannot be loaded (%s); set TESSERA_CUDNN to the folder of libcudnn.so.9, or use --backend cpu"),
-          *path, dlerror ());
-    return library;
-  }
-  library = dlopen (LIBRARY, RTLD_NOW | RTLD_LOCAL);
-  if (library != NULL)
-    *path = g_strdup (LIBRARY);
-  for (gsize i = 0; library == NULL && i < G_N_ELEMENTS (patterns); i++)
-    library = open_matching (NULL, patterns[i], path);
-  for (gsize f = 0; f < G_N_ELEMENTS (folders); f++)
-    for (gsize i = 0; library == NULL && folders[f] != NULL && i < G_N_ELEMENTS (wheels); i++)
-      library = open_matching (folders[f], wheels[i], path);
-  if (library == NULL)
+  if (library == NULL && *path != NULL)
+    g_set_error (
+        error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+        _ ("%s: cannot be loaded (%s); set TESSERA_CUDNN to the folder of libcudnn.so.9, or use --backend cpu"), *path,
+        why);
+  else if (library == NULL)
     g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
                  _ ("%s: not found; install cuDNN 9 for CUDA 13, or set TESSERA_CUDNN to its folder (PyTorch has one: "
                     "site-packages/nvidia/cudnn/lib), or use --backend cpu"),

@@ -55,10 +55,23 @@ typedef struct {
   gboolean tensor_core, compiled; /* compiled: by the driver, when the plan is made */
 } TessCudnnPlan;
 
+/* All that it takes to make a plan again, with the same cuDNN for the same card. */
+#define TESS_CUDNN_MAX_KNOBS 32
+typedef struct {
+  gint64 engine;
+  guint  n_knobs;
+  gint64 knob[TESS_CUDNN_MAX_KNOBS], value[TESS_CUDNN_MAX_KNOBS]; /* cudnnBackendKnobType_t */
+} TessCudnnChoice;
+
 void    tess_cudnn_plan_clear (const TessCudnn *cudnn, TessCudnnPlan *plan);
 /* Up to `most` plans whose workspace fits, those first that cuDNN expects to be fastest; empty where it has none. */
 GArray *tess_cudnn_plans      (const TessCudnn *cudnn, cudnnBackendDescriptor_t device, const TessCudnnConv *conv,
                                gsize workspace_limit, guint most, GError **error);
+
+gboolean tess_cudnn_plan_choice (const TessCudnn *cudnn, const TessCudnnPlan *plan, TessCudnnChoice *choice);
+/* That one plan in an array as above, or NULL where it cannot be made. */
+GArray *tess_cudnn_plan_chosen (const TessCudnn *cudnn, cudnnBackendDescriptor_t device, const TessCudnnConv *conv,
+                                gsize workspace_limit, const TessCudnnChoice *choice);
 
 /* Addresses tied to a plan, to be executed many times. */
 cudnnBackendDescriptor_t tess_cudnn_pack_new (const TessCudnn *cudnn, void *fine, void *weights, void *coarse,

@@ -8,7 +8,7 @@ G_BEGIN_DECLS
 
 /* The contract between nn and what computes. One thread uses a device and its programs at a time. Failures are
  * GErrors (UNSUPPORTED NO_MEMORY DEVICE_LOST BAD_SHAPE IO), never an abort. */
-#define TESS_BACKEND_ABI 5u
+#define TESS_BACKEND_ABI 6u
 
 typedef struct _TessDevice  TessDevice;  /* defined by each backend */
 typedef struct _TessBuffer  TessBuffer;  /* device memory outside programs */
@@ -56,6 +56,8 @@ typedef struct _TessBackendIface {
   gboolean    (*device_info) (guint index, TessDeviceInfo *info, GError **error);
   TessDevice *(*open)        (guint index, guint n_threads, GError **error); /* n_threads: CPU; 0 = all cores */
   void        (*close)       (TessDevice *device);
+  /* Before programs are bound that run with other ranks; all of them call it. NULL: nothing to do. */
+  gboolean    (*join)        (TessDevice *device, const TessCommunicator *communicator, GError **error);
 
   TessBuffer *(*buffer_new)  (TessDevice *device, gsize bytes, GError **error); /* zeroed */
   void        (*buffer_free) (TessBuffer *buffer);
@@ -79,6 +81,12 @@ typedef struct _TessBackendIface {
   gboolean    (*band_mean)   (TessDevice *device, const TessBand *band, gint64 z0, gint64 z1, GError **error); /* 0 where no tile was */
   gboolean    (*band_labels) (TessDevice *device, const TessBand *band, const TessBandLabels *labels, GError **error);
   gboolean    (*sample)      (TessDevice *device, const TessSample *sample, GError **error); /* TESS_BACKEND_SAMPLES */
+
+  /* Copies beside what runs; NULL where there is nothing to gain. begin: out of buffer_new_near's memory, which stays as it
+   * is until the end, while the buffer keeps what it holds. end: all that was begun is in place for whatever is asked of
+   * the device later, and what it was read from is free again, after a failure, too. */
+  gboolean    (*upload_begin) (TessBuffer *buffer, gsize offset, const void *source, gsize n, GError **error);
+  gboolean    (*upload_end)   (TessDevice *device, GError **error);
 } TessBackendIface;
 
 /* A plugin exports this; returns NULL for a host ABI it does not speak. */

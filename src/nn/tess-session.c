@@ -178,7 +178,7 @@ tess_session_set_communicator (TessSession *session, const TessCommunicator *com
     return FALSE;
   }
   session->communicator = alone ? NULL : communicator;
-  return TRUE;
+  return alone || session->backend->join == NULL || session->backend->join (session->device, communicator, error);
 }
 
 /**

@@ -23,7 +23,8 @@ void         tess_session_free (TessSession *session);
  * when limit_bytes > 0 would be passed). Returns the program's index, or -1. */
 int          tess_session_add_program (TessSession *session, const TessProgramSpec *program, GError **error);
 guint64      tess_session_bytes       (TessSession *session);
-/* Ranks that train together, each with programs for its share of a batch; borrowed. UNSUPPORTED where the backend cannot. */
+/* Ranks that train together, each with programs for its share of a batch; borrowed. All call it, before the memory is
+ * bound; UNSUPPORTED where the backend cannot. */
 gboolean     tess_session_set_communicator (TessSession *session, const TessCommunicator *communicator, GError **error);
 gboolean     tess_session_bind        (TessSession *session, guint64 limit_bytes, GError **error);
 

@@ -12,8 +12,9 @@
 
 typedef struct {
   TessBatch batch;
-  gint64 number;  /* in the stream; -1: empty */
-  gint64 undrawn; /* samples */
+  gint64 number;                           /* in the stream; -1: empty */
+  gint64 undrawn;                          /* samples */
+  TessBuffer *image_memory, *label_memory; /* NULL: the program's own memory */
 } Slot;
 
 /* A place in the stream of samples. */
@@ -28,6 +29,8 @@ struct _TessLoader {
   TessPlan *plan;
   TessCaseCache *cache;
   TessResidents *residents;
+  const TessBackendIface *backend;
+  TessDevice *device;
   gint64 batch, whole, first; /* samples: of ours, of all ranks', where ours begin in it */
   gint64 train_iterations, val_iterations, n_epochs;
   gsize voxels; /* of a patch */
@@ -267,6 +270,33 @@ choose_workers (guint n_workers, guint n_threads)
   return CLAMP (n_workers, 1, MAX_WORKERS);
 }
 
+/* Zeroed; memory: of the backend's, else it is the program's own. */
+static void *
+take_memory (TessLoader *loader, gsize bytes, TessBuffer **memory)
+{
+  const TessBackendIface *backend = loader->backend;
+  void *host;
+
+  *memory = backend && backend->upload_begin && backend->buffer_new_near
+                ? backend->buffer_new_near (loader->device, bytes, NULL)
+                : NULL;
+  host = *memory ? backend->buffer_host (*memory) : NULL;
+  if (*memory && !host) {
+    backend->buffer_free (*memory);
+    *memory = NULL;
+  }
+  return host ? host : g_try_malloc0 (bytes);
+}
+
+static void
+free_memory (TessLoader *loader, void *data, TessBuffer *memory)
+{
+  if (memory)
+    loader->backend->buffer_free (memory);
+  else
+    g_free (data);
+}
+
 static gboolean
 take_buffers (TessLoader *loader, GError **error)
 {
@@ -290,8 +320,8 @@ take_buffers (TessLoader *loader, GError **error)
     slot->batch.label_bytes = label_bytes;
     slot->batch.n_samples = (guint)samples;
     slot->batch.samples = g_new0 (TessBatchSample, samples);
-    slot->batch.image = g_try_malloc0 (image_bytes);
-    slot->batch.label = g_try_malloc0 (label_bytes);
+    slot->batch.image = take_memory (loader, image_bytes, &slot->image_memory);
+    slot->batch.label = take_memory (loader, label_bytes, &slot->label_memory);
     if (!slot->batch.image || !slot->batch.label) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
                    _ ("no memory for %u batches of %" PRId64 " patches; use a smaller batch or patch"), loader->depth,
@@ -326,6 +356,8 @@ tess_loader_new (const TessLoaderOptions *options, GError **error)
   loader->schedule = options->schedule;
   loader->cache = options->cache;
   loader->residents = options->residents;
+  loader->backend = options->backend;
+  loader->device = options->device;
   loader->whole = plan->training.batch_size;
   loader->batch = loader->plan->training.batch_size = loader->whole / MAX (options->n_ranks, 1);
   loader->first = options->rank * loader->batch;
@@ -375,8 +407,8 @@ tess_loader_free (TessLoader *loader)
   for (guint i = 0; loader->slots && i < loader->depth; i++) {
     clear_samples (loader, &loader->slots[i]);
     g_free (loader->slots[i].batch.samples);
-    g_free (loader->slots[i].batch.image);
-    g_free (loader->slots[i].batch.label);
+    free_memory (loader, loader->slots[i].batch.image, loader->slots[i].image_memory);
+    free_memory (loader, loader->slots[i].batch.label, loader->slots[i].label_memory);
   }
   g_free (loader->slots);
   g_free (loader->held);
@@ -411,6 +443,23 @@ tess_loader_next (TessLoader *loader, GError **error)
     batch = &slot->batch;
   } else {
     g_propagate_error (error, g_error_copy (loader->error));
+  }
+  tess_mutex_unlock (&loader->mutex);
+  return batch;
+}
+
+const TessBatch *
+tess_loader_try_next (TessLoader *loader)
+{
+  const TessBatch *batch = NULL;
+  Slot *slot;
+
+  tess_mutex_lock (&loader->mutex);
+  g_assert (loader->delivered == loader->released);
+  slot = &loader->slots[loader->delivered % loader->depth];
+  if (slot->number == loader->delivered && slot->undrawn == 0) {
+    loader->delivered++;
+    batch = &slot->batch;
   }
   tess_mutex_unlock (&loader->mutex);
   return batch;

@@ -36,12 +36,16 @@ typedef struct {
  * trainer computes with. cases_ahead: decoded beyond a rotating pool, so that a case that enters it is there; at least
  * 1. n_ranks > 1: only the share of
  * rank in every batch, the rank-th of as many equal parts. n_epochs: where the stream ends, 0 = never. validation_iterations: of the plan, or 0.
- * residents: borrowed; cases it takes are left to be drawn by whoever gets the batch. NULL: everything is drawn. */
+ * residents: borrowed; cases it takes are left to be drawn by whoever gets the batch. NULL: everything is drawn.
+ * backend, device: borrowed; batches stand in memory that the device copies from beside what it does, where it can. NULL:
+ * in any. */
 typedef struct {
   const TessPlan *plan;
   TessSchedule   *schedule;
   TessCaseCache  *cache;
   TessResidents  *residents;
+  const TessBackendIface *backend;
+  TessDevice     *device;
   guint           n_cases, n_workers, n_threads, cases_ahead, rank, n_ranks;
   gint64          n_epochs, validation_iterations;
   TessBatchPosition start;
@@ -52,6 +56,8 @@ void             tess_loader_free    (TessLoader *loader);
 /* The next batch, lent until it is released; waits for it. NULL with an error when a case cannot be read (batches
  * before it are still delivered). One consumer. */
 const TessBatch *tess_loader_next    (TessLoader *loader, GError **error);
+/* The same where it need not wait, else NULL: there is none yet, or there will be none. */
+const TessBatch *tess_loader_try_next (TessLoader *loader);
 void             tess_loader_release (TessLoader *loader);
 /* Drops what was drawn ahead and goes on from there. No batch may be lent. */
 void             tess_loader_seek    (TessLoader *loader, const TessBatchPosition *position);

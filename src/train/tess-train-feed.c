@@ -52,23 +52,90 @@ draw_sample (TessTraining *t, const Inputs *in, const TessBatch *batch, gsize i,
   return tess_device_case_draw (resident, t->plan, sample->c, &sample->key, &out, error);
 }
 
-gboolean
-tess_training_put (TessTraining *t, int program, const TessBatch *batch, GError **error)
+static Inputs
+find_inputs (TessTraining *t, int program, const TessBatch *batch)
 {
   const TessNetwork *network = tess_session_network (t->session, program);
   Inputs in = {.image_bytes = batch->image_bytes / batch->n_samples,
                .label_bytes = batch->label_bytes / batch->n_samples};
-  guint n_drawn = 0;
 
-  for (guint i = 0; i < batch->n_samples; i++)
-    n_drawn += batch->samples[i].c == NULL;
-  if (n_drawn == batch->n_samples)
-    return tess_session_write (t->session, program, network->image, batch->image, batch->image_bytes, error) &&
-           tess_session_write (t->session, program, network->labels, batch->label, batch->label_bytes, error);
   in.image = tess_session_tensor (t->session, program, network->image, &in.image_offset);
   in.label = tess_session_tensor (t->session, program, network->labels, &in.label_offset);
+  return in;
+}
+
+/* begun: what the host drew is on its way. */
+static gboolean
+put (TessTraining *t, int program, const TessBatch *batch, gboolean begun, GError **error)
+{
+  const TessNetwork *network = tess_session_network (t->session, program);
+  Inputs in = find_inputs (t, program, batch);
+  guint n_drawn = 0;
+
+  if (begun && !tess_session_backend (t->session)->upload_end (tess_session_device (t->session), error))
+    return FALSE;
   for (guint i = 0; i < batch->n_samples; i++)
-    if (!(batch->samples[i].c ? draw_sample (t, &in, batch, i, error) : copy_sample (t, &in, batch, i, error)))
+    n_drawn += batch->samples[i].c == NULL;
+  if (n_drawn == batch->n_samples && !begun)
+    return tess_session_write (t->session, program, network->image, batch->image, batch->image_bytes, error) &&
+           tess_session_write (t->session, program, network->labels, batch->label, batch->label_bytes, error);
+  for (guint i = 0; i < batch->n_samples; i++)
+    if (batch->samples[i].c ? !draw_sample (t, &in, batch, i, error) : !begun && !copy_sample (t, &in, batch, i, error))
       return FALSE;
   return TRUE;
+}
+
+/* The next batch of the loader, which must be one for this program, into its inputs. Waits for it. */
+gboolean
+tess_training_feed (TessTraining *t, int program, double *waited, GError **error)
+{
+  gint64 start = g_get_monotonic_time ();
+  gboolean begun = t->ahead_begun, ok;
+  const TessBatch *batch = t->ahead ? t->ahead : tess_loader_next (t->loader, error);
+
+  *waited = (double)(g_get_monotonic_time () - start) / 1e6;
+  if (!batch)
+    return FALSE;
+  t->ahead = NULL;
+  t->ahead_begun = FALSE;
+  ok = put (t, program, batch, begun, error);
+  tess_loader_release (t->loader);
+  return ok;
+}
+
+/**
+ * tess_training_look_ahead:
+ *
+ * What the host has drawn of the next batch goes to the device beside the step that comes, if it is there already and
+ * the device copies so. Nothing depends on it: what is not begun here is copied when its turn comes.
+ */
+void
+tess_training_look_ahead (TessTraining *t)
+{
+  const TessBackendIface *backend = tess_session_backend (t->session);
+  Inputs in;
+
+  if (!backend->upload_begin || t->ahead || !(t->ahead = tess_loader_try_next (t->loader)))
+    return;
+  in = find_inputs (t, t->ahead->position.validation ? t->evaluate : t->train, t->ahead);
+  t->ahead_begun = TRUE;
+  for (guint i = 0; i < t->ahead->n_samples && t->ahead_begun; i++)
+    if (!t->ahead->samples[i].c)
+      t->ahead_begun =
+          backend->upload_begin (in.image, in.image_offset + i * in.image_bytes,
+                                 t->ahead->image + i * in.image_bytes / sizeof (float), in.image_bytes, NULL) &&
+          backend->upload_begin (in.label, in.label_offset + i * in.label_bytes, t->ahead->label + i * in.label_bytes,
+                                 in.label_bytes, NULL);
+}
+
+void
+tess_training_drop_ahead (TessTraining *t)
+{
+  if (!t->ahead)
+    return;
+  if (tess_session_backend (t->session)->upload_end)
+    tess_session_backend (t->session)->upload_end (tess_session_device (t->session), NULL);
+  t->ahead = NULL;
+  t->ahead_begun = FALSE;
+  tess_loader_release (t->loader);
 }

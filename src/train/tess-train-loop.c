@@ -77,30 +77,18 @@ control_point (TessTraining *t, TessTurn *turn, GError **error)
   return tess_training_turn (t, turn, error);
 }
 
-/* This rank's part of the next batch into a program's inputs. waited: seconds. */
-static gboolean
-feed_own (TessTraining *t, int program, double *waited, GError **error)
-{
-  gint64 start = g_get_monotonic_time ();
-  const TessBatch *batch = tess_loader_next (t->loader, error);
-  gboolean ok;
-
-  *waited = clock_seconds (start);
-  if (!batch)
-    return FALSE;
-  ok = tess_training_put (t, program, batch, error);
-  tess_loader_release (t->loader);
-  return ok;
-}
-
-/* ... and no rank goes on where another has no batch. */
+/* This rank's part of the next batch into a program's inputs; no rank goes on where another has no batch. waited:
+ * seconds. */
 static gboolean
 feed (TessTraining *t, int program, double *waited, GError **error)
 {
   GError *local = NULL;
 
-  feed_own (t, program, waited, &local);
-  return tess_training_agree (t, local, error);
+  tess_training_feed (t, program, waited, &local);
+  if (!tess_training_agree (t, local, error))
+    return FALSE;
+  tess_training_look_ahead (t);
+  return TRUE;
 }
 
 /* The weighted loss over the heads; the hard counts of the finest head are added to counts unless NULL. */
@@ -322,8 +310,10 @@ run_epoch (TessTraining *t, double *dice, gboolean *loader_failed, GError **erro
 
   t->epoch_mark = training_clock (t);
   end = train_epoch (t, loader_failed, error);
-  if (end == END_BUDGET)
+  if (end == END_BUDGET) {
+    tess_training_drop_ahead (t);
     tess_loader_seek (t->loader, &(TessBatchPosition){TRUE, t->state.epoch, 0});
+  }
   if (end == END_WHOLE || end == END_BUDGET) {
     set_validating (t, TRUE);
     validated = validate (t, &val_loss, dice, loader_failed, error);

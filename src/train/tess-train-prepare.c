@@ -118,6 +118,16 @@ open_old_run (TessTraining *t, GError **error)
          (t->plan = tess_plan_load (file, error)) && check_same_run (t, error) && load_checkpoint (t, error);
 }
 
+/* Ranks that share the memory of what computes. */
+static guint
+n_sharing (TessTraining *t)
+{
+  const TessTrainOptions *o = t->options;
+  guint n = t->ranks->n_local, n_cards = strcmp (o->backend->id, "cpu") != 0 ? o->backend->n_devices (NULL) : 1;
+
+  return n_cards > 0 ? (n + n_cards - 1) / n_cards : n;
+}
+
 /* What the ranks of a machine share, each may take a part of. */
 static void
 set_limits (TessTraining *t, TessPlannerLimits *limits)
@@ -128,7 +138,7 @@ set_limits (TessTraining *t, TessPlannerLimits *limits)
   limits->bf16 = o->act_dtype == TESS_DTYPE_BF16;
   limits->n_threads = o->n_threads;
   limits->cache_bytes = o->cache_bytes > 0 ? o->cache_bytes : limits->cache_bytes / t->ranks->n_local;
-  limits->memory_bytes = o->memory_bytes > 0 ? o->memory_bytes : limits->memory_bytes / t->ranks->n_local;
+  limits->memory_bytes = o->memory_bytes > 0 ? o->memory_bytes : limits->memory_bytes / n_sharing (t);
 }
 
 /* The plan of a new run; rank 0. */
@@ -257,7 +267,7 @@ choose_recompute (TessTraining *t, guint *recompute, GError **error)
   guint64 limit = o->memory_bytes, bytes;
 
   if (limit == 0)
-    limit = tess_plan_memory_there (&machine) / t->ranks->n_local;
+    limit = tess_plan_memory_there (&machine) / n_sharing (t);
   if (!tess_train_memory_choose (&machine, t->share, o->recompute, limit, recompute, &bytes, error))
     return FALSE;
   if (*recompute > 0) {
@@ -283,8 +293,23 @@ open_session (TessTraining *t, GError **error)
   if (!choose_recompute (t, &recompute, error))
     return FALSE;
   t->session = tess_session_new (o->backend, o->device, o->n_threads, &spec, error);
-  if (!t->session || !tess_plan_add_programs (t->session, t->share, o->act_dtype, recompute, error) ||
-      !tess_session_set_communicator (t->session, t->ranks, error) || !tess_session_bind (t->session, 0, error))
+  return t->session && tess_plan_add_programs (t->session, t->share, o->act_dtype, recompute, error);
+}
+
+/* The ranks' cards connect; all are there. */
+static gboolean
+join_ranks (TessTraining *t, GError **error)
+{
+  GError *local = NULL;
+
+  tess_session_set_communicator (t->session, t->ranks, &local);
+  return tess_training_agree (t, local, error);
+}
+
+static gboolean
+bind_session (TessTraining *t, GError **error)
+{
+  if (!tess_session_bind (t->session, 0, error))
     return FALSE;
   t->train = TESS_TRAIN_PROGRAM_TRAIN;
   t->evaluate = TESS_TRAIN_PROGRAM_EVALUATE;
@@ -409,6 +434,8 @@ open_loader (TessTraining *t, GError **error)
       .plan = t->plan,
       .schedule = tess_schedule_new (t->plan, split->train, split->n_train, split->val, split->n_val),
       .cache = t->cache,
+      .backend = t->options->backend,
+      .device = tess_session_device (t->session),
       .n_cases = t->dataset->cases->len,
       .cases_ahead = (guint)CLAMP (fit - t->plan->training.pool_cases - 1, 1, CASES_AHEAD),
       .n_threads = t->options->n_threads,
@@ -444,9 +471,15 @@ open_run (TessTraining *t, gboolean begun, GError **error)
 static gboolean
 open_engine (TessTraining *t, gboolean begun, GError **error)
 {
-  if ((!begun && !split_new_run (t, error)) || !check_fit (t, error) ||
-      !tess_plan_validate (t->plan, t->options->run_dir, error) || !tess_training_share_batch (t, error) ||
-      !open_session (t, error))
+  return (begun || split_new_run (t, error)) && check_fit (t, error) &&
+         tess_plan_validate (t->plan, t->options->run_dir, error) && tess_training_share_batch (t, error) &&
+         open_session (t, error);
+}
+
+static gboolean
+start_engine (TessTraining *t, GError **error)
+{
+  if (!bind_session (t, error))
     return FALSE;
   choose_length (t);
   compare_machine (t);
@@ -475,6 +508,10 @@ tess_training_prepare (TessTraining *t, GError **error)
     return FALSE;
   local = NULL;
   open_engine (t, begun, &local);
+  if (!tess_training_agree (t, local, error) || !join_ranks (t, error))
+    return FALSE;
+  local = NULL;
+  start_engine (t, &local);
   if (!tess_training_agree (t, local, error))
     return FALSE;
   local = NULL;
@@ -496,6 +533,7 @@ tess_training_prepare (TessTraining *t, GError **error)
 void
 tess_training_clear (TessTraining *t)
 {
+  tess_training_drop_ahead (t);
   g_clear_pointer (&t->loader, tess_loader_free);
   g_clear_pointer (&t->residents, tess_residents_free);
   g_clear_pointer (&t->view, tess_live_view_free);

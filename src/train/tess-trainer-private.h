@@ -67,6 +67,8 @@ typedef struct {
   guint64 case_bytes; /* of one case, decoded */
   TessResidents *residents; /* NULL: the host draws everything */
   TessLoader *loader;
+  const TessBatch *ahead; /* the batch after the one that is fed; NULL: not lent yet */
+  gboolean ahead_begun;   /* what the host drew of it is on its way to the device */
   TessLiveView *view;
 
   gint64 started, paused;          /* monotonic microseconds; paused: length of pauses since */
@@ -104,7 +106,9 @@ gboolean tess_training_turn (TessTraining *t, TessTurn *turn, GError **error); /
 gboolean tess_training_loop    (TessTraining *t, gboolean *stopped, GError **error);
 
 /* tess-train-feed.c: a batch into a program's inputs. */
-gboolean tess_training_put (TessTraining *t, int program, const TessBatch *batch, GError **error);
+gboolean tess_training_feed (TessTraining *t, int program, double *waited, GError **error); /* waited: seconds */
+void     tess_training_look_ahead (TessTraining *t); /* begins with the next batch, which the step to come does not wait for */
+void     tess_training_drop_ahead (TessTraining *t); /* before the loader goes elsewhere or ends */
 
 /* tess-train-report.c: what others see of it. */
 double   tess_training_elapsed (TessTraining *t); /* seconds, pauses not counted */

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The command line with --backend cuda and without a GPU: cli.sh TESSERA_CLI
 #   with the plugin over a runtime that only looks like CUDA's, training logs what it logs on the processor's own
-#   backend, and the model segments the same voxels.
+#   backend, and the model segments the same voxels; a card is chosen; two processes under mpirun, each with a card of
+#   its own, log what one logs (where the MPI plugin is built and mpirun installed).
 set -u
 cli=$1
 tmp=$(mktemp -d) || exit 1
@@ -19,13 +20,13 @@ report () {
   fi
 }
 
-echo 1..6
+echo 1..10
 "$cli" devices --json >"$tmp/out" 2>&1 && grep -q '"name" *: "Host"' "$tmp/out"
 report "the plugin has a device" $?
 
 # Few features and steps: the kernels' items run one after the other.
 "$cli" phantom --out "$tmp/data" --cases 3 --size 24,24,16 --seed 1 --quiet >"$tmp/out" 2>&1 &&
-  "$cli" plan "$tmp/data" --out "$tmp/made.json" --patch 8,8,8 --batch 1 --epochs 1 --quiet >"$tmp/out" 2>&1 &&
+  "$cli" plan "$tmp/data" --out "$tmp/made.json" --patch 8,8,8 --batch 2 --epochs 1 --quiet >"$tmp/out" 2>&1 &&
   sed -E -e 's/("features" *: *)[0-9]+/\14/' -e 's/("iterations_per_epoch" *: *)[0-9]+/\13/' \
     -e 's/("validation_iterations" *: *)[0-9]+/\11/' "$tmp/made.json" >"$tmp/plan.json"
 report "a dataset and a small plan" $?
@@ -37,10 +38,13 @@ for backend in cpu cuda; do
 done
 
 # Epoch, step, losses, Dice: all but the columns of time, which come last.
-awk -F, 'NR == FNR { line[FNR] = $0; next }
+same_log () {
+  awk -F, 'NR == FNR { line[FNR] = $0; next }
   { split (line[FNR], a, ",")
     for (i = 1; i <= 8 && FNR > 1; i++) { d = a[i] - $i; if (d < 0) d = -d; if (d > 1e-4) { print a[i], $i; bad = 1 } } }
-  END { exit bad || FNR < 3 }' "$tmp/cpu/log.csv" "$tmp/cuda/log.csv" >"$tmp/out" 2>&1
+  END { exit bad || FNR < 3 }' "$tmp/cpu/log.csv" "$1" >"$tmp/out" 2>&1
+}
+same_log "$tmp/cuda/log.csv"
 report "both logs say the same" $?
 
 for backend in cpu cuda; do
@@ -49,3 +53,28 @@ for backend in cpu cuda; do
 done
 cmp "$tmp/cpu.nii" "$tmp/cuda.nii" >>"$tmp/out" 2>&1
 report "both segment the same voxels" $?
+
+HOST_CUDA_CARDS=2
+export HOST_CUDA_CARDS
+"$cli" devices >"$tmp/out" 2>&1 && [ "$(grep -c '^cuda' "$tmp/out")" = 2 ]
+report "two cards are listed" $?
+
+"$cli" predict --model "$tmp/cuda/best.safetensors" --input "$tmp"/data/imagesTs/*.nii.gz --output "$tmp/second.nii" \
+  --backend cuda --device 1 --precision f32 >"$tmp/out" 2>&1 && grep -q 'device 1' "$tmp/out" &&
+  cmp "$tmp/second.nii" "$tmp/cuda.nii" >>"$tmp/out" 2>&1
+report "the second one segments the same voxels" $?
+
+"$cli" predict --model "$tmp/cuda/best.safetensors" --input "$tmp"/data/imagesTs/*.nii.gz --output "$tmp/third.nii" \
+  --backend cuda --device 2 >"$tmp/out" 2>&1
+[ $? = 2 ] && grep -q 'has 2 devices' "$tmp/out"
+report "there is no third" $?
+
+name="two processes, each with its card, log the same"
+if [ -z "${TESSERA_TEST_MPI_PLUGIN:-}" ] || ! command -v mpirun >/dev/null; then
+  echo "ok 10 - $name # SKIP no MPI plugin or no mpirun"
+else
+  timeout 100 mpirun --allow-run-as-root --oversubscribe -np 2 "$cli" train --dataset "$tmp/data" --run "$tmp/ranks" \
+    --plan "$tmp/plan.json" --fold all --epochs 2 --seed 3 --backend cuda --precision f32 --quiet >"$tmp/out" 2>&1 &&
+    same_log "$tmp/ranks/log.csv"
+  report "$name" $?
+fi

@@ -1,6 +1,8 @@
 #include "host-cuda.h"
 
+#include <deque>
 #include <map>
+#include <set>
 #include <stdlib.h>
 #include <vector>
 
@@ -14,12 +16,38 @@
 #include "tess-cuda-pointwise.cu"
 #include "tess-cuda-sample.cu"
 
-typedef std::vector<std::function<void ()>> Work;
+struct Stream;
 
-HostCuda host_cuda = {(size_t)1 << 32, 9, false, false, 0, 0, 0, 0, 0, 0};
+/* How often it was recorded, and up to which of them the work before it is done. */
+struct Event {
+  long recorded = 0, done = 0, covers = 0;
+  Stream *stream = nullptr;
+  bool captured = false;
+};
+
+/* Work; or with an event: recording it, or waiting until it was done for the turn-th time. */
+struct Item {
+  std::function<void ()> work;
+  Event *records = nullptr, *awaits = nullptr;
+  long turn = 0;
+};
+
+struct Stream {
+  HostStream interface; /* first */
+  bool late = false, captures = false;
+  std::deque<Item> queue;
+  long n_captured = 0, n_joined = 0; /* items while captured; those the first stream has waited for */
+};
+
+/* In the order it was queued, with its stream. */
+typedef std::vector<std::pair<Stream *, Item>> Work;
+
+HostCuda host_cuda = {(size_t)1 << 32, 9, false, false, 0, 0, 0, 0, 0, 0, 0};
 
 static std::map<void *, size_t> blocks;
+static std::set<Stream *> streams;
 static Work *capturing;
+static Stream *capturing_on;
 
 /* The fault a test asked for, as the driver would report it. */
 static bool
@@ -28,17 +56,79 @@ fails (void)
   return ++host_cuda.n_calls == host_cuda.fails_at;
 }
 
-/* Queued work is copied, as a launch copies its arguments. */
-cudaError_t
-tess_cuda_host_queue (std::function<void ()> work, cudaStream_t)
+/* Does what is queued, after what it waits for, until the queue is empty or, with an event, that one is done. */
+static void
+work_off (Stream *stream, const Event *event, long turn)
 {
+  while (!stream->queue.empty () && (event == nullptr || event->done < turn)) {
+    Item item = stream->queue.front ();
+
+    stream->queue.pop_front ();
+    if (item.awaits != nullptr && item.awaits->done < item.turn)
+      work_off (item.awaits->stream, item.awaits, item.turn);
+    if (item.work)
+      item.work ();
+    if (item.records != nullptr)
+      item.records->done = item.turn;
+  }
+}
+
+static void
+work_off_all (void)
+{
+  for (Stream *stream : streams)
+    work_off (stream, nullptr, 0);
+}
+
+/* An event's turns are counted as its work is queued, again each time a graph is launched. */
+static void
+put_item (Stream *stream, Item item)
+{
+  if (item.records != nullptr) {
+    item.turn = ++item.records->recorded;
+    item.records->stream = stream;
+  }
+  if (item.awaits != nullptr)
+    item.turn = item.awaits->recorded;
+  stream->queue.push_back (item);
+  if (!stream->late)
+    work_off (stream, nullptr, 0);
+}
+
+/* NULL: the stream nobody made. */
+static cudaError_t
+queue_item (Stream *stream, Item item)
+{
+  static Stream always;
+
   if (fails ())
     return cudaErrorLaunchFailure;
-  if (capturing != nullptr)
-    capturing->push_back (work);
-  else
-    work ();
+  if (stream == nullptr)
+    stream = &always;
+  if (stream->captures) {
+    capturing->push_back ({stream, item});
+    stream->n_captured++;
+  } else
+    put_item (stream, item);
   return cudaSuccess;
+}
+
+/* Queued work is copied, as a launch copies its arguments. */
+cudaError_t
+tess_cuda_host_queue (std::function<void ()> work, cudaStream_t stream)
+{
+  Item item;
+
+  item.work = work;
+  return queue_item ((Stream *)stream, item);
+}
+
+static bool
+queue_foreign (void *stream, void (*work) (const void *), const void *data, size_t n)
+{
+  std::vector<char> copy ((const char *)data, (const char *)data + n);
+
+  return tess_cuda_host_queue ([=] { work (copy.data ()); }, (cudaStream_t)stream) == cudaSuccess;
 }
 
 long
@@ -59,7 +149,9 @@ tess_cuda_host_backwards (void)
 cudaError_t
 cudaGetDeviceCount (int *n)
 {
-  *n = 1;
+  const char *told = getenv ("HOST_CUDA_CARDS");
+
+  *n = told != nullptr ? atoi (told) : 1;
   return cudaSuccess;
 }
 
@@ -71,9 +163,10 @@ cudaDriverGetVersion (int *version)
 }
 
 cudaError_t
-cudaGetDeviceProperties (struct cudaDeviceProp *properties, int)
+cudaGetDeviceProperties (struct cudaDeviceProp *properties, int index)
 {
   memset (properties, 0, sizeof *properties);
+  properties->uuid.bytes[0] = (char)(1 + index);
   strcpy (properties->name, "Host");
   properties->major = host_cuda.major;
   return fails () ? cudaErrorUnknown : cudaSuccess;
@@ -129,6 +222,7 @@ cudaFree (void *data)
     return cudaSuccess;
   if (blocks.count (data) == 0)
     abort ();
+  work_off_all ();
   host_cuda.taken -= blocks[data];
   blocks.erase (data);
   free (data);
@@ -166,36 +260,89 @@ cudaMemsetAsync (void *to, int value, size_t n, cudaStream_t stream)
 cudaError_t
 cudaStreamCreateWithFlags (cudaStream_t *stream, unsigned)
 {
-  *stream = (cudaStream_t)&blocks;
-  return fails () ? cudaErrorUnknown : cudaSuccess;
-}
+  Stream *made;
 
-cudaError_t
-cudaStreamDestroy (cudaStream_t)
-{
+  if (fails ())
+    return cudaErrorUnknown;
+  made = new Stream;
+  made->interface.queue = queue_foreign;
+  made->late = (host_cuda.late & (streams.empty () ? 1 : 2)) != 0;
+  streams.insert (made);
+  *stream = (cudaStream_t)made;
   return cudaSuccess;
 }
 
 cudaError_t
-cudaStreamSynchronize (cudaStream_t)
+cudaStreamDestroy (cudaStream_t stream)
 {
-  return fails () ? cudaErrorLaunchFailure : cudaSuccess;
+  work_off_all ();
+  streams.erase ((Stream *)stream);
+  delete (Stream *)stream;
+  return cudaSuccess;
 }
 
 cudaError_t
-cudaStreamBeginCapture (cudaStream_t, enum cudaStreamCaptureMode)
+cudaStreamSynchronize (cudaStream_t stream)
+{
+  if (stream != nullptr)
+    work_off ((Stream *)stream, nullptr, 0);
+  return fails () ? cudaErrorLaunchFailure : cudaSuccess;
+}
+
+/* Not ready the first time. */
+cudaError_t
+cudaStreamQuery (cudaStream_t stream)
+{
+  static bool asked;
+
+  asked = !asked;
+  if (asked)
+    return cudaErrorNotReady;
+  return cudaStreamSynchronize (stream);
+}
+
+cudaError_t
+cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+  Stream *s = (Stream *)stream;
+  Event *e = (Event *)event;
+  Item item;
+
+  if (s->captures && !e->captured)
+    return cudaErrorStreamCaptureIsolation;
+  s->captures |= e->captured;
+  if (s == capturing_on && e->stream != nullptr)
+    e->stream->n_joined = e->covers;
+  item.awaits = e;
+  return queue_item (s, item);
+}
+
+cudaError_t
+cudaStreamBeginCapture (cudaStream_t stream, enum cudaStreamCaptureMode)
 {
   if (fails () || host_cuda.refuses_capture)
     return cudaErrorStreamCaptureUnsupported;
   capturing = new Work;
+  capturing_on = (Stream *)stream;
+  capturing_on->captures = true;
   return cudaSuccess;
 }
 
 cudaError_t
 cudaStreamEndCapture (cudaStream_t, cudaGraph_t *graph)
 {
+  bool joined = true;
+
   *graph = (cudaGraph_t)capturing;
+  for (Stream *s : streams) {
+    joined &= s == capturing_on || s->n_captured == s->n_joined;
+    s->captures = false;
+    s->n_captured = s->n_joined = 0;
+  }
   capturing = nullptr;
+  capturing_on = nullptr;
+  if (!joined)
+    return cudaErrorStreamCaptureUnjoined;
   return fails () ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
 }
 
@@ -228,39 +375,63 @@ cudaGraphLaunch (cudaGraphExec_t exec, cudaStream_t)
 {
   if (fails ())
     return cudaErrorLaunchFailure;
-  for (auto &work : *(Work *)exec)
-    work ();
+  for (auto &one : *(Work *)exec)
+    put_item (one.first, one.second);
   host_cuda.n_replayed++;
   return cudaSuccess;
 }
 
-/* Only cuDNN's plans are timed, and there are none here. */
 cudaError_t
-cudaEventCreate (cudaEvent_t *)
+cudaEventCreateWithFlags (cudaEvent_t *event, unsigned)
 {
-  return cudaErrorNotSupported;
+  if (fails ())
+    return cudaErrorUnknown;
+  *event = (cudaEvent_t) new Event;
+  return cudaSuccess;
 }
 
 cudaError_t
-cudaEventRecord (cudaEvent_t, cudaStream_t)
+cudaEventRecord (cudaEvent_t event, cudaStream_t stream)
 {
-  return cudaErrorNotSupported;
+  Stream *s = (Stream *)stream;
+  Event *e = (Event *)event;
+  Item item;
+
+  e->captured = s->captures;
+  e->stream = s;
+  e->covers = s->n_captured + 1;
+  item.records = e;
+  return queue_item (s, item);
 }
 
 cudaError_t
-cudaEventSynchronize (cudaEvent_t)
+cudaEventCreate (cudaEvent_t *event)
 {
-  return cudaErrorNotSupported;
+  return cudaEventCreateWithFlags (event, 0);
 }
 
 cudaError_t
-cudaEventElapsedTime (float *, cudaEvent_t, cudaEvent_t)
+cudaEventSynchronize (cudaEvent_t event)
 {
-  return cudaErrorNotSupported;
+  Event *e = (Event *)event;
+
+  if (e->stream != nullptr)
+    work_off (e->stream, e, e->recorded);
+  return fails () ? cudaErrorLaunchFailure : cudaSuccess;
+}
+
+/* All of cuDNN's plans take as long. */
+cudaError_t
+cudaEventElapsedTime (float *milliseconds, cudaEvent_t, cudaEvent_t)
+{
+  *milliseconds = 1;
+  return cudaSuccess;
 }
 
 cudaError_t
-cudaEventDestroy (cudaEvent_t)
+cudaEventDestroy (cudaEvent_t event)
 {
+  work_off_all ();
+  delete (Event *)event;
   return cudaSuccess;
 }

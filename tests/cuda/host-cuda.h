@@ -15,6 +15,7 @@ typedef struct {
   int      major;           /* of its compute capability */
   bool     backwards;       /* kernels take their last item first */
   bool     refuses_capture;
+  int      late;            /* streams that do nothing before they must: 1: a device's first, 2: its others; 0: none */
   long     fails_at;        /* the call of this number fails, counted from 1; 0: none */
   long     n_calls;         /* so far, of calls that can fail */
   size_t   taken;           /* bytes held now */
@@ -23,6 +24,11 @@ typedef struct {
 } HostCuda;
 
 extern HostCuda host_cuda;
+
+/* What a cudaStream_t points to, for a library that has work of its own to queue; data is copied. */
+typedef struct {
+  bool (*queue) (void *stream, void (*work) (const void *data), const void *data, size_t n);
+} HostStream;
 
 /* The kernels' division of indices: what is left over, and the quotient. */
 long host_cuda_split (long i, long n, long *quotient);

@@ -3,6 +3,8 @@
 #include "op-run.h"
 #include "tess-cuda-private.h"
 
+#include <glib/gstdio.h>
+
 /* The way through cuDNN without a GPU: real plans for a described card, bound to real addresses; only their execution
  * is played, by our own kernels, on the addresses and in the types that the plan was given. Shows that what the plugin
  * packs for cuDNN, gives it and takes from it fits together. Skips where cuDNN is not installed. */
@@ -13,7 +15,8 @@
 
 static TessCudnn played; /* cuDNN but for the execution */
 static TessProgram *programs[4];
-static guint n_executed;
+static guint n_executed, n_asked; /* asked: heuristics */
+static gboolean keeps;            /* devices keep what was chosen */
 
 /* The operation a plan was made for: they were described in the order of the steps. */
 static guint
@@ -127,6 +130,13 @@ set_attribute (cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name, cud
       memcpy (known[i].to, values, (gsize)n * known[i].size);
   note_part (t, name, values);
   return real->BackendSetAttribute (d, name, type, n, values);
+}
+
+static cudnnStatus_t
+create_descriptor (cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t *d)
+{
+  n_asked += type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR;
+  return real->BackendCreateDescriptor (type, d);
 }
 
 /* An address may come again for another descriptor. */
@@ -243,6 +253,8 @@ open_played (guint index, guint n_threads, GError **error)
   device->card = tess_cudnn_device_from_json (&played, json, error);
   g_assert_nonnull (device->card);
   device->cudnn = &played;
+  if (keeps)
+    device->cache = tess_cudnn_cache_new (&played, "played");
   return device;
 }
 
@@ -294,6 +306,7 @@ play (TessBackendIface *iface)
   told = g_hash_table_new_full (NULL, NULL, NULL, g_free);
   operations = g_array_new (FALSE, FALSE, sizeof (Operation));
   played = *cudnn;
+  played.BackendCreateDescriptor = create_descriptor;
   played.BackendSetAttribute = set_attribute;
   played.BackendDestroyDescriptor = destroy_descriptor;
   played.BackendExecute = execute;
@@ -302,7 +315,7 @@ play (TessBackendIface *iface)
   iface->open = open_played;
   iface->prepare = prepare_played;
   iface->program_free = free_played;
-  n_executed = 0;
+  n_executed = n_asked = 0;
   return TRUE;
 }
 
@@ -327,6 +340,33 @@ test_bf16 (gconstpointer data)
     return;
   op_run_case (&iface, GPOINTER_TO_UINT (data), TESS_DTYPE_BF16, BF16_TOLERANCE);
   g_assert_cmpuint (n_executed, >, 2); /* not the logits */
+}
+
+/* A second start takes the plans of the first: nothing is asked, nothing timed, and the results are as right. */
+static void
+test_kept (gconstpointer data)
+{
+  TessDType dtype = (TessDType)GPOINTER_TO_INT (data);
+  guint net = 0, n_timed;
+  TessBackendIface iface;
+
+  if (!play (&iface))
+    return;
+  while (!g_str_has_prefix (op_table_name (net), "unet"))
+    net++;
+  keeps = TRUE;
+  op_run_case (&iface, net, dtype, dtype == TESS_DTYPE_F32 ? 1e-10 : BF16_TOLERANCE);
+  g_assert_cmpuint (n_asked, >, 3);
+  n_timed = n_executed;
+  g_assert_true (play (&iface));
+  op_run_case (&iface, net, dtype, dtype == TESS_DTYPE_F32 ? 1e-10 : BF16_TOLERANCE);
+  g_assert_cmpuint (n_asked, ==, 0);
+  g_assert_cmpuint (n_executed, >, 3);
+  if (dtype == TESS_DTYPE_F32)
+    g_assert_cmpuint (n_executed, ==, n_timed);
+  else
+    g_assert_cmpuint (n_executed, <, n_timed);
+  keeps = FALSE;
 }
 
 /* Slices across every axis, and planes in a stack, each pass against our own kernel. */
@@ -406,11 +446,28 @@ test_slices (void)
   played.BackendDestroyDescriptor (card);
 }
 
+static void
+remove_tree (const char *path)
+{
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
+    g_autofree char *inner = g_build_filename (path, name, NULL);
+
+    remove_tree (inner);
+  }
+  g_remove (path);
+}
+
 int
 main (int argc, char **argv)
 {
   static const char *const some[] = {"conv", "unet", "resunet", "pool", "acts", "mul"};
+  g_autofree char *folder = g_dir_make_tmp ("tessera-cache-XXXXXX", NULL);
 
+  g_assert_nonnull (folder);
+  g_setenv ("XDG_CACHE_HOME", folder, TRUE);
   g_test_init (&argc, &argv, NULL);
   for (guint i = 0; i < op_table_n (); i++) {
     g_autofree char *f32 = g_strdup_printf ("/cuda/cudnn/f32/%s", op_table_name (i));
@@ -425,7 +482,10 @@ main (int argc, char **argv)
     g_test_add_data_func (bf16, GUINT_TO_POINTER (i), test_bf16);
   }
   g_test_add_func ("/cuda/cudnn/slices", test_slices);
+  g_test_add_data_func ("/cuda/cudnn/kept/f32", GINT_TO_POINTER (TESS_DTYPE_F32), test_kept);
+  g_test_add_data_func ("/cuda/cudnn/kept/bf16", GINT_TO_POINTER (TESS_DTYPE_BF16), test_kept);
   int status = g_test_run ();
+  remove_tree (folder);
   g_clear_pointer (&told, g_hash_table_unref);
   g_clear_pointer (&operations, g_array_unref);
   return status;

@@ -215,8 +215,25 @@ test_seek (void)
 
 /* ---- a training ---- */
 
-static guint n_drawn;
+static guint n_drawn, n_begun;
 static TessBackendIface counting;
+
+static gboolean
+count_begin (TessBuffer *buffer, gsize offset, const void *source, gsize n, GError **error)
+{
+  n_begun++;
+  return tess_cuda_iface.upload_begin (buffer, offset, source, n, error);
+}
+
+static gboolean
+refuse_begin (TessBuffer *buffer, gsize offset, const void *source, gsize n, GError **error)
+{
+  n_begun++;
+  if (n_begun % 3 != 0)
+    return tess_cuda_iface.upload_begin (buffer, offset, source, n, error);
+  g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY, "as the test asked");
+  return FALSE;
+}
 
 static gboolean
 count_sample (TessDevice *device, const TessSample *sample, GError **error)
@@ -235,6 +252,26 @@ boast (guint index, TessDeviceInfo *info, GError **error)
   return TRUE;
 }
 
+static gboolean bound;
+
+static gboolean
+note_bind (TessProgram *program, TessBuffer *const arenas[TESS_N_ARENAS], GError **error)
+{
+  bound = TRUE;
+  return tess_cuda_iface.bind (program, arenas, error);
+}
+
+/* Once the network has its memory there is room for two cases. */
+static gboolean
+modest (guint index, TessDeviceInfo *info, GError **error)
+{
+  if (!tess_cuda_iface.device_info (index, info, error))
+    return FALSE;
+  if (bound)
+    info->memory_free = (2 * case_bytes ().most + 3) / 3 * 4;
+  return TRUE;
+}
+
 /* Losses of an epoch, in training and validation. */
 static GArray *
 train_once (const char *name)
@@ -248,7 +285,8 @@ train_once (const char *name)
 
   options.backend = &counting;
   options.epochs = 1;
-  n_drawn = 0;
+  n_drawn = n_begun = 0;
+  bound = FALSE;
   trainer = tess_trainer_new (&options, &error);
   g_assert_no_error (error);
   g_assert_true (tess_trainer_start (trainer, &error));
@@ -276,6 +314,7 @@ test_training (void)
 
   counting = tess_cuda_iface;
   counting.sample = count_sample;
+  counting.upload_begin = NULL; /* what it takes of the memory depends on when the loader is ready */
   on_card = train_once ("card");
   n_all = n_drawn;
   g_assert_cmpuint (n_all, >=, (6 + 3) * (guint)fixture.plan->training.batch_size);
@@ -303,6 +342,40 @@ test_training (void)
   }
 }
 
+/* Batches on their way to the card while it computes: as many bits the same, whichever stream is late, when copying
+ * them fails, and where the card draws some of them. */
+static void
+test_ahead (void)
+{
+  g_autoptr (GArray) plain = NULL;
+
+  counting = tess_cuda_iface;
+  counting.upload_begin = NULL;
+  plain = train_once ("plain");
+  for (guint i = 1; i < 6; i++) {
+    counting = tess_cuda_iface;
+    counting.upload_begin = i == 4 ? refuse_begin : count_begin;
+    if (i == 5) {
+      counting.device_info = modest;
+      counting.bind = note_bind;
+      counting.sample = count_sample;
+    } else
+      counting.flags &= ~(guint32)TESS_BACKEND_SAMPLES;
+    host_cuda.late = i < 4 ? (int)i : 3;
+    for (guint k = 0; k == 0 || (n_begun == 0 && k < 5); k++) { /* the loader may be late, too */
+      g_autofree char *name = g_strdup_printf ("ahead-%u-%u", i, k);
+      g_autoptr (GArray) losses = train_once (name);
+
+      g_assert_cmpmem (losses->data, 2 * sizeof (double), plain->data, 2 * sizeof (double));
+    }
+    g_test_message ("late %d: %u copies were begun ahead, %u patches drawn by the card", host_cuda.late, n_begun,
+                    n_drawn);
+    g_assert_cmpuint (n_begun, >, 0);
+    g_assert_true ((n_drawn > 0) == (i == 5));
+  }
+  host_cuda.late = 0;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -319,6 +392,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cuda/loader/pool", test_pool);
   g_test_add_func ("/cuda/loader/seek", test_seek);
   g_test_add_func ("/cuda/loader/training", test_training);
+  g_test_add_func ("/cuda/loader/ahead", test_ahead);
   code = g_test_run ();
   tess_dataset_unref (dataset);
   train_fixture_clear (&fixture);

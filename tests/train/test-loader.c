@@ -111,6 +111,31 @@ test_order (void)
     }
 }
 
+/* Without waiting: the same batches once they are there, and none after the last. */
+static void
+test_try (void)
+{
+  g_autoptr (TessPlan) plan = make_plan (0, 4);
+  g_autoptr (TessSchedule) schedule = make_schedule (plan);
+  g_autoptr (TessCaseCache) cache = tess_case_cache_new (dataset, NULL, 1 << 30);
+  g_autoptr (TessLoader) loader = make_loader (plan, cache, 2, 1, (TessBatchPosition){FALSE, 0, 0});
+
+  for (gint64 i = 0; i < 7; i++) {
+    const TessBatch *batch;
+
+    while (!(batch = tess_loader_try_next (loader)))
+      g_usleep (1000);
+    g_assert_cmpint (batch->position.validation, ==, i >= 5);
+    g_assert_cmpint (batch->position.iteration, ==, i % 5);
+    check_batch (batch, plan, schedule, cache);
+    tess_loader_release (loader);
+  }
+  for (guint i = 0; i < 20; i++) {
+    g_assert_null (tess_loader_try_next (loader));
+    g_usleep (1000);
+  }
+}
+
 /* Started or moved to any place it goes on as the whole stream does. */
 static void
 test_seek (void)
@@ -195,6 +220,7 @@ test_vanished (void)
       tess_loader_release (loader);
     }
     for (guint i = 0; i < 2; i++) {
+      g_assert_null (tess_loader_try_next (loader));
       g_assert_null (tess_loader_next (loader, &error));
       g_assert_error (error, TESS_ERROR, TESS_ERROR_IO);
       g_assert_true (g_str_has_prefix (error->message, files->label_path));
@@ -219,6 +245,7 @@ main (int argc, char **argv)
   dataset = tess_dataset_open (fixture.dataset, NULL, &error);
   g_assert_no_error (error);
   g_test_add_func ("/train/loader/order", test_order);
+  g_test_add_func ("/train/loader/try", test_try);
   g_test_add_func ("/train/loader/seek", test_seek);
   g_test_add_func ("/train/loader/pool", test_pool);
   g_test_add_func ("/train/loader/vanished", test_vanished);
