@@ -185,7 +185,7 @@ missing (void)
 static int
 start (guint n_ranks, const char *mode, const char *environment, char **said)
 {
-  g_autofree char *line = g_strdup_printf ("timeout 100 env %s mpirun --allow-run-as-root --oversubscribe -np %u %s "
+  g_autofree char *line = g_strdup_printf ("timeout 300 env %s mpirun --allow-run-as-root --oversubscribe -np %u %s "
                                            "--rank %s",
                                            environment, n_ranks, program, mode);
   g_auto (GStrv) argv = g_strsplit (line, " ", -1);
