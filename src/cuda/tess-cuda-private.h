@@ -19,7 +19,7 @@ struct _TessDevice {
   cudnnHandle_t    handle;
   cudnnBackendDescriptor_t card; /* what cuDNN's plans are made for */
   guint8       id[16];  /* the card's, in all the world */
-  TessCudaRanks *ranks; /* NULL: alone */
+  TessCudaRanks *ranks; /* NULL: alone; else with a stream of its own for sums */
 };
 
 struct _TessBuffer {
