@@ -129,6 +129,8 @@ class Monkey:
     def drag(self):
         (x, y), (a, b), button = self.spot(), self.spot(), self.rng.choice([1, 1, 1, 2, 3])
         modifier = self.rng.choice([None, None, "shift", "ctrl", "alt"])
+        if button == 1 and y < 50:
+            return None  # without a window manager GDK moves the window itself, off the screen and under the next click
         if button == 3 and self.choosing():
             button = 1
         words = ["keydown", modifier] if modifier else []
