@@ -28,8 +28,6 @@ KNOWN = {
         "a tooltip was waiting for a window that has closed since (gtktooltip.c)",
     "_gtk_widget_find_at_coords: assertion 'GDK_IS_SURFACE (surface)' failed":
         "the same, on the next line there",
-    "gdk_monitor_get_geometry: assertion 'GDK_IS_MONITOR (monitor)' failed":
-        "a menu was opened where the window had been dragged off the screen (gdksurface-x11.c, layout_popup)",
 }
 HOME = os.environ["TESSERA_HOME"]
 KEYS = ["g", "l", "o", "x", "t", "r", "0", "1", "2", "5", "9", "Left", "Right", "Up", "Down", "Page_Up", "Page_Down",
