@@ -186,6 +186,10 @@ tess_sampler_mapping (const TessPlan *plan, const TessCase *c, const TessSampleK
     place (plan, c, key, ratio, origin);
   if (key->augment)
     augmentation_matrix (plan, key, spacing, m);
+  for (int j = 0; j < 3; j++)
+    if (key->mirrored >> j & 1)
+      for (int i = 0; i < 3; i++)
+        m[i][j] = -m[i][j];
   for (int i = 0; i < 3; i++) {
     double turned = 0.0, centre_i = (double)(plan->patch[i] - 1) / 2.0;
 

@@ -13,6 +13,7 @@ typedef struct {
   gboolean random;     /* TRUE: place drawn at random. FALSE: at `origin` */
   gboolean foreground; /* random place: centred on a voxel of a random foreground class (any place when there is none) */
   gboolean augment;    /* rotation, scaling, mirroring as the plan says */
+  guint    mirrored;   /* bits of axes (x 1, y 2, z 4) flipped besides, about the patch's centre */
   gint64   origin[3];  /* lowest voxel of the patch in the case's target grid; may be negative */
   guint64  seed;
   guint32  epoch, sample;

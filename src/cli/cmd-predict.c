@@ -342,7 +342,7 @@ open_output_folder (const char *input, const char *output, GError **error)
 }
 
 static int
-run (TessCli *cli, const char *model_path, const char *dilation, char **inputs, const char *output)
+run (TessCli *cli, const char *model_path, const char *dilation, gboolean mirror, char **inputs, const char *output)
 {
   g_autoptr (TessModel) model = NULL;
   g_autoptr (TessPredictor) predictor = NULL;
@@ -370,6 +370,8 @@ run (TessCli *cli, const char *model_path, const char *dilation, char **inputs, 
   predictor = tess_predictor_new (model, backend, device, n_threads, dtype, &error);
   if (!predictor)
     return tess_cli_fail (error);
+  if (mirror && tess_predictor_set_mirror (predictor, 7) == 0)
+    tess_cli_note (cli, _ ("%s: was not trained with mirroring, so that nothing is mirrored"), model_path);
 
   cases = json_array_new ();
   code = predict_all (cli, model, predictor, scans, cases);
@@ -395,12 +397,15 @@ tess_cmd_predict (TessCli *cli, int argc, char **argv)
   g_autofree char *model = NULL;
   g_autofree char *output = NULL, *dilation = NULL;
   g_auto (GStrv) inputs = NULL;
+  gboolean mirror = FALSE;
   const GOptionEntry entries[] = {
       {"model", 'm', 0, G_OPTION_ARG_FILENAME, &model, N_ ("the trained model"), "FILE"},
       {"input", 'i', 0, G_OPTION_ARG_FILENAME_ARRAY, &inputs,
        N_ ("the channels of one scan in plan order, or a folder of scans"), "IN..."},
       {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output, N_ ("the segmentation, format by its ending, or a folder"),
        "OUT"},
+      {"mirror", 0, 0, G_OPTION_ARG_NONE, &mirror,
+       N_ ("average over every tile mirrored, along the axes mirrored in training: up to 8 times the work"), NULL},
       {"dilation", 0, 0, G_OPTION_ARG_STRING, &dilation,
        N_ ("of a MeshNet from PyTorch, whose file does not hold them: one number a layer"), "1,2,4,..."},
       {NULL},
@@ -418,7 +423,7 @@ tess_cmd_predict (TessCli *cli, int argc, char **argv)
       fprintf (stderr, _ ("tessera-cli: predict: %s is missing; `tessera-cli predict --help` explains\n"), missing);
       code = 2;
     } else {
-      code = run (cli, model, dilation, inputs, output);
+      code = run (cli, model, dilation, mirror, inputs, output);
     }
   }
   g_free (rest);

@@ -231,8 +231,9 @@ choose_device (TessCli *cli, const TessBackendIface *backend, guint *device, GEr
   if (*device < n && cli->device >= -1)
     return TRUE;
   g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE,
-               g_dngettext (GETTEXT_PACKAGE, "--device %d: the %s backend has %u device here, counted from 0",
-                            "--device %d: the %s backend has %u devices here, counted from 0", n),
+               g_dngettext (GETTEXT_PACKAGE,
+                            "--device %d: the %s backend has %u device, counted from 0; see tessera-cli devices",
+                            "--device %d: the %s backend has %u devices, counted from 0; see tessera-cli devices", n),
                cli->device, backend->id, n);
   return FALSE;
 }

@@ -48,23 +48,35 @@ tess_cpu_band_clear (TessDevice *device, const TessBand *band, gint64 z0, gint64
   return TRUE;
 }
 
+/* First voxel of the row of logits for row y, z of the tile. */
+static inline gsize
+source_row (const TessBandTile *tile, const gint64 size[3], gint64 y, gint64 z)
+{
+  y = tile->mirrored & 2 ? size[1] - 1 - y : y;
+  z = tile->mirrored & 4 ? size[2] - 1 - z : z;
+  return (gsize)((z * size[1] + y) * size[0]);
+}
+
 static void
 add_rows (gsize begin, gsize end, gpointer user_data)
 {
   const Job *job = user_data;
   const TessBandTile *tile = job->tile;
   gint64 ny = job->hi[1] - job->lo[1], nx = job->hi[0] - job->lo[0];
-  gint64 size[2] = {tile->hi[0] - tile->lo[0], tile->hi[1] - tile->lo[1]};
+  gint64 size[3] = {tile->hi[0] - tile->lo[0], tile->hi[1] - tile->lo[1], tile->hi[2] - tile->lo[2]};
   gsize channels = (gsize)job->band->channels;
 
   for (gsize row = begin; row < end; row++) {
     gint64 y = job->lo[1] + (gint64)row % ny, z = job->lo[2] + (gint64)row / ny;
-    gsize from = (gsize)(((z - tile->lo[2]) * size[1] + y - tile->lo[1]) * size[0] + job->lo[0] - tile->lo[0]);
+    gint64 x0 = job->lo[0] - tile->lo[0], y0 = y - tile->lo[1], z0 = z - tile->lo[2];
+    gsize from = (gsize)((z0 * size[1] + y0) * size[0] + x0);
     gsize to = row_start (job->band, y, z) + (gsize)job->lo[0];
+    const float *row_logits = job->logits + source_row (tile, size, y0, z0) * channels;
 
     for (gsize x = 0; x < (gsize)nx; x++) {
       float w = job->weights ? job->weights[from + x] : 1.0f;
-      const float *logit = job->logits + (from + x) * channels;
+      gint64 at = x0 + (gint64)x;
+      const float *logit = row_logits + (gsize)(tile->mirrored & 1 ? size[0] - 1 - at : at) * channels;
       float *sum = job->sum + (to + x) * channels;
 
       for (gsize c = 0; c < channels; c++)

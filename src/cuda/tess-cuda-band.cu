@@ -20,14 +20,19 @@ struct BandAdd {
 
   ITEM void operator() (int64_t i) const
   {
-    int64_t c = split (i, b.channels, &i), x = t.lo[0] + split (i, t.n[0], &i), y, z, from, to;
+    int64_t c = split (i, b.channels, &i), p[3], from, to;
     float w, *weight;
 
-    y = t.lo[1] + split (i, t.n[1], &z);
-    z += t.lo[2];
-    from = ((z - t.origin[2]) * t.size[1] + y - t.origin[1]) * t.size[0] + x - t.origin[0];
-    to = row_of (b, y, z) + x;
-    w = t.weights != NULL ? t.weights[from] : 1.0f;
+    p[0] = t.lo[0] + split (i, t.n[0], &i);
+    p[1] = t.lo[1] + split (i, t.n[1], &i);
+    p[2] = t.lo[2] + i;
+    to = row_of (b, p[1], p[2]) + p[0];
+    for (int a = 0; a < 3; a++)
+      p[a] -= t.origin[a];
+    w = t.weights != NULL ? t.weights[(p[2] * t.size[1] + p[1]) * t.size[0] + p[0]] : 1.0f;
+    for (int a = 0; a < 3; a++)
+      p[a] = t.mirrored >> a & 1 ? t.size[a] - 1 - p[a] : p[a];
+    from = (p[2] * t.size[1] + p[1]) * t.size[0] + p[0];
     weight = b.weight + to;
     if (c == 0)
       *weight = plus (*weight, w);

@@ -98,7 +98,7 @@ tess_cuda_band_clear (TessDevice *device, const TessBand *band, gint64 z0, gint6
 gboolean
 tess_cuda_band_add (TessDevice *device, const TessBand *band, const TessBandTile *tile, GError **error)
 {
-  TessCudaBandTile t = {0};
+  TessCudaBandTile t = {.mirrored = (int)tile->mirrored};
   TessCudaBand b;
   gint64 n = 1;
 

@@ -173,6 +173,7 @@ typedef struct {
   int64_t lo[3], n[3];         /* the part of the tile that lies in the grid */
   int64_t origin[3], size[3];  /* the whole tile */
   const float *logits, *weights; /* weights NULL: 1 */
+  int     mirrored; /* bits: axes along which the logits run backward */
 } TessCudaBandTile;
 
 typedef struct {

@@ -22,7 +22,7 @@ struct _TessDevice {
   cudnnBackendDescriptor_t card; /* what cuDNN's plans are made for */
   TessCudnnCache *cache;         /* of chosen plans; NULL without cuDNN */
   guint8       id[16];  /* the card's, in all the world */
-  TessCudaRanks *ranks; /* NULL: alone */
+  TessCudaRanks *ranks; /* NULL: alone; else with a stream of its own for sums */
   TessCudaUploads *uploads; /* NULL: none was begun yet */
 };
 

@@ -225,9 +225,10 @@ tess_logit_band_open (TessLogitBand *band, gint64 z_end, GError **error)
 }
 
 gboolean
-tess_logit_band_add (TessLogitBand *band, const TessBox *box, TessBuffer *logits, gsize offset, GError **error)
+tess_logit_band_add (TessLogitBand *band, const TessBox *box, TessBuffer *logits, gsize offset, guint mirrored,
+                     GError **error)
 {
-  TessBandTile tile = {.logits = logits, .offset = offset, .weights = band->weights};
+  TessBandTile tile = {.logits = logits, .offset = offset, .weights = band->weights, .mirrored = mirrored};
   TessBox target = {{0, 0, 0}, {band->band.dim[0], band->band.dim[1], band->band.dim[2]}}, inside;
 
   for (int a = 0; a < 3; a++) {

@@ -20,8 +20,9 @@ void           tess_logit_band_free  (TessLogitBand *band);
 void           tess_logit_band_set_regions (TessLogitBand *band, const guint8 *labels);
 /* Slices below z_end get tiles from now on: makes room for them. What is finished must have been said before. */
 gboolean       tess_logit_band_open  (TessLogitBand *band, gint64 z_end, GError **error);
-/* logits {D,H,W,classes} of a tile at box (which may reach outside), at offset bytes in a buffer of the device. */
-gboolean       tess_logit_band_add   (TessLogitBand *band, const TessBox *box, TessBuffer *logits, gsize offset, GError **error);
+/* logits {D,H,W,classes} of a tile at box (which may reach outside), at offset bytes in a buffer of the device; along
+ * axes whose bits (x 1, y 2, z 4) are in mirrored they run backward. */
+gboolean       tess_logit_band_add   (TessLogitBand *band, const TessBox *box, TessBuffer *logits, gsize offset, guint mirrored, GError **error);
 /* No later tile touches slices below z: labels are written as far as they are known now. */
 gboolean       tess_logit_band_finish (TessLogitBand *band, gint64 z, GError **error);
 gsize          tess_logit_band_bytes (const TessLogitBand *band);

@@ -320,7 +320,8 @@ convert (Import *m, JsonObject *root, guint axes[3])
   if (strstr (json_object_get_string_member (root, "name"), "noMirroring"))
     memset (plan->augmentation.mirror_probability, 0, sizeof plan->augmentation.mirror_probability);
   else
-    tess_plan_add_reason (plan, _ ("nnU-Net predicts the mean over mirrored copies of a scan; here each is seen once"));
+    tess_plan_add_reason (plan, _ ("nnU-Net predicts the mean over mirrored copies of a scan; here predict --mirror "
+                                   "does, and else each is seen once"));
   return plan;
 }
 

@@ -209,7 +209,8 @@ read_mirroring (TessTorchFile *file, TessPlan *plan, const guint axes[3])
       plan->augmentation.mirror_probability[2 - axes[first + axis]] = 0.5;
   }
   if (tess_pickle_n (allowed) > 0)
-    tess_plan_add_reason (plan, _ ("nnU-Net predicts the mean over mirrored copies of a scan; here each is seen once"));
+    tess_plan_add_reason (plan, _ ("nnU-Net predicts the mean over mirrored copies of a scan; here predict --mirror "
+                                   "does, and else each is seen once"));
 }
 
 static TessPlan *

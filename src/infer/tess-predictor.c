@@ -20,6 +20,7 @@ struct _TessPredictor {
   gint64 tile[3]; /* x, y, z: what a patch has logits for, in its middle; of most networks the whole patch */
   float *weights; /* {D,H,W} of a tile; NULL = uniform */
   gsize n_image;  /* floats */
+  guint mirrored[8], n_mirrored; /* how each tile is drawn in turn: axes flipped; first none */
 };
 
 /* The program's ends must be what the plan says; a wrong one would be read out of bounds. */
@@ -68,6 +69,7 @@ tess_predictor_new (TessModel *model, const TessBackendIface *backend, guint dev
 
   p->plan = tess_plan_ref (model->plan);
   p->device = device;
+  p->n_mirrored = 1;
   p->n_threads = n_threads;
   /* On the processor itself a thread drawing ahead would only take cores from the convolutions. */
   p->ahead = strcmp (backend->id, "cpu") != 0;
@@ -96,8 +98,22 @@ tess_predictor_free (TessPredictor *p)
   g_free (p);
 }
 
-/* Tiles of one scan in order: drawn by the device out of a copy of the scan, where it can and has room for one; else by
- * the sampler's one function, here or one ahead on a thread of its own. */
+guint
+tess_predictor_set_mirror (TessPredictor *p, guint axes)
+{
+  for (guint a = 0; a < 3; a++)
+    if (p->plan->patch[a] == 1 || !(p->plan->augmentation.mirror_probability[a] > 0.0))
+      axes &= ~(1u << a);
+  axes &= 7u;
+  p->n_mirrored = 0;
+  for (guint set = 0; set < 8; set++)
+    if ((set & ~axes) == 0)
+      p->mirrored[p->n_mirrored++] = set;
+  return axes;
+}
+
+/* Tiles of one scan in order, each as often as it is mirrored: drawn by the device out of a copy of the scan, where it
+ * can and has room for one; else by the sampler's one function, here or one ahead on a thread of its own. */
 typedef struct {
   float *image;
   GError *error;
@@ -117,10 +133,12 @@ typedef struct {
 static TessSampleKey
 tile_key (const Feed *feed, guint64 i)
 {
-  TessBox box = tess_patch_grid_box (feed->grid, i);
+  guint n = feed->p->n_mirrored;
+  TessBox box = tess_patch_grid_box (feed->grid, i / n);
   const gint64 *size = feed->p->plan->patch, *part = feed->p->tile;
 
-  return (TessSampleKey){.origin = {box.lo[0] - (size[0] - part[0]) / 2, box.lo[1] - (size[1] - part[1]) / 2,
+  return (TessSampleKey){.mirrored = feed->p->mirrored[i % n],
+                         .origin = {box.lo[0] - (size[0] - part[0]) / 2, box.lo[1] - (size[1] - part[1]) / 2,
                                     box.lo[2] - (size[2] - part[2]) / 2}};
 }
 
@@ -138,7 +156,7 @@ static void
 draw_ahead (gpointer data)
 {
   Feed *feed = data;
-  guint64 n = tess_patch_grid_n (feed->grid);
+  guint64 n = tess_patch_grid_n (feed->grid) * feed->p->n_mirrored;
 
   tess_parallel_set_threads (feed->p->n_threads);
   for (guint64 i = 0; i < n; i++) {
@@ -248,7 +266,7 @@ feed_clear (Feed *feed)
 
 /* From the scan to the band's sums. */
 static gboolean
-predict_tile (TessPredictor *p, Feed *feed, const TessBox *box, TessLogitBand *band, GError **error)
+predict_tile (TessPredictor *p, Feed *feed, const TessBox *box, guint mirrored, TessLogitBand *band, GError **error)
 {
   TessStepArgs args = {0};
   gsize offset;
@@ -256,7 +274,7 @@ predict_tile (TessPredictor *p, Feed *feed, const TessBox *box, TessLogitBand *b
       tess_session_tensor (p->session, p->program, tess_session_network (p->session, p->program)->logits[0], &offset);
 
   return feed_next (feed, error) && tess_session_run (p->session, p->program, &args, error) &&
-         tess_logit_band_add (band, box, logits, offset, error);
+         tess_logit_band_add (band, box, logits, offset, mirrored, error);
 }
 
 /* Tiles come in rows of one z start; a slice is finished once the next row starts above it. */
@@ -272,8 +290,9 @@ predict_rows (TessPredictor *p, Feed *feed, TessLogitBand *band, TessProgress *p
     for (guint64 end = i + n_row; i < end; i++) {
       TessBox box = tess_patch_grid_box (grid, i);
 
-      if (!tess_progress_check (progress, error) || !predict_tile (p, feed, &box, band, error))
-        return FALSE;
+      for (guint k = 0; k < p->n_mirrored; k++)
+        if (!tess_progress_check (progress, error) || !predict_tile (p, feed, &box, p->mirrored[k], band, error))
+          return FALSE;
       tess_progress_set (progress, (double)(i + 1) / (double)n);
     }
     if (!tess_logit_band_finish (band, z + 1 < grid->n[2] ? grid->start[2][z + 1] : grid->dim[2], error))

@@ -11,6 +11,9 @@ typedef struct _TessPredictor TessPredictor;
 TessPredictor *tess_predictor_new  (TessModel *model, const TessBackendIface *backend, guint device, guint n_threads,
                                     TessDType act_dtype, GError **error);
 void           tess_predictor_free (TessPredictor *predictor);
+/* Every tile is also segmented mirrored, along each set of those axes (bits: x 1, y 2, z 4) that training mirrored, and
+ * the logits are averaged: up to 8 times the work. 0, as at first: not at all. Returns the axes it will be. */
+guint          tess_predictor_set_mirror (TessPredictor *predictor, guint axes);
 /* images: the scan's channels in plan order (MISMATCH before any work when the count differs). Result: uint8 labels
  * with the plan's label table on exactly the input's grid. Memory is bounded by a band of tile rows, not the scan. */
 TessVolume    *tess_predictor_run  (TessPredictor *predictor, TessVolume *const *images, guint n_images,

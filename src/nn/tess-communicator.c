@@ -151,7 +151,7 @@ tess_communicator_share (const TessCommunicator *c, GBytes *bytes, GError **erro
     g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY, _ ("no memory for what process 0 sends"));
     return NULL;
   }
-  if (bytes != NULL)
+  if (bytes != NULL && n > 0)
     memcpy (copy, g_bytes_get_data (bytes, NULL), n);
   if (!c->broadcast (c, 0, copy, n, error))
     return NULL;

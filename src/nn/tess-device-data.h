@@ -24,6 +24,7 @@ typedef struct {
   TessBuffer *logits;  /* f32 {z, y, x, channels} */
   gsize       offset;  /* in it, bytes */
   TessBuffer *weights; /* f32 {z, y, x}; NULL: 1 everywhere */
+  guint       mirrored; /* bit a: the logits, not the weights, run backward along axis a (x 0, y 1, z 2) */
 } TessBandTile;
 
 /* Where an index of a scan lies along one axis of the band's grid: lo + f of the way to hi. */

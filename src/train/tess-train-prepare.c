@@ -446,6 +446,8 @@ open_loader (TessTraining *t, GError **error)
       .start = {FALSE, t->state.epoch, t->state.iteration},
   };
 
+  if (t->options->n_threads > 0)
+    cores = MIN (cores, t->options->n_threads); /* of a rank: its part of the machine */
   if (strcmp (t->options->backend->id, "cpu") != 0) /* the processor has nothing else to do */
     options.n_workers = MAX (cores, 3) - 2;
   if (room > 0)

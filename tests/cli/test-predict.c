@@ -127,6 +127,15 @@ check_output (Cli *cli, const char *output, const char *input_a, const char *inp
                    tess_volume_n_bytes (expected));
 }
 
+static gboolean
+same_voxels (Cli *cli, const char *a_name, const char *b_name)
+{
+  g_autoptr (TessVolume) a = load (cli, a_name);
+  g_autoptr (TessVolume) b = load (cli, b_name);
+
+  return memcmp (tess_volume_data (a), tess_volume_data (b), tess_volume_n_bytes (a)) == 0;
+}
+
 static guint8 *
 decode (JsonObject *o, const char *name, gsize *n)
 {
@@ -213,6 +222,10 @@ test_one_scan (void)
   expect (&cli, 0, "a: plain.nii", "");
   g_assert_cmpstr (cli.err, ==, "");
   check_output (&cli, "plain.nii", "a_0000.nii.gz", NULL);
+  run (&cli, "predict --quiet --mirror --model m.safetensors --input a_0000.nii.gz --output mirrored.nii --backend cpu "
+             "--precision f32 --threads 1");
+  expect (&cli, 0, "a: mirrored.nii", "");
+  g_assert_false (same_voxels (&cli, "mirrored.nii", "plain.nii"));
   cli_clear (&cli);
 }
 

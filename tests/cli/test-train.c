@@ -45,6 +45,8 @@ test_usage (void)
       {"--minutes", "0"},
       {"--minutes", "nan"},
       {"--val-fraction", "nan"},
+      {"--device", "1"},
+      {"--device", "-2"},
       {"--fold", "x"},
       {"--fold", "-1"},
       {"--val-fraction", "1"},

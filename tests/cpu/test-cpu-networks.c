@@ -1,3 +1,4 @@
+#include "hashed.h"
 #include "tess-cpu-backend.h"
 #include "tess-json.h"
 #include "tess-session.h"
@@ -5,30 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Networks beside nnU-Net's on the CPU backend against PyTorch (tests/reference/networks.py): logits, gradients, how
- * many numbers they learn, and what they refuse. */
-
-/* n numbers from a name, as the script makes them. */
-static guint32
-mixed (const char *name, guint32 i)
-{
-  guint32 h = 2166136261u;
-
-  for (const char *p = name; *p; p++)
-    h = (h ^ (guint8)*p) * 16777619u;
-  h += i * 0x9E3779B1u;
-  h ^= h >> 16;
-  h *= 0x85EBCA6Bu;
-  h ^= h >> 13;
-  h *= 0xC2B2AE35u;
-  return h ^ h >> 16;
-}
-
-static double
-uniform (const char *name, guint32 i)
-{
-  return (double)mixed (name, i) / 2147483648.0 - 1.0;
-}
+/* Networks beside nnU-Net's on the CPU backend against PyTorch (tests/reference/networks.py): logits, gradients,
+ * parameters after ten steps, how many numbers they learn, and what they refuse. */
 
 typedef struct {
   const char *name;
@@ -87,6 +66,36 @@ static const Case cases[] = {
      {25, 33, 27},
      FALSE},
     {"cased", {.architecture = TESS_NETWORK_CASED, .n_channels = 1, .n_classes = 2}, 1, {68, 76, 68}, FALSE},
+    {"meshnet",
+     {.architecture = TESS_NETWORK_MESHNET,
+      .n_layers = 6,
+      .n_channels = 2,
+      .n_classes = 3,
+      .features = {7},
+      .dilation = {1, 2, 4, 8, 2, 1}},
+     2,
+     {10, 12, 9},
+     FALSE},
+};
+
+#define N_STEPS 10
+
+static const struct {
+  const char *name;
+  TessOptimiser optimiser;
+  TessStepArgs args;
+} ways[] = {
+    {"sgd",
+     TESS_OPTIMISER_SGD,
+     {.momentum = 0.9, .weight_decay = 3e-5, .clip_norm = 12, .head_weight = {0.5, 0.3, 0.2}}},
+    {"adam",
+     TESS_OPTIMISER_ADAM,
+     {.weight_decay = 3e-5,
+      .clip_norm = 12,
+      .head_weight = {0.5, 0.3, 0.2},
+      .beta1 = 0.9,
+      .beta2 = 0.999,
+      .epsilon = 1e-8}},
 };
 
 static gsize
@@ -107,7 +116,7 @@ fill_param (const TessTensor *t, float *values)
     shift = g_str_has_suffix (t->name, ".weight") ? 1 : 0;
   }
   for (gsize i = 0; i < elements (t); i++)
-    values[i] = (float)(uniform (t->name, (guint32)i) * scale + shift);
+    values[i] = (float)(hashed_uniform (t->name, (guint32)i) * scale + shift);
 }
 
 static void
@@ -133,9 +142,10 @@ check_values (const char *what, JsonObject *wanted, const float *values, gsize n
 }
 
 static TessSession *
-session_new (const Case *c, TessProgramKind kind)
+session_new (const Case *c, TessOptimiser optimiser)
 {
-  TessProgramSpec program = {.kind = kind,
+  TessProgramSpec program = {.kind = TESS_PROGRAM_TRAIN,
+                             .optimiser = optimiser,
                              .batch = c->batch,
                              .dhw = {c->dhw[0], c->dhw[1], c->dhw[2]},
                              .act_dtype = TESS_DTYPE_F32,
@@ -162,30 +172,80 @@ write_ends (TessSession *session, const Case *c)
   g_autoptr (GError) error = NULL;
 
   for (gsize i = 0; i < n_image; i++)
-    image[i] = (float)uniform ("image", (guint32)i);
+    image[i] = (float)hashed_uniform ("image", (guint32)i);
   for (gsize i = 0; i < n; i++)
-    labels[i] = (guint8)(mixed ("labels", (guint32)i) % c->spec.n_classes);
+    labels[i] = (guint8)(hashed_number ("labels", (guint32)i) % c->spec.n_classes);
   g_assert_true (tess_session_write (session, 0, network->image, image, n_image * sizeof *image, &error));
   g_assert_true (tess_session_write (session, 0, network->labels, labels, n, &error));
 }
 
-/* With rate, decay and old momentum zero the step leaves the weights alone and the gradient as the momentum. */
-static void
-run (TessSession *session, JsonObject *wanted)
+/* Room for the numbers of every parameter. */
+static GPtrArray *
+params_new (TessSession *session)
 {
-  const TessNetwork *network = tess_session_network (session, 0);
-  TessStepArgs args = {.head_weight = {0.5, 0.3, 0.2}};
-  JsonArray *heads = json_object_get_array_member (wanted, "logits");
-  JsonObject *gradients = json_object_get_object_member (wanted, "gradients");
-  guint n = tess_session_n_params (session);
-  g_autoptr (GPtrArray) values = g_ptr_array_new_with_free_func (g_free);
+  GPtrArray *values = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = 0; i < tess_session_n_params (session); i++)
+    g_ptr_array_add (values, g_new (float, elements (tess_session_param (session, i))));
+  return values;
+}
+
+static TessSession *
+start (const Case *c, TessOptimiser optimiser)
+{
+  TessSession *session = session_new (c, optimiser);
+  g_autoptr (GPtrArray) values = params_new (session);
   g_autoptr (GError) error = NULL;
 
-  for (guint i = 0; i < n; i++) {
-    g_ptr_array_add (values, g_new (float, elements (tess_session_param (session, i))));
+  write_ends (session, c);
+  for (guint i = 0; i < values->len; i++)
     fill_param (tess_session_param (session, i), values->pdata[i]);
-  }
   g_assert_true (tess_session_set_params (session, FALSE, (const float *const *)values->pdata, &error));
+  g_assert_no_error (error);
+  return session;
+}
+
+static void
+check_params (TessSession *session, gboolean momentum, JsonObject *wanted)
+{
+  g_autoptr (GPtrArray) values = params_new (session);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (tess_session_get_params (session, momentum, (float *const *)values->pdata, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (json_object_get_size (wanted), ==, values->len);
+  for (guint i = 0; i < values->len; i++) {
+    const TessTensor *t = tess_session_param (session, i);
+
+    g_assert_true (json_object_has_member (wanted, t->name));
+    check_values (t->name, json_object_get_object_member (wanted, t->name), values->pdata[i], elements (t), 1e-3);
+  }
+}
+
+static JsonNode *
+load_expected (void)
+{
+  g_autofree char *path = g_test_build_filename (G_TEST_DIST, "reference", "networks.json", NULL);
+  g_autoptr (GError) error = NULL;
+  JsonNode *root = tess_json_load (path, &error);
+
+  g_assert_no_error (error);
+  return root;
+}
+
+/* With rate, decay and old momentum zero the step leaves the weights alone and the gradient as the momentum. */
+static void
+test_parity (gconstpointer data)
+{
+  const Case *c = data;
+  g_autoptr (JsonNode) root = load_expected ();
+  JsonObject *wanted = json_object_get_object_member (json_node_get_object (root), c->name);
+  JsonArray *heads = json_object_get_array_member (wanted, "logits");
+  g_autoptr (TessSession) session = start (c, TESS_OPTIMISER_SGD);
+  const TessNetwork *network = tess_session_network (session, 0);
+  TessStepArgs args = {.head_weight = {0.5, 0.3, 0.2}};
+  g_autoptr (GError) error = NULL;
+
   g_assert_true (tess_session_run (session, 0, &args, &error));
   g_assert_no_error (error);
   g_assert_cmpuint (network->n_heads, ==, json_array_get_length (heads));
@@ -198,29 +258,51 @@ run (TessSession *session, JsonObject *wanted)
     g_assert_true (tess_session_read (session, 0, network->logits[h], logits, size * sizeof *logits, &error));
     check_values ("logits", o, logits, size, 1e-4);
   }
-  g_assert_true (tess_session_get_params (session, TRUE, (float *const *)values->pdata, &error));
-  g_assert_cmpuint (json_object_get_size (gradients), ==, n);
-  for (guint i = 0; i < n; i++) {
-    const TessTensor *t = tess_session_param (session, i);
+  check_params (session, TRUE, json_object_get_object_member (wanted, "gradients"));
+}
 
-    g_assert_true (json_object_has_member (gradients, t->name));
-    check_values (t->name, json_object_get_object_member (gradients, t->name), values->pdata[i], elements (t), 1e-3);
+/* The loss over all heads, as the step that was just run saw it. */
+static double
+read_loss (TessSession *session, const TessStepArgs *args)
+{
+  const TessNetwork *network = tess_session_network (session, 0);
+  double loss = 0;
+
+  for (guint h = 0; h < network->n_heads; h++) {
+    g_autofree double *metrics = g_malloc (tess_graph_tensor (network->graph, network->metrics[h])->bytes);
+    g_autoptr (GError) error = NULL;
+
+    g_assert_true (tess_session_read (session, 0, network->metrics[h], metrics,
+                                      tess_graph_tensor (network->graph, network->metrics[h])->bytes, &error));
+    loss += args->head_weight[h] * metrics[0];
   }
+  return loss;
 }
 
 static void
-test_parity (gconstpointer data)
+test_steps (gconstpointer data)
 {
   const Case *c = data;
-  g_autofree char *path = g_test_build_filename (G_TEST_DIST, "reference", "networks.json", NULL);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (JsonNode) root = tess_json_load (path, &error);
-  g_autoptr (TessSession) session = NULL;
+  g_autoptr (JsonNode) root = load_expected ();
+  JsonObject *case_wanted = json_object_get_object_member (json_node_get_object (root), c->name);
 
-  g_assert_no_error (error);
-  session = session_new (c, TESS_PROGRAM_TRAIN);
-  write_ends (session, c);
-  run (session, json_object_get_object_member (json_node_get_object (root), c->name));
+  for (guint way = 0; way < G_N_ELEMENTS (ways); way++) {
+    JsonObject *wanted = json_object_get_object_member (case_wanted, ways[way].name);
+    JsonArray *losses = json_object_get_array_member (wanted, "losses");
+    g_autoptr (TessSession) session = start (c, ways[way].optimiser);
+    TessStepArgs args = ways[way].args;
+    g_autoptr (GError) error = NULL;
+
+    args.learning_rate = json_object_get_double_member (wanted, "rate");
+    g_assert_cmpuint (json_array_get_length (losses), ==, N_STEPS);
+    for (args.step = 1; args.step <= N_STEPS; args.step++) {
+      g_assert_true (tess_session_run (session, 0, &args, &error));
+      g_assert_no_error (error);
+      g_assert_cmpfloat (
+          fabs (read_loss (session, &args) - json_array_get_double_element (losses, (guint)args.step - 1)), <=, 1e-4);
+    }
+    check_params (session, FALSE, json_object_get_object_member (wanted, "params"));
+  }
 }
 
 static gint64
@@ -299,9 +381,12 @@ main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autofree char *path = g_strdup_printf ("/cpu/networks/%s", cases[i].name);
+    g_autofree char *path = g_strdup_printf ("/cpu/networks/%s/gradients", cases[i].name);
+
+    g_autofree char *steps = g_strdup_printf ("/cpu/networks/%s/ten-steps", cases[i].name);
 
     g_test_add_data_func (path, &cases[i], test_parity);
+    g_test_add_data_func (steps, &cases[i], test_steps);
   }
   g_test_add_func ("/cpu/networks/count", test_count);
   g_test_add_func ("/cpu/networks/sizes", test_sizes);

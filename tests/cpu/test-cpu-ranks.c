@@ -207,6 +207,45 @@ test_refused (void)
   g_assert_nonnull (strstr (error->message, "several processes"));
 }
 
+static guint n_joined;
+
+static gboolean
+join_once (TessDevice *device, const TessCommunicator *c, GError **error)
+{
+  g_assert_nonnull (device);
+  g_assert_cmpuint (c->size, ==, 2);
+  if (n_joined++ == 0)
+    return TRUE;
+  g_set_error (error, TESS_ERROR, TESS_ERROR_IO, "no more");
+  return FALSE;
+}
+
+/* A backend that connects its devices is asked to, and its failure comes through; not for one rank. */
+static void
+test_join (void)
+{
+  TessBackendIface other = *tess_cpu_backend ();
+  const TessNetworkSpec spec = {.architecture = TESS_NETWORK_MESHNET,
+                                .n_channels = 1,
+                                .n_classes = 2,
+                                .features = {2},
+                                .n_layers = 2,
+                                .dilation = {1, 1}};
+  const TessCommunicator two = {.abi = TESS_COMMUNICATOR_ABI, .size = 2};
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TessSession) session = NULL;
+
+  other.join = join_once;
+  session = tess_session_new (&other, 0, 1, &spec, &error);
+  g_assert_no_error (error);
+  g_assert_true (tess_session_set_communicator (session, tess_communicator_alone (), &error));
+  g_assert_cmpuint (n_joined, ==, 0);
+  g_assert_true (tess_session_set_communicator (session, &two, &error));
+  g_assert_false (tess_session_set_communicator (session, &two, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_IO);
+  g_assert_cmpuint (n_joined, ==, 2);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -217,5 +256,6 @@ main (int argc, char **argv)
     g_test_add_data_func (path, GUINT_TO_POINTER (i), test_case);
   }
   g_test_add_func ("/cpu/ranks/refused", test_refused);
+  g_test_add_func ("/cpu/ranks/join", test_join);
   return g_test_run ();
 }

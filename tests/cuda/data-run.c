@@ -66,7 +66,7 @@ add_tiles (const TessBackendIface *backend, const TessPatchGrid *grid, guint n_c
 
       fill_logits (logits, n, (guint)i);
       if (!backend->upload (buffer, offset, logits, n * sizeof *logits, error) ||
-          !tess_logit_band_add (band, &box, buffer, offset, error))
+          !tess_logit_band_add (band, &box, buffer, offset, (guint)i % 8, error))
         return FALSE;
     }
     if (!tess_logit_band_finish (band, z + 1 < grid->n[2] ? grid->start[2][z + 1] : grid->dim[2], error))
@@ -111,7 +111,7 @@ sum_tiles (const TessBackendIface *backend, TessDevice *device, const TessBand *
   gboolean ok = backend->band_clear (device, band, 0, 4, error);
 
   for (guint i = 0; ok && i < 3; i++) {
-    TessBandTile tile = {.logits = logits, .offset = 16, .weights = i < 2 ? weights : NULL};
+    TessBandTile tile = {.logits = logits, .offset = 16, .weights = i < 2 ? weights : NULL, .mirrored = 3 * i};
 
     for (guint a = 0; a < 3; a++) {
       tile.lo[a] = places[i][a];
@@ -335,7 +335,8 @@ draw_batches (const TessBackendIface *backend, const TessPlan *plan, const TessC
     for (guint b = 0; b < 2 * n_batch; b++) { /* the whole batch first, then what came of it */
       guint i = b % n_batch;
       TessDevicePatch out_patch = *batch;
-      TessSampleKey key = {.random = s > 3, .foreground = s & 1, .augment = s % 3 > 0, .seed = 11, .sample = s + i};
+      TessSampleKey key = {
+          .random = s > 3, .mirrored = s % 8, .foreground = s & 1, .augment = s % 3 > 0, .seed = 11, .sample = s + i};
 
       for (int a = 0; a < 3; a++) /* some of it beyond the scan */
         key.origin[a] = (gint64)((s + i) * 3 % 7) - 3;

@@ -214,7 +214,7 @@ static const Scan scans[] = {
 };
 
 static TessVolume *
-segment (const Scan *s, const TessBackendIface *backend, TessModel *model)
+segment (const Scan *s, const TessBackendIface *backend, TessModel *model, guint mirror)
 {
   static const double angle[3] = {0.2, 0.1, 0.4}, offset[3] = {5, -3, 2};
   TessAffine affine = fixture_affine (s->native, angle, offset);
@@ -224,6 +224,7 @@ segment (const Scan *s, const TessBackendIface *backend, TessModel *model)
   TessVolume *out;
 
   g_assert_no_error (error);
+  tess_predictor_set_mirror (predictor, mirror);
   out = tess_predictor_run (predictor, &scan, 1, NULL, &error);
   g_assert_no_error (error);
   return out;
@@ -242,14 +243,14 @@ test_predict (gconstpointer data)
   g_autoptr (TessVolume) theirs = NULL;
   g_autoptr (TessVolume) ours = NULL;
   gsize whole = host_cuda.memory, peak;
-  guint n = 0;
+  guint n = 0, mirror = s->patch[2] == 1 ? 7 : 0;
 
   fixture_save_model (path, plan, 7, NULL);
   model = tess_model_load (path, &error);
   g_assert_no_error (error);
-  theirs = segment (s, tess_cpu_backend (), model);
+  theirs = segment (s, tess_cpu_backend (), model, mirror);
   host_cuda.peak = 0;
-  ours = segment (s, &tess_cuda_iface, model);
+  ours = segment (s, &tess_cuda_iface, model, mirror);
   peak = host_cuda.peak;
   for (gint64 i = 0; i < tess_volume_n_voxels (ours); i++)
     n += ((const guint8 *)tess_volume_data (ours))[i] != ((const guint8 *)tess_volume_data (theirs))[i];
@@ -260,7 +261,7 @@ test_predict (gconstpointer data)
 
     /* The last taken is the scan, before it the band. */
     host_cuda.memory = left ? peak - 1 : peak - (gsize)tess_volume_n_voxels (ours) * 2 * s->n_channels - 1;
-    again = segment (s, &tess_cuda_iface, model);
+    again = segment (s, &tess_cuda_iface, model, mirror);
     host_cuda.memory = whole;
     assert_same (again, ours);
     g_assert_cmpuint (host_cuda.taken, ==, 0);

@@ -16,6 +16,7 @@ typedef struct {
   TessPlan *plan;
   TessModel *model;
   TessPredictor *predictor;
+  guint mirror; /* axes */
 } Setup;
 
 static void
@@ -23,6 +24,7 @@ setup_init (Setup *s, TessPlan *plan, const TessBackendIface *backend)
 {
   GError *error = NULL;
 
+  s->mirror = 0;
   s->folder = fixture_folder ();
   s->path = g_build_filename (s->folder, "m.safetensors", NULL);
   s->plan = plan;
@@ -53,6 +55,18 @@ predict (Setup *s, TessVolume *const *images, guint n)
   return out;
 }
 
+/* Where voxel i of an array of that size stands when it is flipped along axes. */
+static gsize
+flipped (gsize i, const gint64 size[3], guint axes)
+{
+  gint64 p[3] = {(gint64)i % size[0], (gint64)i / size[0] % size[1], (gint64)i / size[0] / size[1]};
+
+  for (int a = 0; a < 3; a++)
+    if (axes >> a & 1)
+      p[a] = size[a] - 1 - p[a];
+  return (gsize)((p[2] * size[1] + p[1]) * size[0] + p[0]);
+}
+
 /* Mean logits over the whole target grid, in double. */
 static double *
 naive_logits (Setup *s, TessCase *c, const TessGrid *target)
@@ -66,7 +80,7 @@ naive_logits (Setup *s, TessCase *c, const TessGrid *target)
   double *sum = g_new0 (double, n *k);
   g_autofree double *weight = g_new0 (double, n);
   g_autofree float *image = g_new (float, n_patch * s->plan->n_channels);
-  g_autofree float *logits = g_new (float, n_patch *k);
+  g_autofree float *logits = g_new (float, n_patch *k), *turned = g_new (float, n_patch * s->plan->n_channels);
   gint64 tile[3]; /* the middle of a patch, which has logits */
   TessNetworkSpec network;
   TessProgramSpec program;
@@ -88,8 +102,9 @@ naive_logits (Setup *s, TessCase *c, const TessGrid *target)
   tiles = tess_patch_grid_new_spread (target->dim, tile, s->plan->inference.step, &error);
   g_assert_no_error (error);
 
-  for (guint64 i = 0; i < tess_patch_grid_n (tiles); i++) {
-    TessBox box = tess_patch_grid_box (tiles, i);
+  for (guint64 i = 0; i < 8 * tess_patch_grid_n (tiles); i++) {
+    TessBox box = tess_patch_grid_box (tiles, i / 8);
+    guint axes = (guint)(i % 8), n_channels = s->plan->n_channels;
     TessSampleKey key = {.origin = {box.lo[0] - (size[0] - tile[0]) / 2, box.lo[1] - (size[1] - tile[1]) / 2,
                                     box.lo[2] - (size[2] - tile[2]) / 2}};
     TessPatchOut out = {.region = {{0, 0, 0}, {size[0], size[1], size[2]}}, .image = image};
@@ -97,8 +112,12 @@ naive_logits (Setup *s, TessCase *c, const TessGrid *target)
     const TessNetwork *net = tess_session_network (session, 0);
     gsize j = 0;
 
+    if (axes & ~s->mirror)
+      continue;
     g_assert_true (tess_sampler_draw (s->plan, c, &key, &out, &error));
-    g_assert_true (tess_session_write (session, 0, net->image, image, n_patch * s->plan->n_channels * 4, &error));
+    for (gsize v = 0; v < n_patch; v++)
+      memcpy (turned + n_channels * v, image + n_channels * flipped (v, size, axes), n_channels * sizeof (float));
+    g_assert_true (tess_session_write (session, 0, net->image, turned, n_patch * s->plan->n_channels * 4, &error));
     g_assert_true (tess_session_run (session, 0, &args, &error));
     g_assert_true (
         tess_session_read (session, 0, net->logits[0], logits, (gsize)(tile[0] * tile[1] * tile[2]) * k * 4, &error));
@@ -112,7 +131,7 @@ naive_logits (Setup *s, TessCase *c, const TessGrid *target)
             continue;
           weight[at] += w;
           for (gsize l = 0; l < k; l++)
-            sum[at * k + l] += w * logits[j * k + l];
+            sum[at * k + l] += w * logits[flipped (j, tile, axes) * k + l];
         }
   }
   for (gsize i = 0; i < n; i++) {
@@ -433,6 +452,42 @@ test_ahead (void)
   setup_clear (&t);
 }
 
+/* Every tile mirrored, too, along the axes that training mirrored: the same mean with the arrays flipped, drawn here
+ * and ahead, on the scan's grid and between; an axis without mirroring, or of one voxel, stays as it is. */
+static void
+test_mirror (void)
+{
+  const gint64 patch[3] = {16, 12, 8}, slice[3] = {16, 16, 1}, dim[3] = {27, 25, 13};
+  const double finer[3] = {0.8, 0.9, 0.7};
+  TessBackendIface ahead = *tess_cpu_backend ();
+
+  ahead.id = "cpu, drawn ahead";
+  for (int i = 0; i < 4; i++) {
+    TessPlan *plan = fixture_plan (1, 3, unit, i == 3 ? slice : patch);
+    TessAffine affine = fixture_affine (i % 2 ? finer : unit, no_angle, (const double[3]){1, 2, 3});
+    g_autoptr (TessVolume) scan = fixture_scan (dim, 1, &affine, 3);
+    g_autoptr (TessVolume) plain = NULL;
+    g_autoptr (TessVolume) out = NULL;
+    Setup s;
+
+    if (i == 2)
+      plan->augmentation.mirror_probability[0] = 0.0;
+    setup_init (&s, plan, i == 1 ? &ahead : tess_cpu_backend ());
+    plain = predict (&s, &scan, 1);
+    s.mirror = tess_predictor_set_mirror (s.predictor, 7);
+    g_assert_cmpuint (s.mirror, ==, i == 2 ? 6 : i == 3 ? 3 : 7);
+    out = predict (&s, &scan, 1);
+    compare_with_naive (&s, &scan, 1, out);
+    g_assert_cmpint (memcmp (tess_volume_data (out), tess_volume_data (plain), tess_volume_n_bytes (out)), !=, 0);
+    g_assert_cmpuint (tess_predictor_set_mirror (s.predictor, 0), ==, 0);
+    g_clear_pointer (&out, tess_volume_unref);
+    out = predict (&s, &scan, 1);
+    g_assert_cmpmem (tess_volume_data (out), tess_volume_n_bytes (out), tess_volume_data (plain),
+                     tess_volume_n_bytes (plain));
+    setup_clear (&s);
+  }
+}
+
 /* Values that are no numbers are background noise to the sampler, not to the result. */
 static void
 test_not_finite (void)
@@ -483,7 +538,7 @@ banded_row (Banded *b, const TessBox *box, gint64 finished)
   GError *error = NULL;
 
   g_assert_true (tess_logit_band_open (b->band, box->hi[2], &error));
-  g_assert_true (tess_logit_band_add (b->band, box, b->logits, 0, &error));
+  g_assert_true (tess_logit_band_add (b->band, box, b->logits, 0, 0, &error));
   g_assert_true (tess_logit_band_finish (b->band, finished, &error));
 }
 
@@ -576,6 +631,7 @@ main (int argc, char **argv)
   g_test_add_func ("/infer/predictor/channels", test_channels);
   g_test_add_func ("/infer/predictor/cancel", test_cancel);
   g_test_add_func ("/infer/predictor/ahead", test_ahead);
+  g_test_add_func ("/infer/predictor/mirror", test_mirror);
   g_test_add_func ("/infer/predictor/valid", test_valid);
   g_test_add_func ("/infer/predictor/not-finite", test_not_finite);
   return g_test_run ();

@@ -1,9 +1,11 @@
 #!/usr/bin/python3
-"""Writes networks.json: logits and gradients of the ingradient U-Net, the squeeze-and-excitation residual U-Net and the
-CASED network, done by PyTorch in float64 with weights that both sides make from a hash of their names.
+"""Writes networks.json: logits, gradients and parameters after ten steps of the ingradient U-Net, the squeeze-and-excitation
+residual U-Net, the CASED network and a MeshNet, done by PyTorch in float64 with weights that both sides make from a hash
+of their names.
 
 The networks are written out with torch.nn.functional from their descriptions. The loss is cross-entropy plus soft Dice
-of the foreground for each head, weighted. Of every gradient its 2-norm, its largest element and eight elements are kept.
+of the foreground for each head, weighted. Of every gradient its 2-norm, its largest element and eight elements are kept,
+of every parameter after ten steps (SGD with Nesterov's momentum, and Adam) the same with three.
 
 Run: python3 networks.py   (PyTorch 2, NumPy; some minutes)
 """
@@ -15,6 +17,16 @@ import torch
 import torch.nn.functional as F
 
 HEAD_WEIGHTS = [0.5, 0.3, 0.2]
+STEPS, CLIP = 10, 12.0
+OPTIMISERS = {
+    'sgd': lambda P, rate: torch.optim.SGD(P, rate, momentum=0.9, nesterov=True, weight_decay=3e-5),
+    'adam': lambda P, rate: torch.optim.Adam(P, rate, weight_decay=3e-5),
+}
+# Small where a network's float32 leaves its float64: at ten times these PyTorch's own does, by more than 1e-3, in the
+# residual networks, whose small patches put max pools before norms over a few voxels.
+RATES = {'se-residual-3-gated': {'sgd': 1e-3, 'adam': 1e-5}, 'se-residual-4': {'sgd': 1e-4, 'adam': 3e-6},
+         'cased': {'sgd': 1e-2, 'adam': 1e-5}}
+OTHER_RATES = {'sgd': 1e-2, 'adam': 1e-4}
 
 
 def mixed(name, n):
@@ -129,6 +141,14 @@ def cased(P, x, classes):
     return [P.conv(x, 'head', classes, 1, 1, 0)]
 
 
+def meshnet(P, x, dilations, features, classes):
+    for i, d in enumerate(dilations):
+        name = 'model.%d.0' % i
+        w = P.get_or_make(name + '.weight', (features, x.shape[1], 3, 3, 3), (3.0 / (x.shape[1] * 27)) ** 0.5, 0.0)
+        x = F.relu(F.conv3d(x, w, P.get_or_make(name + '.bias', (features,), 0.1, 0.0), 1, d, d))
+    return [P.conv(x, 'model.%d' % len(dilations), classes, 1, 1, 0)]
+
+
 def head_loss(logits, labels, classes):
     m = [(a - b) // 2 for a, b in zip(labels.shape[1:], logits.shape[2:])]
     labels = labels[:, m[0]:m[0] + logits.shape[2], m[1]:m[1] + logits.shape[3], m[2]:m[2] + logits.shape[4]]
@@ -143,8 +163,30 @@ CASES = {
     'ingradient-plain': (1, (8, 4, 12), 1, 2, lambda P, x: ingradient(P, x, [4, 6, 8], 2, True)),
     'se-residual-3-gated': (1, (13, 17, 14), 2, 3, lambda P, x: se_residual(P, x, 3, 8, 4, True, 3)),
     'se-residual-4': (2, (25, 33, 27), 1, 2, lambda P, x: se_residual(P, x, 4, 4, 16, False, 2)),
+    'meshnet': (2, (10, 12, 9), 2, 3, lambda P, x: meshnet(P, x, [1, 2, 4, 8, 2, 1], 7, 3)),
     'cased': (1, (68, 76, 68), 1, 2, lambda P, x: cased(P, x, 2)),
 }
+
+
+def summary(v, n):
+    v = v.detach().reshape(-1).numpy()
+    return {'norm': float('%.7g' % np.sqrt((v * v).sum())), 'largest': float('%.7g' % abs(v).max()),
+            'samples': [float('%.7g' % v[i * 7919 % len(v)]) for i in range(n)]}
+
+
+def train(net, x, y, classes, make, rate):
+    """The loss of every step and the parameters after the last."""
+    P, losses = Params(), []
+    net(P, x)
+    optimiser = make(list(P.values()), rate)
+    for _ in range(STEPS):
+        optimiser.zero_grad()
+        loss = sum(w * head_loss(h, y, classes) for w, h in zip(HEAD_WEIGHTS, net(P, x)))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(list(P.values()), CLIP)
+        optimiser.step()
+        losses.append(float('%.7g' % loss.item()))
+    return {'losses': losses, 'params': {k: summary(p, 3) for k, p in P.items()}}
 
 
 def main():
@@ -158,15 +200,16 @@ def main():
         heads = net(P, x)
         loss = sum(w * head_loss(h, y, classes) for w, h in zip(HEAD_WEIGHTS, heads))
         loss.backward()
-        entry = {'loss': float(loss.detach()), 'logits': [], 'gradients': {}}
+        entry = {'loss': float(loss.detach()), 'logits': []}
         for h in heads:
             v = h.detach().permute(0, 2, 3, 4, 1).reshape(-1).numpy()
-            entry['logits'].append({'n': len(v), 'largest': float('%.8g' % abs(v).max()),
-                                    'samples': [float('%.8g' % v[k * 7919 % len(v)]) for k in range(40)]})
-        for k, p in P.items():
-            g = p.grad.reshape(-1).numpy()
-            entry['gradients'][k] = {'norm': float('%.8g' % np.sqrt((g * g).sum())), 'largest': float('%.8g' % abs(g).max()),
-                                     'samples': [float('%.8g' % g[i * 7919 % len(g)]) for i in range(8)]}
+            entry['logits'].append({'n': len(v), 'largest': float('%.7g' % abs(v).max()),
+                                    'samples': [float('%.7g' % v[k * 7919 % len(v)]) for k in range(40)]})
+        entry['gradients'] = {k: summary(p.grad, 8) for k, p in P.items()}
+        for kind, make in OPTIMISERS.items():
+            rate = RATES.get(name, OTHER_RATES)[kind]
+            entry[kind] = {'rate': rate, **train(net, x, y, classes, make, rate)}
+            print(name, kind, entry[kind]['losses'], flush=True)
         out[name] = entry
         print(name, entry['loss'], len(P), sum(p.numel() for p in P.values()), flush=True)
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'networks.json'), 'w') as f:
