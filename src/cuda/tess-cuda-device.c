@@ -316,11 +316,12 @@ copy (TessBuffer *buffer, gsize offset, void *target, const void *source, gsize 
 gboolean
 tess_cuda_upload (TessBuffer *buffer, gsize offset, const void *source, gsize n, GError **error)
 {
+  tess_cuda_results_forget (buffer);
   return copy (buffer, offset, NULL, source, n, TRUE, error);
 }
 
 gboolean
 tess_cuda_download (TessBuffer *buffer, gsize offset, void *target, gsize n, GError **error)
 {
-  return copy (buffer, offset, target, NULL, n, FALSE, error);
+  return tess_cuda_results_get (buffer, offset, target, n) || copy (buffer, offset, target, NULL, n, FALSE, error);
 }

@@ -31,6 +31,7 @@ struct _TessBuffer {
   void       *data;   /* device address; NULL when bytes is 0 */
   gsize       bytes;
   gboolean    near;   /* page-locked memory of the host's; one address for both */
+  const TessProgram *fresh; /* whose last run wrote what stands here, and has copies of small results; or NULL */
 };
 
 /* Weights of a convolution in the layout and type they are multiplied in; one copy for all ops that read them. */
@@ -80,6 +81,9 @@ struct _TessProgram {
   char    *workspace;
   TessCudaArgs *args;      /* in the workspace, on the device */
   TessCudaArgs *host_args; /* page-locked */
+  TessBuffer *io;
+  GArray  *results; /* small outputs and where in host_results they are copied */
+  char    *host_results; /* page-locked */
   gboolean bound, packed;
   guint64  packed_version;
   guint    n_eager; /* runs done op by op */
@@ -133,6 +137,13 @@ gboolean tess_cuda_ranks_sum_f64    (TessDevice *device, double *values, gsize n
 gboolean tess_cuda_ranks_after_step (TessProgram *program, guint i, GError **error);
 void     tess_cuda_ranks_break      (TessDevice *device);
 gboolean tess_cuda_wait             (TessDevice *device, GError **error);
+
+/* tess-cuda-results.c: small outputs at the host without asking for them. */
+gboolean tess_cuda_results_bind   (TessProgram *program, TessBuffer *io, GError **error);
+gboolean tess_cuda_results_queue  (TessProgram *program, GError **error);
+gboolean tess_cuda_results_get    (const TessBuffer *buffer, gsize offset, void *target, gsize n);
+void     tess_cuda_results_forget (TessBuffer *buffer);
+void     tess_cuda_results_free   (TessProgram *program);
 
 TessProgram *tess_cuda_prepare      (TessDevice *device, TessGraph *graph, TessRequirements *requirements, GError **error);
 gboolean     tess_cuda_bind         (TessProgram *program, TessBuffer *const arenas[TESS_N_ARENAS], GError **error);

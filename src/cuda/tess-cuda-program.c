@@ -142,6 +142,7 @@ tess_cuda_program_free (TessProgram *p)
     (void)cudaFreeHost (p->host_args);
     (void)cudaGetLastError ();
   }
+  tess_cuda_results_free (p);
   for (guint i = 0; i < p->n_steps; i++)
     tess_cuda_conv_free (p, p->steps[i].conv);
   g_array_unref (p->packs);
@@ -209,6 +210,8 @@ tess_cuda_bind (TessProgram *p, TessBuffer *const arenas[TESS_N_ARENAS], GError 
   if (p->host_args == NULL &&
       !tess_cuda_check (cudaMallocHost ((void **)&p->host_args, sizeof *p->host_args), _ ("taking memory"), error))
     return FALSE;
+  if (!tess_cuda_results_bind (p, arenas[TESS_ARENA_IO], error))
+    return FALSE;
   p->args = (TessCudaArgs *)(gpointer)p->workspace;
   for (guint i = 0; ok && i < p->n_steps; i++)
     ok = bind_step (p, &p->steps[i], error);
@@ -264,7 +267,7 @@ queue_all (TessProgram *p, GError **error)
     ok = (p->steps[i].conv != NULL ? tess_cuda_conv_run (p, &p->steps[i], error)
                                    : tess_cuda_step_run (p, &p->steps[i], error)) &&
          tess_cuda_ranks_after_step (p, i, error);
-  return ok;
+  return ok && tess_cuda_results_queue (p, error);
 }
 
 /* What cannot be captured stays as it is, op by op: that is slower and otherwise the same. */
@@ -309,6 +312,7 @@ tess_cuda_run (TessProgram *p, const TessStepArgs *args, GError **error)
 
   if (!tess_cuda_enter (device, error))
     return FALSE;
+  tess_cuda_results_forget (p->io);
   set_args (p, args);
   ok =
       tess_cuda_check (cudaMemcpyAsync (p->args, p->host_args, sizeof *p->args, cudaMemcpyHostToDevice, device->stream),
@@ -327,5 +331,8 @@ tess_cuda_run (TessProgram *p, const TessStepArgs *args, GError **error)
   if (!ok)
     tess_cuda_ranks_break (device);
   /* Also after a failure: what is queued reads the program's memory. */
-  return tess_cuda_wait (device, ok ? error : NULL) && ok;
+  ok = tess_cuda_wait (device, ok ? error : NULL) && ok;
+  if (ok && p->io != NULL)
+    p->io->fresh = p;
+  return ok;
 }

@@ -135,6 +135,7 @@ tess_cuda_upload_end (TessDevice *device, GError **error)
   for (guint i = 0; ok && i < u->n_begun; i++) {
     const Piece *piece = &g_array_index (u->pieces, Piece, i);
 
+    tess_cuda_results_forget (piece->buffer);
     ok = tess_cuda_check (cudaMemcpyAsync ((char *)piece->buffer->data + piece->offset, piece->block, piece->bytes,
                                            cudaMemcpyDefault, device->stream),
                           doing, error);

@@ -175,10 +175,16 @@ cmd_test () {
   for part in ops/f32 ops/tf32 ops/own ops/bf16 parity trajectory train graph; do
     step "cuda-gpu-${part/\//-}" 100 tap "$here/bin/test-cuda-gpu" --tap -p "/cuda/gpu/$part"
   done
+  step cuda-gpu-data 60 tap "$here/bin/test-cuda-gpu" --tap -p /cuda/gpu/sums -p /cuda/gpu/band -p /cuda/gpu/band-near \
+    -p /cuda/gpu/sample -p /cuda/gpu/ahead
   step cli 150 tap "$here/cli.sh" "$here/bin/tessera-cli" "$OUT/cli" "$($has_gpu && echo cuda)"
   step cuda-plans 100 tap "$here/bin/test-cuda-plans" --tap
+  step cuda-cache 40 tap "$here/bin/test-cuda-cache" --tap
   step cpu-ops 60 tap "$here/bin/test-cpu-ops" --tap
   step cpu-parity 60 tap "$here/bin/test-cpu-parity" --tap
+  if [ -x "$here/bin/test-cuda-gpu-ranks" ]; then
+    TESSERA_TEST_MPI_PLUGIN=$here/backends/libtessera-mpi.so step cuda-gpu-ranks 200 tap "$here/bin/test-cuda-gpu-ranks" --tap
+  fi
 }
 
 # bench_step NAME SECONDS COMMAND...: its JSON lines are shown and kept

@@ -10,9 +10,10 @@ source=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.." && pwd)
 
 most_bytes=40000000
 newest_glibc=2.35 newest_glibcxx=3.4.30 # Ubuntu 22.04
-programs=(src/cli/tessera-cli tests/cuda/test-cuda-gpu tests/cuda/test-cuda-plans tests/cpu/test-cpu-ops
-  tests/cpu/test-cpu-parity tests/bench/bench-gpu-step tests/bench/bench-loader tests/bench/bench-predict)
-plugins=(src/cuda/libtessera-cuda.so src/mpi/libtessera-mpi.so)
+programs=(src/cli/tessera-cli tests/cuda/test-cuda-gpu tests/cuda/test-cuda-plans tests/cuda/test-cuda-cache
+  tests/cpu/test-cpu-ops tests/cpu/test-cpu-parity tests/bench/bench-gpu-step tests/bench/bench-loader tests/bench/bench-predict)
+# Of these what the build has.
+optional=(src/cuda/libtessera-cuda.so src/mpi/libtessera-mpi.so tests/cuda/test-cuda-gpu-ranks)
 # Not linked but opened when it is first used.
 opened=(libdnnl.so.2)
 # What the machine brings.
@@ -20,12 +21,11 @@ theirs='^(linux-vdso|ld-linux.*|lib(c|m|mvec|pthread|dl|rt|resolv|util|nsl|anl|s
 
 fail () { printf 'bundle: %s\n' "$*" >&2; exit 1; }
 
-# Of the plugins those that the build has.
 targets () {
-  local plugin
+  local target
   printf '%s\n' "${programs[@]}"
-  for plugin in "${plugins[@]}"; do
-    if grep -q "^build $plugin:" "$1/build.ninja"; then echo "$plugin"; fi
+  for target in "${optional[@]}"; do
+    if grep -q "^build $target:" "$1/build.ninja"; then echo "$target"; fi
   done
 }
 

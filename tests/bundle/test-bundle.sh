@@ -48,6 +48,7 @@ program bin/test-cuda-plans <<'X'
 #!/bin/sh
 printf 'ok 1 /a\nok 2 /b\n1..2\n'
 X
+cp "$root/bin/test-cuda-plans" "$root/bin/test-cuda-cache"
 cp "$root/bin/test-cuda-plans" "$root/bin/test-cpu-ops"
 cp "$root/bin/test-cuda-plans" "$root/bin/test-cpu-parity"
 program cli.sh <<'X'
@@ -64,7 +65,7 @@ echo 1..12
   sh -n "$source/tests/bundle/cli.sh"; } >"$tmp/out" 2>&1
 report "the scripts are sound" $?
 
-gpu test && [ "$last" = "7 passed, 0 failed, 9 skipped" ] && grep -q '^no GPU: nothing here$' "$tmp/out" &&
+gpu test && [ "$last" = "9 passed, 0 failed, 10 skipped" ] && grep -q '^no GPU: nothing here$' "$tmp/out" &&
   [ "$(tail -n 1 "$tmp/results/summary.txt")" = "$last" ]
 report "tests without a GPU are counted" $?
 
@@ -77,22 +78,22 @@ PATH=/usr/bin:/bin gpu sanitize
 report "the sanitizer without itself or a GPU" $?
 
 GPU_SECONDS=3 gpu test
-[ $? = 1 ] && [ "$last" = "0 passed, 0 failed, 12 skipped" ] && grep -q 'no time was left$' "$tmp/out"
+[ $? = 1 ] && [ "$last" = "0 passed, 0 failed, 14 skipped" ] && grep -q 'no time was left$' "$tmp/out"
 report "what there is no time for is skipped" $?
 
 printf '#!/bin/sh\nprintf "ok 1 /a\\nnot ok 2 /b\\nok 3 /c\\n"\nkill -SEGV $$\n' | program bin/test-cpu-ops
 gpu test
-[ $? = 1 ] && [ "$last" = "7 passed, 1 failed, 9 skipped" ] && grep -q '^  not ok 2 /b$' "$tmp/out"
+[ $? = 1 ] && [ "$last" = "9 passed, 1 failed, 10 skipped" ] && grep -q '^  not ok 2 /b$' "$tmp/out"
 report "a failed case and a crash" $?
 
 printf '#!/bin/sh\nprintf "ok 1 /a\\n"\nkill -SEGV $$\n' | program bin/test-cpu-ops
 gpu test
-[ $? = 1 ] && [ "$last" = "6 passed, 1 failed, 9 skipped" ]
+[ $? = 1 ] && [ "$last" = "8 passed, 1 failed, 10 skipped" ]
 report "a crash alone is a failure" $?
 
 printf '#!/bin/sh\nexit 0\n' | program bin/test-cpu-ops
 gpu test
-[ $? = 1 ] && [ "$last" = "5 passed, 1 failed, 9 skipped" ]
+[ $? = 1 ] && [ "$last" = "7 passed, 1 failed, 10 skipped" ]
 report "a program that says nothing is a failure" $?
 
 # Ended from outside in the middle: what came before counts, and the step that ran has failed.
@@ -103,7 +104,7 @@ pid=$!
 until grep -qs running "$tmp/results/cpu-ops.log" || ! kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
 kill -TERM "$pid"
 wait "$pid"
-[ $? = 1 ] && [ "$(tail -n 1 "$tmp/out")" = "3 passed, 1 failed, 9 skipped" ] && grep -q '^failed: cpu-ops: ended from outside' "$tmp/out"
+[ $? = 1 ] && [ "$(tail -n 1 "$tmp/out")" = "5 passed, 1 failed, 10 skipped" ] && grep -q '^failed: cpu-ops: ended from outside' "$tmp/out"
 report "ended from outside" $?
 
 echo 99.0 >"$root/glibc"

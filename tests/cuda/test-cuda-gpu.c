@@ -240,6 +240,49 @@ test_sample (gconstpointer data)
   g_assert_cmpuint (run.n_labels_differ, <=, run.n_voxels / 1000);
 }
 
+/* Copies beside what runs: a buffer keeps what it holds until the end, and the memory copied from is free then. */
+static void
+test_ahead (void)
+{
+  const TessBackendIface *cuda = gpu ();
+  const gsize n = 1 << 24;
+  g_autoptr (GError) error = NULL;
+  g_autofree guint8 *got = g_malloc (n), *wanted = g_malloc0 (n);
+  TessBuffer *memory, *buffer;
+  TessDevice *device;
+  guint8 *host;
+
+  if (cuda == NULL)
+    return;
+  device = cuda->open (0, 0, &error);
+  g_assert_no_error (error);
+  memory = cuda->buffer_new_near (device, 2 * n, &error);
+  g_assert_no_error (error);
+  buffer = cuda->buffer_new (device, n, &error);
+  g_assert_no_error (error);
+  host = cuda->buffer_host (memory);
+  for (guint k = 0; k < 10; k++) {
+    guint8 *half = host + (k % 2) * n;
+
+    memset (half, (int)k + 1, n);
+    g_assert_true (cuda->upload_begin (buffer, 0, half, n / 2, &error));
+    g_assert_true (cuda->upload_begin (buffer, n / 2, half + n / 2, n / 2, &error));
+    g_assert_true (cuda->download (buffer, 0, got, n, &error));
+    g_assert_cmpmem (got, n, wanted, n);
+    g_assert_true (cuda->upload_end (device, &error));
+    memset (half, 255, n);
+    memset (wanted, (int)k + 1, n);
+    if (k % 3 == 2)
+      continue; /* the next begins with this one hardly in place */
+    g_assert_true (cuda->download (buffer, 0, got, n, &error));
+    g_assert_cmpmem (got, n, wanted, n);
+  }
+  g_assert_no_error (error);
+  cuda->buffer_free (buffer);
+  cuda->buffer_free (memory);
+  cuda->close (device);
+}
+
 static void
 add_each (const char *name, guint n, const char *(*nth) (guint), GTestDataFunc func)
 {
@@ -266,5 +309,6 @@ main (int argc, char **argv)
   add_each ("train", train_run_n (), train_run_name, test_train);
   add_each ("graph", train_run_n (), train_run_name, test_graph);
   g_test_add_func ("/cuda/gpu/trajectory", test_trajectory);
+  g_test_add_func ("/cuda/gpu/ahead", test_ahead);
   return g_test_run ();
 }

@@ -78,6 +78,8 @@ steps_open (Steps *s, GError **error)
 static void
 steps_close (Steps *s)
 {
+  if (s->session != NULL) /* what was begun last */
+    tess_cuda_iface.upload_end (tess_session_device (s->session), NULL);
   for (guint i = 0; i < 4; i++)
     if (s->batch[i / 2].memory[i % 2] != NULL)
       tess_cuda_iface.buffer_free (s->batch[i / 2].memory[i % 2]);
@@ -186,6 +188,53 @@ test_faults (void)
   g_assert_cmpuint (n_failed, >, 50);
 }
 
+/* After a step its small results are there without a call; once the inputs have changed the device is asked, and says
+ * the same. */
+static void
+test_results (void)
+{
+  g_autoptr (GError) error = NULL;
+  TessStepArgs args = {.learning_rate = 0.05, .momentum = 0.9, .clip_norm = 12, .head_weight = {1}, .step = 1};
+  double ours[TESS_METRICS_SIZE (2)], theirs[TESS_METRICS_SIZE (2)], last = 0;
+  glong n_calls;
+  Steps s;
+
+  g_assert_true (steps_open (&s, &error));
+  for (guint k = 0; k < 4; k++) { /* op by op, and captured */
+    fill (&s, &s.batch[0], k);
+    g_assert_true (plain (&s, &s.batch[0], &error));
+    g_assert_true (tess_session_run (s.session, 0, &args, &error));
+    n_calls = host_cuda.n_calls;
+    g_assert_true (tess_session_read (s.session, 0, s.network->metrics[0], ours, sizeof ours, &error));
+    g_assert_true (tess_session_read (s.session, 0, s.network->grad_norm, &theirs[0], sizeof (double), &error));
+    g_assert_cmpint (host_cuda.n_calls, ==, n_calls);
+    g_assert_cmpfloat (theirs[0], >, 0);
+    g_assert_cmpfloat (ours[0], !=, last);
+    last = ours[0];
+    if (k % 2 == 0) {
+      g_assert_true (plain (&s, &s.batch[0], &error));
+    } else {
+      g_assert_true (begin (&s, &s.batch[0], &error));
+      g_assert_true (tess_cuda_iface.upload_end (tess_session_device (s.session), &error));
+    }
+    n_calls = host_cuda.n_calls;
+    g_assert_true (tess_session_read (s.session, 0, s.network->metrics[0], theirs, sizeof theirs, &error));
+    g_assert_cmpint (host_cuda.n_calls, >, n_calls);
+    g_assert_cmpmem (ours, sizeof ours, theirs, sizeof theirs);
+  }
+  /* A run that fails leaves nothing to read. */
+  host_cuda.n_calls = 0;
+  host_cuda.fails_at = 3;
+  g_assert_false (tess_session_run (s.session, 0, &args, &error));
+  host_cuda.fails_at = 0;
+  n_calls = host_cuda.n_calls;
+  g_clear_error (&error);
+  g_assert_true (tess_session_read (s.session, 0, s.network->metrics[0], ours, sizeof ours, &error));
+  g_assert_cmpint (host_cuda.n_calls, >, n_calls);
+  g_assert_no_error (error);
+  steps_close (&s);
+}
+
 /* ------------------------------------------------------------------------------------------------ buffers */
 
 typedef struct {
@@ -267,16 +316,18 @@ test_places (void)
   }
 }
 
-/* Closed with a copy under way. */
+/* Closed with a copy under way, of what outlives it. */
 static void
 test_close (void)
 {
+  static const guint8 source[MOST];
+
   for (int late = 0; late < 4; late++) {
     g_autoptr (GError) error = NULL;
     Buffers b;
 
     buffers_open (&b, late);
-    g_assert_true (tess_cuda_iface.upload_begin (b.one, 0, b.host, MOST, &error));
+    g_assert_true (tess_cuda_iface.upload_begin (b.one, 0, source, MOST, &error));
     buffers_close (&b);
   }
 }
@@ -328,6 +379,7 @@ main (int argc, char **argv)
   g_setenv ("TESSERA_CUDNN", "none", TRUE);
   g_test_add_func ("/cuda/upload/steps", test_steps);
   g_test_add_func ("/cuda/upload/faults", test_faults);
+  g_test_add_func ("/cuda/upload/results", test_results);
   g_test_add_func ("/cuda/upload/places", test_places);
   g_test_add_func ("/cuda/upload/close", test_close);
   g_test_add_func ("/cuda/upload/bounds", test_bounds);
