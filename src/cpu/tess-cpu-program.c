@@ -43,24 +43,6 @@ predicts (const TessGraph *graph)
 }
 
 static gboolean
-prepare_loss_backward (TessProgram *p, TessCpuStep *step, GError **error)
-{
-  for (guint i = 0; i < p->n_steps; i++) {
-    const TessOp *op = p->steps[i].op;
-
-    if (op == step->op)
-      break;
-    if (op->kind == TESS_OP_LOSS && op->out[0] == step->op->in[2]) {
-      step->forward = i;
-      return TRUE;
-    }
-  }
-  g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE, _ ("op %s: its forward op does not come before it"),
-               tess_op_name (step->op->kind));
-  return FALSE;
-}
-
-static gboolean
 prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
 {
   const TessOp *op = step->op;
@@ -87,7 +69,7 @@ prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
     return TRUE;
   case TESS_OP_LOSS_BWD:
     step->scratch_bytes = tess_cpu_loss_scratch (p->device->n_threads, step->n, step->voxels, op->attr.loss.n_classes);
-    return prepare_loss_backward (p, step, error);
+    return tess_graph_find_loss (p->graph, step->op, &step->forward, error);
   case TESS_OP_GRAD_NORM:
     step->scratch_bytes = tess_cpu_squares_scratch (p->graph->arena_bytes[TESS_ARENA_GRAD] / sizeof (float));
     return TRUE;

@@ -43,22 +43,6 @@ loss_sums_bytes (const TessCudaStep *step)
   return (tess_cuda_loss_sums (step->n, n_classes) + tess_cuda_loss_shared (n_classes)) * sizeof (double);
 }
 
-static gboolean
-prepare_loss_backward (TessProgram *p, TessCudaStep *step, GError **error)
-{
-  for (guint i = 0; i < p->n_steps && p->steps[i].op != step->op; i++) {
-    const TessOp *op = p->steps[i].op;
-
-    if (op->kind == TESS_OP_LOSS && op->out[0] == step->op->in[2]) {
-      step->forward = i;
-      return TRUE;
-    }
-  }
-  g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE, _ ("op %s: its forward op does not come before it"),
-               tess_op_name (step->op->kind));
-  return FALSE;
-}
-
 gboolean
 tess_cuda_step_prepare (TessProgram *p, TessCudaStep *step, GError **error)
 {
@@ -90,7 +74,7 @@ tess_cuda_step_prepare (TessProgram *p, TessCudaStep *step, GError **error)
     return TRUE;
   case TESS_OP_LOSS_BWD:
     step->scratch_bytes = tess_cuda_loss_scratch (step->n, step->voxels, (int)op->attr.loss.n_classes);
-    return prepare_loss_backward (p, step, error);
+    return tess_graph_find_loss (p->graph, step->op, &step->forward, error);
   case TESS_OP_GRAD_NORM:
     step->scratch_bytes =
         tess_cuda_grad_norm_scratch ((gint64)(p->graph->arena_bytes[TESS_ARENA_GRAD] / sizeof (float)));

@@ -453,3 +453,20 @@ tess_graph_append_optimiser (TessGraph *graph, TessOptimiser optimiser, GError *
   g_array_append_val (graph->ops, step);
   return TRUE;
 }
+
+/* FALSE: BAD_SHAPE. */
+gboolean
+tess_graph_find_loss (const TessGraph *graph, const TessOp *backward, guint *index, GError **error)
+{
+  for (guint i = 0; i < graph->ops->len && tess_graph_op (graph, i) != backward; i++) {
+    const TessOp *op = tess_graph_op (graph, i);
+
+    if (op->kind == TESS_OP_LOSS && op->out[0] == backward->in[2]) {
+      *index = i;
+      return TRUE;
+    }
+  }
+  g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE, _ ("op %s: its forward op does not come before it"),
+               tess_op_name (backward->kind));
+  return FALSE;
+}
