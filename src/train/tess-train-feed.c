@@ -64,25 +64,32 @@ find_inputs (TessTraining *t, int program, const TessBatch *batch)
   return in;
 }
 
-/* begun: what the host drew is on its way. */
+/* whole: what the host drew is in place already. */
 static gboolean
-put (TessTraining *t, int program, const TessBatch *batch, gboolean begun, GError **error)
+put (TessTraining *t, int program, const TessBatch *batch, gboolean whole, GError **error)
 {
   const TessNetwork *network = tess_session_network (t->session, program);
   Inputs in = find_inputs (t, program, batch);
   guint n_drawn = 0;
 
-  if (begun && !tess_session_backend (t->session)->upload_end (tess_session_device (t->session), error))
-    return FALSE;
   for (guint i = 0; i < batch->n_samples; i++)
     n_drawn += batch->samples[i].c == NULL;
-  if (n_drawn == batch->n_samples && !begun)
+  if (n_drawn == batch->n_samples && !whole)
     return tess_session_write (t->session, program, network->image, batch->image, batch->image_bytes, error) &&
            tess_session_write (t->session, program, network->labels, batch->label, batch->label_bytes, error);
   for (guint i = 0; i < batch->n_samples; i++)
-    if (batch->samples[i].c ? !draw_sample (t, &in, batch, i, error) : !begun && !copy_sample (t, &in, batch, i, error))
+    if (batch->samples[i].c ? !draw_sample (t, &in, batch, i, error) : !whole && !copy_sample (t, &in, batch, i, error))
       return FALSE;
   return TRUE;
+}
+
+/* What was begun is in place, and its sources are free. */
+static gboolean
+end_ahead (TessTraining *t, GError **error)
+{
+  const TessBackendIface *backend = tess_session_backend (t->session);
+
+  return !t->ahead || !backend->upload_end || backend->upload_end (tess_session_device (t->session), error);
 }
 
 /* The next batch of the loader, which must be one for this program, into its inputs. Waits for it. */
@@ -90,15 +97,14 @@ gboolean
 tess_training_feed (TessTraining *t, int program, double *waited, GError **error)
 {
   gint64 start = g_get_monotonic_time ();
-  gboolean begun = t->ahead_begun, ok;
+  gboolean whole = t->ahead && t->ahead_whole, ok;
   const TessBatch *batch = t->ahead ? t->ahead : tess_loader_next (t->loader, error);
 
   *waited = (double)(g_get_monotonic_time () - start) / 1e6;
   if (!batch)
     return FALSE;
+  ok = end_ahead (t, error) && put (t, program, batch, whole, error);
   t->ahead = NULL;
-  t->ahead_begun = FALSE;
-  ok = put (t, program, batch, begun, error);
   tess_loader_release (t->loader);
   return ok;
 }
@@ -118,10 +124,10 @@ tess_training_look_ahead (TessTraining *t)
   if (!backend->upload_begin || t->ahead || !(t->ahead = tess_loader_try_next (t->loader)))
     return;
   in = find_inputs (t, t->ahead->position.validation ? t->evaluate : t->train, t->ahead);
-  t->ahead_begun = TRUE;
-  for (guint i = 0; i < t->ahead->n_samples && t->ahead_begun; i++)
+  t->ahead_whole = TRUE;
+  for (guint i = 0; i < t->ahead->n_samples && t->ahead_whole; i++)
     if (!t->ahead->samples[i].c)
-      t->ahead_begun =
+      t->ahead_whole =
           backend->upload_begin (in.image, in.image_offset + i * in.image_bytes,
                                  t->ahead->image + i * in.image_bytes / sizeof (float), in.image_bytes, NULL) &&
           backend->upload_begin (in.label, in.label_offset + i * in.label_bytes, t->ahead->label + i * in.label_bytes,
@@ -133,9 +139,7 @@ tess_training_drop_ahead (TessTraining *t)
 {
   if (!t->ahead)
     return;
-  if (tess_session_backend (t->session)->upload_end)
-    tess_session_backend (t->session)->upload_end (tess_session_device (t->session), NULL);
+  end_ahead (t, NULL);
   t->ahead = NULL;
-  t->ahead_begun = FALSE;
   tess_loader_release (t->loader);
 }

@@ -68,7 +68,7 @@ typedef struct {
   TessResidents *residents; /* NULL: the host draws everything */
   TessLoader *loader;
   const TessBatch *ahead; /* the batch after the one that is fed; NULL: not lent yet */
-  gboolean ahead_begun;   /* what the host drew of it is on its way to the device */
+  gboolean ahead_whole;   /* all that the host drew of it is on its way to the device; else some of it may be */
   TessLiveView *view;
 
   gint64 started, paused;          /* monotonic microseconds; paused: length of pauses since */
