@@ -34,12 +34,17 @@ after (GtkWidget *child)
 static int
 column_width (GtkWidget *widget, int width, int *n_columns)
 {
-  int n = 0;
+  int n = 0, narrowest = NARROWEST;
 
-  for (GtkWidget *child = first (widget); child; child = after (child))
+  for (GtkWidget *child = first (widget); child; child = after (child)) {
+    int least = 0;
+
+    gtk_widget_measure (child, GTK_ORIENTATION_HORIZONTAL, -1, &least, NULL, NULL, NULL);
+    narrowest = MAX (narrowest, least);
     n++;
-  *n_columns = n > 1 && width >= n * NARROWEST + (n - 1) * GAP ? n : 1;
-  return MIN ((width - (*n_columns - 1) * GAP) / *n_columns, WIDEST);
+  }
+  *n_columns = n > 1 && width >= n * narrowest + (n - 1) * GAP ? n : 1;
+  return MIN ((width - (*n_columns - 1) * GAP) / *n_columns, MAX (narrowest, WIDEST));
 }
 
 static GtkSizeRequestMode
@@ -61,20 +66,19 @@ measure_width (GtkWidget *widget, int *minimum, int *natural)
   *natural = MAX (*natural, *minimum);
 }
 
-static void
-measure_height (GtkWidget *widget, int width, int *minimum, int *natural)
+/* Children get what they want: the widget is there to be scrolled. */
+static int
+measure_height (GtkWidget *widget, int width)
 {
-  int n_columns, each = width < 0 ? -1 : column_width (widget, width, &n_columns);
+  int n_columns = 1, each = width < 0 ? -1 : column_width (widget, width, &n_columns), height = 0;
 
-  if (width < 0)
-    n_columns = 1;
   for (GtkWidget *child = first (widget); child; child = after (child)) {
-    int least = 0, wanted = 0, gap = n_columns == 1 && *natural > 0 ? GAP : 0;
+    int wanted = 0;
 
-    gtk_widget_measure (child, GTK_ORIENTATION_VERTICAL, each, &least, &wanted, NULL, NULL);
-    *minimum = n_columns == 1 ? *minimum + gap + least : MAX (*minimum, least);
-    *natural = n_columns == 1 ? *natural + gap + wanted : MAX (*natural, wanted);
+    gtk_widget_measure (child, GTK_ORIENTATION_VERTICAL, each, NULL, &wanted, NULL, NULL);
+    height = n_columns == 1 ? height + (height > 0 ? GAP : 0) + wanted : MAX (height, wanted);
   }
+  return height;
 }
 
 static void
@@ -85,7 +89,7 @@ tess_columns_measure (GtkLayoutManager *manager, GtkWidget *widget, GtkOrientati
   if (orientation == GTK_ORIENTATION_HORIZONTAL)
     measure_width (widget, minimum, natural);
   else
-    measure_height (widget, for_size, minimum, natural);
+    *minimum = *natural = measure_height (widget, for_size);
 }
 
 static void

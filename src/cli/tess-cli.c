@@ -261,7 +261,7 @@ tess_cli_backend (TessCli *cli, const TessBackendIface **backend, guint *device,
   else
     *act_dtype = strcmp (precision, "auto") == 0 && info.bf16 ? TESS_DTYPE_BF16 : TESS_DTYPE_F32;
   if ((*backend)->n_devices (NULL) > 1)
-    tess_cli_note (cli, _ ("%s: device %u: %s, %s"), (*backend)->id, *device, info.name,
+    tess_cli_note (cli, _ ("%s: device %u: %s, %s"), why, *device, info.name,
                    *act_dtype == TESS_DTYPE_BF16 ? "bf16" : "f32");
   else
     tess_cli_note (cli, _ ("%s: %s, %s"), why, info.name, *act_dtype == TESS_DTYPE_BF16 ? "bf16" : "f32");

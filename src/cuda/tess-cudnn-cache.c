@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gstdio.h>
 #include <inttypes.h>
 #include <unistd.h>
 
@@ -210,8 +211,8 @@ write_body (TessCudnnCache *cache)
   return body;
 }
 
-/* Atomic. What another program has written meanwhile stays. Where nothing can be written nothing is kept, and where it
- * would become too large what is new begins it anew. */
+/* Atomic. What another program has written meanwhile stays. Where nothing can be written nothing is kept, and a file
+ * that would become too large goes: the next choices begin it anew. */
 void
 tess_cudnn_cache_save (TessCudnnCache *cache)
 {
@@ -228,9 +229,10 @@ tess_cudnn_cache_save (TessCudnnCache *cache)
   text = g_string_new (MAGIC);
   g_string_append_printf (text, "%s\n%s", sum, body->str);
   folder = g_path_get_dirname (cache->path);
-  if (text->len > MOST_BYTES)
+  if (text->len > MOST_BYTES) {
     g_hash_table_remove_all (cache->plans);
-  else if (!tess_make_directory (folder, &why) || !tess_file_set_contents (cache->path, text->str, text->len, &why))
+    g_unlink (cache->path);
+  } else if (!tess_make_directory (folder, &why) || !tess_file_set_contents (cache->path, text->str, text->len, &why))
     g_debug ("cuDNN: plans are not kept: %s", why->message);
   g_string_free (body, TRUE);
   g_string_free (text, TRUE);

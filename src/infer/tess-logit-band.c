@@ -97,7 +97,7 @@ compare_grids (TessLogitBand *band, const TessGrid *target, GError **error)
   return set_positions (band, &m, direct, error);
 }
 
-/* Both buffers in one kind of memory. FALSE without an error: there is too little of it. */
+/* Both buffers in one kind of memory, that of n voxels. FALSE without an error: there is too little of it. */
 static gboolean
 take_sums (TessLogitBand *band, gsize n, gboolean near, GError **error)
 {
@@ -118,15 +118,15 @@ take_sums (TessLogitBand *band, gsize n, gboolean near, GError **error)
 }
 
 static gboolean
-take_memory (TessLogitBand *band, GError **error)
+take_memory (TessLogitBand *band, guint64 room, GError **error)
 {
   const TessBand *b = &band->band;
+  gsize n, voxel = (gsize)(b->channels + 1) * sizeof (float);
   GError *local = NULL;
-  gsize n;
 
   if (g_size_checked_mul (&n, (gsize)b->n_slots, (gsize)b->dim[1]) && g_size_checked_mul (&n, n, (gsize)b->dim[0]) &&
-      n < G_MAXSIZE / sizeof (float) / (gsize)(b->channels + 1)) {
-    if (take_sums (band, n, FALSE, &local) || (!local && take_sums (band, n, TRUE, &local)))
+      n < G_MAXSIZE / voxel) {
+    if ((n * voxel <= room && take_sums (band, n, FALSE, &local)) || (!local && take_sums (band, n, TRUE, &local)))
       return TRUE;
   }
   if (local)
@@ -145,7 +145,7 @@ take_memory (TessLogitBand *band, GError **error)
 
 TessLogitBand *
 tess_logit_band_new (const TessBackendIface *backend, TessDevice *device, const TessGrid *target, TessVolume *output,
-                     guint n_classes, const gint64 tile[3], const float *weights, GError **error)
+                     guint n_classes, const gint64 tile[3], const float *weights, guint64 room, GError **error)
 {
   g_autoptr (TessLogitBand) band = g_new0 (TessLogitBand, 1);
   gint64 plane;
@@ -175,7 +175,7 @@ tess_logit_band_new (const TessBackendIface *backend, TessDevice *device, const 
     if (!band->weights)
       return NULL;
   }
-  return take_memory (band, error) ? g_steal_pointer (&band) : NULL; /* last: it takes what room there is */
+  return take_memory (band, room, error) ? g_steal_pointer (&band) : NULL; /* last: it takes what room there is */
 }
 
 void

@@ -11,9 +11,10 @@ G_BEGIN_DECLS
 typedef struct _TessLogitBand TessLogitBand;
 
 /* target: the grid tiles lie in; output: one-channel uint8 volume on the scan's grid, whose index axes are the
- * target's; tile: its size x, y, z; weights {D,H,W} of a tile, NULL = 1. The device outlives the band. */
+ * target's; tile: its size x, y, z; weights {D,H,W} of a tile, NULL = 1; room: bytes of the
+ * device's memory that the sums may take, else they lie near it. The device outlives the band. */
 TessLogitBand *tess_logit_band_new   (const TessBackendIface *backend, TessDevice *device, const TessGrid *target, TessVolume *output,
-                                      guint n_classes, const gint64 tile[3], const float *weights, GError **error);
+                                      guint n_classes, const gint64 tile[3], const float *weights, guint64 room, GError **error);
 void           tess_logit_band_free  (TessLogitBand *band);
 /* Every channel is a region of its own, found where its logit is above 0; in order each paints its label, later ones over
  * earlier ones. Without this the channel with the largest logit is the label. labels: one a channel, copied. */

@@ -354,6 +354,15 @@ output_new (TessPredictor *p, TessVolume *image, GError **error)
   return out;
 }
 
+/* For sums, on the device: a part of what is free there. Where that is the host's memory there is no other. */
+static guint64
+band_room (TessPredictor *p)
+{
+  const TessBackendIface *backend = tess_session_backend (p->session);
+
+  return (backend->flags & TESS_BACKEND_SAMPLES) != 0 ? tess_device_case_room (backend, p->device) : G_MAXUINT64;
+}
+
 static void
 paint_regions (const TessPlan *plan, TessLogitBand *band)
 {
@@ -406,7 +415,7 @@ tess_predictor_run (TessPredictor *p, TessVolume *const *images, guint n_images,
     out = output_new (p, images[0], error);
   if (out)
     band = tess_logit_band_new (tess_session_backend (p->session), tess_session_device (p->session), &target, out,
-                                tess_plan_n_outputs (p->plan), p->tile, p->weights, error);
+                                tess_plan_n_outputs (p->plan), p->tile, p->weights, band_room (p), error);
   ok = band != NULL;
   if (ok && tess_plan_is_sigmoid (p->plan))
     paint_regions (p->plan, band);

@@ -34,8 +34,8 @@ typedef struct {
 
 /* Takes the schedule; borrows the cache. n_cases: of the dataset. n_workers: 0 = chosen from n_threads, what the
  * trainer computes with. cases_ahead: decoded beyond a rotating pool, so that a case that enters it is there; at least
- * 1. n_ranks > 1: only the share of
- * rank in every batch, the rank-th of as many equal parts. n_epochs: where the stream ends, 0 = never. validation_iterations: of the plan, or 0.
+ * 1. n_ranks > 1: only the share of rank in every batch, the rank-th of as many equal parts. n_epochs: where the stream
+ * ends, 0 = never. validation_iterations: of the plan, or 0.
  * residents: borrowed; cases it takes are left to be drawn by whoever gets the batch. NULL: everything is drawn.
  * backend, device: borrowed; batches stand in memory that the device copies from beside what it does, where it can. NULL:
  * in any. */

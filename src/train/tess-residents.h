@@ -5,7 +5,8 @@
 G_BEGIN_DECLS
 
 /* Cases whose native voxels lie in a device's memory, within a budget of bytes: least recently used go first, and none
- * for one that is hardly drawn. patch_bytes: of a patch that the host would have to draw and copy instead. The loader's threads ask whether a case is worth being there; the device's thread puts it there and draws from it. */
+ * for one that is hardly drawn. patch_bytes: of a patch that the host would have to draw and copy instead. The loader's
+ * threads ask whether a case is worth being there; the device's thread puts it there and draws from it. */
 typedef struct _TessResidents TessResidents;
 
 TessResidents *tess_residents_new  (const TessBackendIface *backend, TessDevice *device, guint n_cases, guint64 budget_bytes,

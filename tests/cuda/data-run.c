@@ -89,7 +89,7 @@ band_run (const TessBackendIface *backend, guint i, gboolean *near, GError **err
   TessDevice *device = backend->open (0, 2, error);
   TessBuffer *logits = device ? backend->buffer_new (device, offset + bytes, error) : NULL;
   TessLogitBand *band =
-      logits ? tess_logit_band_new (backend, device, &target, out, c->n_classes, c->tile, weights, error) : NULL;
+      logits ? tess_logit_band_new (backend, device, &target, out, c->n_classes, c->tile, weights, G_MAXUINT64, error) : NULL;
   gboolean ok = band != NULL;
 
   if (ok && c->paints)

@@ -346,6 +346,19 @@ write_signed (const char *path, const char *body)
   write_file (path, text, strlen (text));
 }
 
+/* More than a file may hold: it goes, and what comes then is kept again. */
+static void
+test_full (void)
+{
+  g_autofree char *path = fill ("full", 1000), *again = NULL, *few = NULL;
+
+  g_assert_cmpuint (count ("full", 30000), ==, 1000);
+  again = fill ("full", 30000);
+  g_assert_false (g_file_test (path, G_FILE_TEST_EXISTS));
+  few = fill ("full", 5);
+  g_assert_cmpuint (count ("full", 30000), ==, 5);
+}
+
 static void
 test_damage (void)
 {
@@ -491,6 +504,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/cuda/cache/again/bf16", GINT_TO_POINTER (TESS_DTYPE_BF16), test_again);
   g_test_add_func ("/cuda/cache/hostile", test_hostile);
   g_test_add_func ("/cuda/cache/exact", test_exact);
+  g_test_add_func ("/cuda/cache/full", test_full);
   g_test_add_func ("/cuda/cache/damage", test_damage);
   g_test_add_func ("/cuda/cache/foreign", test_foreign);
   g_test_add_func ("/cuda/cache/place", test_place);

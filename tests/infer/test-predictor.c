@@ -528,7 +528,7 @@ banded_init (Banded *b, const TessGrid *grid, TessVolume *out, const gint64 tile
   g_assert_no_error (error);
   b->logits = b->backend->buffer_new (b->device, (gsize)(tile[0] * tile[1] * tile[2] * 3) * sizeof (float), &error);
   g_assert_no_error (error);
-  b->band = tess_logit_band_new (b->backend, b->device, grid, out, 3, tile, NULL, &error);
+  b->band = tess_logit_band_new (b->backend, b->device, grid, out, 3, tile, NULL, G_MAXUINT64, &error);
   g_assert_no_error (error);
 }
 
