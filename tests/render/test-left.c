@@ -116,7 +116,8 @@ test_orientations (gconstpointer data)
 {
   g_autofree char *folder = shared_file ("nifti/orient48");
   g_autoptr (GDir) dir = folder ? g_dir_open (folder, 0, NULL) : NULL;
-  g_autofree guint8 *first[2] = {NULL, NULL};
+  g_autofree guint8 *linear = NULL, *nearest_voxels = NULL;
+  guint8 **first[2] = {&linear, &nearest_voxels};
   const char *name;
   guint n = 0;
 
@@ -131,12 +132,12 @@ test_orientations (gconstpointer data)
 
       if (!rgba)
         return;
-      if (!first[nearest]) {
-        first[nearest] = g_steal_pointer (&rgba);
-        g_assert_true (has_picture (first[nearest]));
+      if (!*first[nearest]) {
+        *first[nearest] = g_steal_pointer (&rgba);
+        g_assert_true (has_picture (*first[nearest]));
         continue;
       }
-      different = count_different (first[nearest], rgba);
+      different = count_different (*first[nearest], rgba);
       if (different)
         g_test_message ("%s: %u pixels differ", name, different);
       g_assert_cmpuint (different, ==, 0);
