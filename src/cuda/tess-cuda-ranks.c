@@ -18,9 +18,10 @@ struct _TessCudaRanks {
   cudaEvent_t forked, joined;
   char *staging; /* page-locked */
   gsize staging_bytes;
-  gboolean broken; /* a run has failed: the others may not come */
+  gboolean broken; /* see tess_cuda_ranks_break() */
 };
 
+/* All ranks, after their captured graphs are gone: NCCL waits for both. Not of a device that was given up. */
 void
 tess_cuda_leave (TessDevice *device)
 {
@@ -29,7 +30,7 @@ tess_cuda_leave (TessDevice *device)
   if (r == NULL)
     return;
   if (r->comm != NULL)
-    (void)(r->broken ? r->nccl->CommAbort (r->comm) : r->nccl->CommDestroy (r->comm));
+    (void)r->nccl->CommDestroy (r->comm);
   if (r->forked != NULL)
     (void)cudaEventDestroy (r->forked);
   if (r->joined != NULL)
@@ -282,7 +283,8 @@ tess_cuda_ranks_after_step (TessProgram *p, guint i, GError **error)
   return finish_sums (p->device, error);
 }
 
-/* Until the stream is done. A rank that is gone leaves NCCL's kernels waiting for ever: NCCL is asked meanwhile. */
+/* Until the stream is done; at once on a device that was given up. A rank that is gone leaves NCCL's kernels waiting
+ * for ever: NCCL is asked meanwhile. */
 gboolean
 tess_cuda_wait (TessDevice *device, GError **error)
 {
@@ -290,29 +292,35 @@ tess_cuda_wait (TessDevice *device, GError **error)
   TessNcclStatus status = TESS_NCCL_SUCCESS;
   cudaError_t done;
 
-  if (r == NULL || r->comm == NULL || r->broken)
+  if (!tess_cuda_enter (device, error))
+    return FALSE;
+  if (r == NULL || r->comm == NULL)
     return tess_cuda_check (cudaStreamSynchronize (device->stream), _ ("running a program"), error);
   while ((done = cudaStreamQuery (device->stream)) == cudaErrorNotReady) {
     if (!tess_nccl_check (r->nccl, r->nccl->CommGetAsyncError (r->comm, &status), _ ("adding up gradients"), error) ||
-        (status != TESS_NCCL_IN_PROGRESS && !tess_nccl_check (r->nccl, status, _ ("adding up gradients"), error))) {
-      tess_cuda_ranks_break (device);
-      return FALSE;
-    }
+        (status != TESS_NCCL_IN_PROGRESS && !tess_nccl_check (r->nccl, status, _ ("adding up gradients"), error)))
+      break;
     g_usleep (POLL_MICROSECONDS);
   }
-  return tess_cuda_check (done, _ ("running a program"), error);
+  if (done != cudaErrorNotReady && tess_cuda_check (done, _ ("running a program"), error))
+    return TRUE;
+  tess_cuda_ranks_break (device);
+  return FALSE;
 }
 
-/* After a failure: the others may wait for a sum that will not come, so nothing of ours waits for them. */
+/* After a failure kernels of NCCL's may wait for ever for ranks that do not come, and NCCL's own end, freeing memory
+ * and waiting for the stream would all wait for those kernels. So nothing is taken down: tess_cuda_enter() refuses the
+ * device from now on, what it holds goes when the process ends, and whoever is told of the failure ends the other
+ * ranks. */
 void
 tess_cuda_ranks_break (TessDevice *device)
 {
-  TessCudaRanks *r = device->ranks;
+  if (device->ranks != NULL)
+    device->ranks->broken = device->ranks->nccl != NULL;
+}
 
-  if (r == NULL)
-    return;
-  r->broken = TRUE;
-  if (r->comm != NULL)
-    (void)r->nccl->CommAbort (r->comm);
-  r->comm = NULL;
+gboolean
+tess_cuda_ranks_broken (const TessDevice *device)
+{
+  return device->ranks != NULL && device->ranks->broken;
 }

@@ -2,7 +2,7 @@
 # The command line with --backend cuda and without a GPU: cli.sh TESSERA_CLI
 #   with the plugin over a runtime that only looks like CUDA's, training logs what it logs on the processor's own
 #   backend, and the model segments the same voxels; a card is chosen; two processes under mpirun, each with a card of
-#   its own, log what one logs (where the MPI plugin is built and mpirun installed).
+#   its own, log what one logs, and one that fails alone ends both (where the MPI plugin is built and mpirun installed).
 set -u
 cli=$1
 tmp=$(mktemp -d) || exit 1
@@ -20,7 +20,7 @@ report () {
   fi
 }
 
-echo 1..10
+echo 1..14
 "$cli" devices --json >"$tmp/out" 2>&1 && grep -q '"name" *: "Host"' "$tmp/out"
 report "the plugin has a device" $?
 
@@ -69,12 +69,40 @@ report "the second one segments the same voxels" $?
 [ $? = 2 ] && grep -q 'has 2 devices' "$tmp/out"
 report "there is no third" $?
 
-name="two processes, each with its card, log the same"
-if [ -z "${TESSERA_TEST_MPI_PLUGIN:-}" ] || ! command -v mpirun >/dev/null; then
-  echo "ok 10 - $name # SKIP no MPI plugin or no mpirun"
-else
-  timeout 100 mpirun --allow-run-as-root --oversubscribe -np 2 "$cli" train --dataset "$tmp/data" --run "$tmp/ranks" \
-    --plan "$tmp/plan.json" --fold all --epochs 2 --seed 3 --backend cuda --precision f32 --quiet >"$tmp/out" 2>&1 &&
-    same_log "$tmp/ranks/log.csv"
+# mpi NAME STATUS TEXT RUN [OPTION ...]: two processes train; STATUS and, once among what they say, TEXT.
+mpi () {
+  name=$1 status=$2 text=$3 run=$4
+  shift 4
+  if [ -z "${TESSERA_TEST_MPI_PLUGIN:-}" ] || ! command -v mpirun >/dev/null; then
+    n=$((n + 1))
+    echo "ok $n - $name # SKIP no MPI plugin or no mpirun"
+    return
+  fi
+  timeout 60 mpirun --allow-run-as-root --oversubscribe -np 2 "$cli" train --dataset "$tmp/data" --run "$tmp/$run" \
+    --plan "$tmp/plan.json" --fold all --epochs 2 --seed 3 --backend cuda --precision f32 "$@" >"$tmp/out" 2>&1
+  got=$?
+  echo "status $got" >>"$tmp/out"
+  [ $got = "$status" ] && [ "$(grep -c '^tessera-cli: ' "$tmp/out")" = "$status" ] && grep -q "$text" "$tmp/out"
   report "$name" $?
+}
+
+mpi "two processes, each with its card, train" 0 "Dice of the last validation" ranks
+name="they log the same"
+if [ -d "$tmp/ranks" ]; then
+  same_log "$tmp/ranks/log.csv"
+  report "$name" $?
+else
+  n=$((n + 1))
+  echo "ok $n - $name # SKIP no MPI plugin or no mpirun"
 fi
+
+# One fails alone while the other waits for it, with captured graphs that use NCCL, or outside of a program.
+fault () {
+  HOST_NCCL_RANK=$1
+  export HOST_NCCL_RANK "$2"
+  mpi "$3 ends both" 1 "as the test asked" "fault-$n" --quiet
+  unset "${2%%=*}"
+}
+fault 1 HOST_NCCL_FAILS=graph "a sum that fails in one process"
+fault 0 HOST_CUDA_FAILS=query "a step that fails in one process"
+fault 0 HOST_CUDA_FAILS=download "a view that fails in one process"
