@@ -120,6 +120,8 @@ tess_cuda_device_info (guint index, TessDeviceInfo *info, GError **error)
       !tess_cuda_check (cudaMemGetInfo (&free_bytes, &total_bytes), _ ("asking for the device's memory"), error))
     return FALSE;
   *info = (TessDeviceInfo){.memory_total = total_bytes, .memory_free = free_bytes, .bf16 = properties.major >= 8};
+  G_STATIC_ASSERT (sizeof info->card == sizeof properties.uuid.bytes);
+  memcpy (info->card, properties.uuid.bytes, sizeof info->card);
   g_strlcpy (info->name, properties.name, sizeof info->name);
   g_snprintf (info->detail, sizeof info->detail, "sm_%d%d", properties.major, properties.minor);
   return TRUE;

@@ -21,7 +21,7 @@ struct _TessDevice {
   cudnnHandle_t    handle;
   cudnnBackendDescriptor_t card; /* what cuDNN's plans are made for */
   TessCudnnCache *cache;         /* of chosen plans; NULL without cuDNN */
-  guint8       id[16];  /* the card's, in all the world */
+  guint8       id[TESS_CARD_ID_SIZE]; /* TessDeviceInfo.card */
   TessCudaRanks *ranks; /* NULL: alone; else with a stream of its own for sums */
   TessCudaUploads *uploads; /* NULL: none was begun yet */
 };

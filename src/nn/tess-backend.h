@@ -8,17 +8,20 @@ G_BEGIN_DECLS
 
 /* The contract between nn and what computes. One thread uses a device and its programs at a time. Failures are
  * GErrors (UNSUPPORTED NO_MEMORY DEVICE_LOST BAD_SHAPE IO), never an abort. */
-#define TESS_BACKEND_ABI 6u
+#define TESS_BACKEND_ABI 7u
 
 typedef struct _TessDevice  TessDevice;  /* defined by each backend */
 typedef struct _TessBuffer  TessBuffer;  /* device memory outside programs */
 typedef struct _TessProgram TessProgram;
+
+#define TESS_CARD_ID_SIZE 16
 
 typedef struct {
   char     name[128];
   guint64  memory_total, memory_free; /* bytes */
   gboolean bf16; /* bf16 is faster than f32 here and will be used by --precision auto */
   char     detail[128]; /* "AVX-512 BF16", "sm_90" */
+  guint8   card[TESS_CARD_ID_SIZE]; /* the same only for the same card, also in other processes; zero: the processor */
 } TessDeviceInfo;
 
 typedef struct {
