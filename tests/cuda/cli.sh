@@ -20,7 +20,7 @@ report () {
   fi
 }
 
-echo 1..14
+echo 1..18
 "$cli" devices --json >"$tmp/out" 2>&1 && grep -q '"name" *: "Host"' "$tmp/out"
 report "the plugin has a device" $?
 
@@ -69,6 +69,7 @@ report "the second one segments the same voxels" $?
 [ $? = 2 ] && grep -q 'has 2 devices' "$tmp/out"
 report "there is no third" $?
 
+settings=
 # mpi NAME STATUS TEXT RUN [OPTION ...]: two processes train; STATUS and, once among what they say, TEXT.
 mpi () {
   name=$1 status=$2 text=$3 run=$4
@@ -78,7 +79,7 @@ mpi () {
     echo "ok $n - $name # SKIP no MPI plugin or no mpirun"
     return
   fi
-  timeout 60 mpirun --allow-run-as-root --oversubscribe -np 2 "$cli" train --dataset "$tmp/data" --run "$tmp/$run" \
+  env $settings timeout 60 mpirun --allow-run-as-root --oversubscribe -np 2 "$cli" train --dataset "$tmp/data" --run "$tmp/$run" \
     --plan "$tmp/plan.json" --fold all --epochs 2 --seed 3 --backend cuda --precision f32 "$@" >"$tmp/out" 2>&1
   got=$?
   echo "status $got" >>"$tmp/out"
@@ -96,13 +97,26 @@ else
   echo "ok $n - $name # SKIP no MPI plugin or no mpirun"
 fi
 
-# One fails alone while the other waits for it, with captured graphs that use NCCL, or outside of a program.
-fault () {
-  HOST_NCCL_RANK=$1
-  export HOST_NCCL_RANK "$2"
-  mpi "$3 ends both" 1 "as the test asked" "fault-$n" --quiet
-  unset "${2%%=*}"
+# told "VARIABLE=VALUE ..." and what mpi takes: with these in the environment.
+told () {
+  settings=$1
+  shift
+  mpi "$@"
+  settings=
 }
-fault 1 HOST_NCCL_FAILS=graph "a sum that fails in one process"
-fault 0 HOST_CUDA_FAILS=query "a step that fails in one process"
-fault 0 HOST_CUDA_FAILS=download "a view that fails in one process"
+told "HOST_CUDA_FAILS=bf16 HOST_NCCL_RANK=1" "bf16 is used where all have it" 0 "not every process has fast bf16" f32 \
+  --precision auto
+told "TESSERA_NCCL=none HOST_CUDA_MEMORY=500000" "each of two cards has room" 0 "Dice" room --recompute off
+told "TESSERA_NCCL=none HOST_CUDA_MEMORY=500000" "two processes have half of a card each" 1 "and 250 kB are there" half \
+  --recompute off --device 0
+program=$cli
+printf '#!/bin/sh\nb=cuda\n[ "$OMPI_COMM_WORLD_RANK" = 1 ] && b=cpu\nexec "%s" "$@" --backend $b\n' "$program" >"$tmp/mixed"
+chmod +x "$tmp/mixed"
+cli=$tmp/mixed
+mpi "a GPU and a processor do not train together" 1 "1 of 2 processes have found a GPU" mixed
+cli=$program
+
+# One fails alone while the other waits for it, with captured graphs that use NCCL, or outside of a program.
+told "HOST_NCCL_FAILS=graph HOST_NCCL_RANK=1" "a sum that fails in one process ends both" 1 "as the test asked" sum
+told "HOST_CUDA_FAILS=query HOST_NCCL_RANK=0" "a step that fails in one process ends both" 1 "as the test asked" step
+told "HOST_CUDA_FAILS=download HOST_NCCL_RANK=0" "a view that fails in one process ends both" 1 "as the test asked" view

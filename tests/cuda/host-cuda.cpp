@@ -59,7 +59,7 @@ fails (void)
 }
 
 /* The fault that the program was started with, on rank HOST_NCCL_RANK. HOST_CUDA_FAILS=query: the stream after a
- * graph's launch; download: the first copy to the host that no program makes. */
+ * graph's launch; download: the first copy to the host that no program makes; bf16: the cards have none. */
 static bool
 told_to_fail (const char *what)
 {
@@ -181,7 +181,7 @@ cudaGetDeviceProperties (struct cudaDeviceProp *properties, int index)
   memset (properties, 0, sizeof *properties);
   properties->uuid.bytes[0] = (char)(1 + index);
   strcpy (properties->name, "Host");
-  properties->major = host_cuda.major;
+  properties->major = told_to_fail ("bf16") ? 7 : host_cuda.major;
   return fails () ? cudaErrorUnknown : cudaSuccess;
 }
 
@@ -206,6 +206,10 @@ cudaGetErrorString (cudaError_t)
 cudaError_t
 cudaMemGetInfo (size_t *left, size_t *total)
 {
+  const char *told = getenv ("HOST_CUDA_MEMORY");
+
+  if (told != nullptr)
+    host_cuda.memory = (size_t)atol (told);
   *total = host_cuda.memory;
   *left = host_cuda.memory - host_cuda.taken;
   return fails () ? cudaErrorUnknown : cudaSuccess;
