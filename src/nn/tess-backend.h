@@ -59,7 +59,8 @@ typedef struct _TessBackendIface {
   gboolean    (*device_info) (guint index, TessDeviceInfo *info, GError **error);
   TessDevice *(*open)        (guint index, guint n_threads, GError **error); /* n_threads: CPU; 0 = all cores */
   void        (*close)       (TessDevice *device);
-  /* Before programs are bound that run with other ranks; all of them call it. NULL: nothing to do. */
+  /* Before programs are bound that run with other ranks; all of them call it, and all close such a device. After a run
+   * that failed it may refuse everything, and keep what it holds, until the process ends. NULL: nothing to do. */
   gboolean    (*join)        (TessDevice *device, const TessCommunicator *communicator, GError **error);
 
   TessBuffer *(*buffer_new)  (TessDevice *device, gsize bytes, GError **error); /* zeroed */

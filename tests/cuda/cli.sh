@@ -20,7 +20,7 @@ report () {
   fi
 }
 
-echo 1..18
+echo 1..19
 "$cli" devices --json >"$tmp/out" 2>&1 && grep -q '"name" *: "Host"' "$tmp/out"
 report "the plugin has a device" $?
 
@@ -120,3 +120,4 @@ cli=$program
 told "HOST_NCCL_FAILS=graph HOST_NCCL_RANK=1" "a sum that fails in one process ends both" 1 "as the test asked" sum
 told "HOST_CUDA_FAILS=query HOST_NCCL_RANK=0" "a step that fails in one process ends both" 1 "as the test asked" step
 told "HOST_CUDA_FAILS=download HOST_NCCL_RANK=0" "a view that fails in one process ends both" 1 "as the test asked" view
+told "HOST_CUDA_FAILS=upload HOST_NCCL_RANK=1" "so does a batch that one cannot upload" 1 "as the test asked" batch

@@ -59,7 +59,8 @@ fails (void)
 }
 
 /* The fault that the program was started with, on rank HOST_NCCL_RANK. HOST_CUDA_FAILS=query: the stream after a
- * graph's launch; download: the first copy to the host that no program makes; bf16: the cards have none. */
+ * graph's launch; upload: the first copy then; download: the first copy to the host that no program makes; bf16: the
+ * cards have none. */
 static bool
 told_to_fail (const char *what)
 {
@@ -305,7 +306,9 @@ cudaStreamSynchronize (cudaStream_t stream)
 {
   if (stream != nullptr)
     work_off ((Stream *)stream, nullptr, 0);
-  return fails () || (downloads && told_to_fail ("download")) ? cudaErrorLaunchFailure : cudaSuccess;
+  return fails () || (downloads && told_to_fail ("download")) || (host_cuda.n_replayed > 0 && told_to_fail ("upload"))
+             ? cudaErrorLaunchFailure
+             : cudaSuccess;
 }
 
 /* Not ready the first time. */
@@ -441,7 +444,7 @@ cudaEventSynchronize (cudaEvent_t event)
 
   if (e->stream != nullptr)
     work_off (e->stream, e, e->recorded);
-  return fails () ? cudaErrorLaunchFailure : cudaSuccess;
+  return fails () || (host_cuda.n_replayed > 0 && told_to_fail ("upload")) ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
 /* All of cuDNN's plans take as long. */
