@@ -130,8 +130,10 @@ end_training (TessTraining *t, TessTrainState state, GError *error)
   if (error != NULL && t->ranks->size > 1 && !t->together)
     return;
   /* What all have failed at may be the loss of one rank's device, which then cannot come to where they part. */
-  if (t->ranks->size > 1 && g_error_matches (error, TESS_ERROR, TESS_ERROR_DEVICE_LOST))
+  if (t->ranks->size > 1 && g_error_matches (error, TESS_ERROR, TESS_ERROR_DEVICE_LOST)) {
+    tess_training_drop_ahead (t);
     t->session = NULL;
+  }
   tess_training_clear (t);
 }
 

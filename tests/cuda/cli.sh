@@ -120,4 +120,4 @@ cli=$program
 told "HOST_NCCL_FAILS=graph HOST_NCCL_RANK=1" "a sum that fails in one process ends both" 1 "as the test asked" sum
 told "HOST_CUDA_FAILS=query HOST_NCCL_RANK=0" "a step that fails in one process ends both" 1 "as the test asked" step
 told "HOST_CUDA_FAILS=download HOST_NCCL_RANK=0" "a view that fails in one process ends both" 1 "as the test asked" view
-told "HOST_CUDA_FAILS=upload HOST_NCCL_RANK=1" "so does a batch that one cannot upload" 1 "as the test asked" batch
+told "HOST_CUDA_FAILS=copy HOST_NCCL_RANK=0" "a batch that one cannot upload ends both" 1 "copying .* as the test asked" batch

@@ -59,7 +59,7 @@ fails (void)
 }
 
 /* The fault that the program was started with, on rank HOST_NCCL_RANK. HOST_CUDA_FAILS=query: the stream after a
- * graph's launch; upload: the first copy then; download: the first copy to the host that no program makes; bf16: the
+ * graph's launch; copy: the first copy then; download: the first copy to the host that no program makes; bf16: the
  * cards have none. */
 static bool
 told_to_fail (const char *what)
@@ -306,7 +306,7 @@ cudaStreamSynchronize (cudaStream_t stream)
 {
   if (stream != nullptr)
     work_off ((Stream *)stream, nullptr, 0);
-  return fails () || (downloads && told_to_fail ("download")) || (host_cuda.n_replayed > 0 && told_to_fail ("upload"))
+  return fails () || (downloads && told_to_fail ("download")) || (host_cuda.n_replayed > 0 && told_to_fail ("copy"))
              ? cudaErrorLaunchFailure
              : cudaSuccess;
 }
@@ -323,7 +323,8 @@ cudaStreamQuery (cudaStream_t stream)
   downloads = false;
   if (host_cuda.n_replayed > 0 && told_to_fail ("query"))
     return cudaErrorLaunchFailure;
-  return cudaStreamSynchronize (stream);
+  work_off ((Stream *)stream, nullptr, 0);
+  return fails () ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
 cudaError_t
@@ -444,7 +445,7 @@ cudaEventSynchronize (cudaEvent_t event)
 
   if (e->stream != nullptr)
     work_off (e->stream, e, e->recorded);
-  return fails () || (host_cuda.n_replayed > 0 && told_to_fail ("upload")) ? cudaErrorLaunchFailure : cudaSuccess;
+  return fails () || (host_cuda.n_replayed > 0 && told_to_fail ("copy")) ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
 /* All of cuDNN's plans take as long. */
