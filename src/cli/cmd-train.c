@@ -305,6 +305,32 @@ own_threads (const TessCommunicator *ranks, guint n_threads)
   return MAX (cores / ranks->n_local, 1);
 }
 
+/* What auto has chosen may differ where the processes' machines do: bf16 is used if all have it. */
+static gboolean
+share_choice (TessCli *cli, TessTrainOptions *o, gboolean *together, GError **error)
+{
+  const TessCommunicator *ranks = o->communicator;
+  double n[2] = {strcmp (o->backend->id, "cpu") != 0, o->act_dtype == TESS_DTYPE_BF16};
+
+  *together = FALSE;
+  if (!ranks->sum_f64 (ranks, n, G_N_ELEMENTS (n), error))
+    return FALSE;
+  *together = TRUE;
+  if (n[0] > 0 && n[0] < ranks->size) {
+    g_set_error (
+        error, TESS_ERROR, TESS_ERROR_MISMATCH,
+        _ ("%.0f of %u processes have found a GPU; start only those, or give --backend cpu (--backend cuda says "
+           "why the others have none)"),
+        n[0], ranks->size);
+    return FALSE;
+  }
+  if (n[1] > 0 && n[1] < ranks->size) {
+    o->act_dtype = TESS_DTYPE_F32;
+    tess_cli_note (cli, _ ("not every process has fast bf16: all compute in f32"));
+  }
+  return TRUE;
+}
+
 static int
 train (TessCli *cli, TessTrainOptions *options)
 {
@@ -316,11 +342,13 @@ train (TessCli *cli, TessTrainOptions *options)
   gboolean together;
   int code;
 
-  if (tess_cli_backend (cli, &options->backend, &options->device, &options->n_threads, &options->act_dtype, &local)) {
-    options->n_threads = own_threads (ranks, options->n_threads);
-    options->seed = cli->seed;
-    display.trainer = trainer = tess_trainer_new (options, &local);
-  }
+  tess_cli_backend (cli, &options->backend, &options->device, &options->n_threads, &options->act_dtype, &local);
+  if (!tess_communicator_agree (ranks, local, &together, &error) || !share_choice (cli, options, &together, &error))
+    return fail (ranks, together, error);
+  options->n_threads = own_threads (ranks, options->n_threads);
+  options->seed = cli->seed;
+  local = NULL;
+  display.trainer = trainer = tess_trainer_new (options, &local);
   if (!tess_communicator_agree (ranks, local, &together, &error))
     return fail (ranks, together, error);
   if (!tess_trainer_start (trainer, &error))

@@ -36,6 +36,11 @@ tess_cuda_check (cudaError_t status, const char *doing, GError **error)
 gboolean
 tess_cuda_enter (TessDevice *device, GError **error)
 {
+  if (tess_cuda_ranks_broken (device)) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_DEVICE_LOST,
+                 _ ("CUDA: this process cannot add up with the others any more; start all of them again"));
+    return FALSE;
+  }
   return tess_cuda_check (cudaSetDevice (device->index), _ ("choosing the device"), error);
 }
 
@@ -115,6 +120,8 @@ tess_cuda_device_info (guint index, TessDeviceInfo *info, GError **error)
       !tess_cuda_check (cudaMemGetInfo (&free_bytes, &total_bytes), _ ("asking for the device's memory"), error))
     return FALSE;
   *info = (TessDeviceInfo){.memory_total = total_bytes, .memory_free = free_bytes, .bf16 = properties.major >= 8};
+  G_STATIC_ASSERT (sizeof info->card == sizeof properties.uuid.bytes);
+  memcpy (info->card, properties.uuid.bytes, sizeof info->card);
   g_strlcpy (info->name, properties.name, sizeof info->name);
   g_snprintf (info->detail, sizeof info->detail, "sm_%d%d", properties.major, properties.minor);
   return TRUE;
@@ -172,7 +179,7 @@ tess_cuda_close (TessDevice *device)
 {
   if (!device)
     return;
-  if (cudaSetDevice (device->index) == cudaSuccess) {
+  if (tess_cuda_enter (device, NULL)) {
     tess_cuda_leave (device);
     tess_cuda_uploads_free (device);
     if (device->card != NULL)
@@ -266,7 +273,7 @@ tess_cuda_buffer_free (TessBuffer *buffer)
 {
   if (!buffer)
     return;
-  if (buffer->data && cudaSetDevice (buffer->device->index) == cudaSuccess)
+  if (buffer->data && tess_cuda_enter (buffer->device, NULL))
     (void)(buffer->near ? cudaFreeHost (buffer->data) : cudaFree (buffer->data));
   (void)cudaGetLastError ();
   g_free (buffer);

@@ -21,7 +21,7 @@ struct _TessDevice {
   cudnnHandle_t    handle;
   cudnnBackendDescriptor_t card; /* what cuDNN's plans are made for */
   TessCudnnCache *cache;         /* of chosen plans; NULL without cuDNN */
-  guint8       id[16];  /* the card's, in all the world */
+  guint8       id[TESS_CARD_ID_SIZE]; /* TessDeviceInfo.card */
   TessCudaRanks *ranks; /* NULL: alone; else with a stream of its own for sums */
   TessCudaUploads *uploads; /* NULL: none was begun yet */
 };
@@ -93,7 +93,8 @@ struct _TessProgram {
 
 /* FALSE with a GError that says what was being done and CUDA's own sentence. */
 gboolean tess_cuda_check (cudaError_t status, const char *doing, GError **error);
-/* The runtime's current device is per thread, and the caller's thread may change between calls. */
+/* The runtime's current device is per thread, and the caller's thread may change between calls. FALSE also for a device
+ * that was given up (tess_cuda_ranks_break()). */
 gboolean tess_cuda_enter (TessDevice *device, GError **error);
 /* Device memory, after asking whether there is enough of it. */
 gboolean tess_cuda_allocate (gsize bytes, char **data, GError **error);
@@ -135,7 +136,8 @@ guint    tess_cuda_n_ranks          (const TessDevice *device);
 gboolean tess_cuda_ranks_bind       (TessProgram *program, GError **error);
 gboolean tess_cuda_ranks_sum_f64    (TessDevice *device, double *values, gsize n, GError **error);
 gboolean tess_cuda_ranks_after_step (TessProgram *program, guint i, GError **error);
-void     tess_cuda_ranks_break      (TessDevice *device);
+void     tess_cuda_ranks_break      (TessDevice *device); /* gives the device up */
+gboolean tess_cuda_ranks_broken     (const TessDevice *device);
 gboolean tess_cuda_wait             (TessDevice *device, GError **error);
 
 /* tess-cuda-results.c: small outputs at the host without asking for them. */

@@ -133,7 +133,7 @@ tess_cuda_prepare (TessDevice *device, TessGraph *graph, TessRequirements *requi
 void
 tess_cuda_program_free (TessProgram *p)
 {
-  if (p == NULL)
+  if (p == NULL || (p->device != NULL && tess_cuda_ranks_broken (p->device))) /* its memory is still read */
     return;
   if (p->device != NULL && tess_cuda_enter (p->device, NULL)) {
     if (p->captured != NULL)
@@ -330,7 +330,7 @@ tess_cuda_run (TessProgram *p, const TessStepArgs *args, GError **error)
   p->n_eager += p->captured == NULL;
   if (!ok)
     tess_cuda_ranks_break (device);
-  /* Also after a failure: what is queued reads the program's memory. */
+  /* Also after a failure, but not for other processes: what is queued reads the program's memory. */
   ok = tess_cuda_wait (device, ok ? error : NULL) && ok;
   if (ok && p->io != NULL)
     p->io->fresh = p;

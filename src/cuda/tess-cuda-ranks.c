@@ -7,7 +7,7 @@
  * captured graph. With $TESSERA_NCCL "none" the sums go through the processor's memory and the communicator (MPI):
  * slower, op by op, and where several processes have one card. */
 
-#define ID_SIZE 16 /* of a card: cudaDeviceProp.uuid */
+#define CARD_SIZE (TESS_CARD_ID_SIZE + 1) /* of what gather_cards() tells of a rank */
 #define POLL_MICROSECONDS 20
 
 struct _TessCudaRanks {
@@ -18,9 +18,10 @@ struct _TessCudaRanks {
   cudaEvent_t forked, joined;
   char *staging; /* page-locked */
   gsize staging_bytes;
-  gboolean broken; /* a run has failed: the others may not come */
+  gboolean broken; /* see tess_cuda_ranks_break() */
 };
 
+/* All ranks, after their captured graphs are gone: NCCL waits for both. Not of a device that was given up. */
 void
 tess_cuda_leave (TessDevice *device)
 {
@@ -29,7 +30,7 @@ tess_cuda_leave (TessDevice *device)
   if (r == NULL)
     return;
   if (r->comm != NULL)
-    (void)(r->broken ? r->nccl->CommAbort (r->comm) : r->nccl->CommDestroy (r->comm));
+    (void)r->nccl->CommDestroy (r->comm);
   if (r->forked != NULL)
     (void)cudaEventDestroy (r->forked);
   if (r->joined != NULL)
@@ -73,14 +74,12 @@ open_ranks (TessDevice *device, const TessCommunicator *c, TessNcclId *id, GErro
 static double *
 gather_cards (TessDevice *device, const TessCommunicator *c, GError **error)
 {
-  g_autofree double *cards = g_new0 (double, c->size *(ID_SIZE + 1));
-  double *mine = cards + c->rank * (ID_SIZE + 1);
+  double mine[CARD_SIZE];
 
-  G_STATIC_ASSERT (sizeof device->id == ID_SIZE);
-  for (guint i = 0; i < ID_SIZE; i++)
+  for (guint i = 0; i < TESS_CARD_ID_SIZE; i++)
     mine[i] = (double)device->id[i];
-  mine[ID_SIZE] = device->ranks->nccl != NULL;
-  return c->sum_f64 (c, cards, c->size * (ID_SIZE + 1), error) ? g_steal_pointer (&cards) : NULL;
+  mine[TESS_CARD_ID_SIZE] = device->ranks->nccl != NULL;
+  return tess_communicator_gather (c, mine, CARD_SIZE, error);
 }
 
 /* NCCL's own sentence for two ranks on one card is of no help. */
@@ -88,19 +87,21 @@ static gboolean
 check_cards (const TessCommunicator *c, const double *cards, GError **error)
 {
   for (guint i = 1; i < c->size; i++) {
-    const double *card = cards + i * (ID_SIZE + 1);
+    const double *card = cards + i * CARD_SIZE;
+    gboolean has_nccl = card[TESS_CARD_ID_SIZE] > 0;
 
-    if (card[ID_SIZE] != cards[ID_SIZE]) {
+    if (has_nccl != (cards[TESS_CARD_ID_SIZE] > 0)) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_MISMATCH,
                    _ ("TESSERA_NCCL is none for process %u alone; set it for all of them or for none"),
-                   card[ID_SIZE] > 0 ? 0 : i);
+                   has_nccl ? 0 : i);
       return FALSE;
     }
-    for (guint k = 0; k < i && card[ID_SIZE] > 0; k++)
-      if (memcmp (card, cards + k * (ID_SIZE + 1), ID_SIZE * sizeof *card) == 0) {
+    for (guint k = 0; k < i && has_nccl; k++)
+      if (memcmp (card, cards + k * CARD_SIZE, TESS_CARD_ID_SIZE * sizeof *card) == 0) {
         g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                     _ ("CUDA: processes %u and %u would share one card, and NCCL takes one process a card; start as "
-                        "many as there are cards (tessera-cli devices), or set TESSERA_NCCL=none, which is slower"),
+                     _ ("CUDA: processes %u and %u would share one card, and NCCL takes one process a card; leave "
+                        "--device out and start as many as there are cards (tessera-cli devices), or set "
+                        "TESSERA_NCCL=none, which is slower"),
                      k, i);
         return FALSE;
       }
@@ -115,7 +116,8 @@ connect (TessDevice *device, const TessCommunicator *c, GBytes *id_bytes, GError
   TessNcclId id;
 
   if (g_bytes_get_size (id_bytes) != sizeof id) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_IO, _ ("NCCL: the processes are of different versions"));
+    g_set_error (error, TESS_ERROR, TESS_ERROR_IO,
+                 _ ("NCCL: the processes are of different versions of this program; start the same one everywhere"));
     return FALSE;
   }
   memcpy (&id, g_bytes_get_data (id_bytes, NULL), sizeof id);
@@ -282,7 +284,8 @@ tess_cuda_ranks_after_step (TessProgram *p, guint i, GError **error)
   return finish_sums (p->device, error);
 }
 
-/* Until the stream is done. A rank that is gone leaves NCCL's kernels waiting for ever: NCCL is asked meanwhile. */
+/* Until the stream is done; at once on a device that was given up. A rank that is gone leaves NCCL's kernels waiting
+ * for ever: NCCL is asked meanwhile. */
 gboolean
 tess_cuda_wait (TessDevice *device, GError **error)
 {
@@ -290,29 +293,35 @@ tess_cuda_wait (TessDevice *device, GError **error)
   TessNcclStatus status = TESS_NCCL_SUCCESS;
   cudaError_t done;
 
-  if (r == NULL || r->comm == NULL || r->broken)
+  if (!tess_cuda_enter (device, error))
+    return FALSE;
+  if (r == NULL || r->comm == NULL)
     return tess_cuda_check (cudaStreamSynchronize (device->stream), _ ("running a program"), error);
   while ((done = cudaStreamQuery (device->stream)) == cudaErrorNotReady) {
     if (!tess_nccl_check (r->nccl, r->nccl->CommGetAsyncError (r->comm, &status), _ ("adding up gradients"), error) ||
-        (status != TESS_NCCL_IN_PROGRESS && !tess_nccl_check (r->nccl, status, _ ("adding up gradients"), error))) {
-      tess_cuda_ranks_break (device);
-      return FALSE;
-    }
+        (status != TESS_NCCL_IN_PROGRESS && !tess_nccl_check (r->nccl, status, _ ("adding up gradients"), error)))
+      break;
     g_usleep (POLL_MICROSECONDS);
   }
-  return tess_cuda_check (done, _ ("running a program"), error);
+  if (done != cudaErrorNotReady && tess_cuda_check (done, _ ("running a program"), error))
+    return TRUE;
+  tess_cuda_ranks_break (device);
+  return FALSE;
 }
 
-/* After a failure: the others may wait for a sum that will not come, so nothing of ours waits for them. */
+/* After a failure kernels of NCCL's may wait for ever for ranks that do not come, and NCCL's own end, freeing memory
+ * and waiting for the stream would all wait for those kernels. So nothing is taken down: tess_cuda_enter() refuses the
+ * device from now on, what it holds goes when the process ends, and whoever is told of the failure ends the other
+ * ranks. */
 void
 tess_cuda_ranks_break (TessDevice *device)
 {
-  TessCudaRanks *r = device->ranks;
+  if (device->ranks != NULL)
+    device->ranks->broken = device->ranks->nccl != NULL;
+}
 
-  if (r == NULL)
-    return;
-  r->broken = TRUE;
-  if (r->comm != NULL)
-    (void)r->nccl->CommAbort (r->comm);
-  r->comm = NULL;
+gboolean
+tess_cuda_ranks_broken (const TessDevice *device)
+{
+  return device->ranks != NULL && device->ranks->broken;
 }

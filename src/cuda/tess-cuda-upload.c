@@ -147,7 +147,7 @@ tess_cuda_upload_end (TessDevice *device, GError **error)
     return TRUE;
   /* Some may be put in place and the event not say so: nothing is under way any more. */
   (void)cudaStreamSynchronize (u->stream);
-  (void)cudaStreamSynchronize (device->stream);
+  (void)tess_cuda_wait (device, NULL);
   (void)cudaGetLastError ();
   return FALSE;
 }

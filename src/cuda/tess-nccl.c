@@ -92,6 +92,8 @@ tess_nccl_check (const TessNccl *nccl, TessNcclStatus status, const char *doing,
 {
   if (status == TESS_NCCL_SUCCESS)
     return TRUE;
-  g_set_error (error, TESS_ERROR, TESS_ERROR_DEVICE_LOST, _ ("NCCL: %s: %s"), doing, nccl->GetErrorString (status));
+  g_set_error (error, TESS_ERROR, TESS_ERROR_DEVICE_LOST,
+               _ ("NCCL: %s: %s; TESSERA_NCCL=none trains without NCCL, more slowly"), doing,
+               nccl->GetErrorString (status));
   return FALSE;
 }

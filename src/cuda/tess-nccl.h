@@ -25,7 +25,6 @@ typedef enum { TESS_NCCL_SUM = 0 } TessNcclOp;
   X (GetUniqueId, TessNcclStatus, (TessNcclId *id)) \
   X (CommInitRank, TessNcclStatus, (TessNcclComm **comm, int n_ranks, TessNcclId id, int rank)) \
   X (CommGetAsyncError, TessNcclStatus, (TessNcclComm *comm, TessNcclStatus *status)) \
-  X (CommAbort, TessNcclStatus, (TessNcclComm *comm)) \
   X (CommDestroy, TessNcclStatus, (TessNcclComm *comm)) \
   X (AllReduce, TessNcclStatus, (const void *from, void *to, size_t n, TessNcclType type, TessNcclOp op, TessNcclComm *comm, cudaStream_t stream))
 

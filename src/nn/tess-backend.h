@@ -8,17 +8,20 @@ G_BEGIN_DECLS
 
 /* The contract between nn and what computes. One thread uses a device and its programs at a time. Failures are
  * GErrors (UNSUPPORTED NO_MEMORY DEVICE_LOST BAD_SHAPE IO), never an abort. */
-#define TESS_BACKEND_ABI 6u
+#define TESS_BACKEND_ABI 7u
 
 typedef struct _TessDevice  TessDevice;  /* defined by each backend */
 typedef struct _TessBuffer  TessBuffer;  /* device memory outside programs */
 typedef struct _TessProgram TessProgram;
+
+#define TESS_CARD_ID_SIZE 16
 
 typedef struct {
   char     name[128];
   guint64  memory_total, memory_free; /* bytes */
   gboolean bf16; /* bf16 is faster than f32 here and will be used by --precision auto */
   char     detail[128]; /* "AVX-512 BF16", "sm_90" */
+  guint8   card[TESS_CARD_ID_SIZE]; /* the same only for the same card, also in other processes; zero: the processor */
 } TessDeviceInfo;
 
 typedef struct {
@@ -56,7 +59,8 @@ typedef struct _TessBackendIface {
   gboolean    (*device_info) (guint index, TessDeviceInfo *info, GError **error);
   TessDevice *(*open)        (guint index, guint n_threads, GError **error); /* n_threads: CPU; 0 = all cores */
   void        (*close)       (TessDevice *device);
-  /* Before programs are bound that run with other ranks; all of them call it. NULL: nothing to do. */
+  /* Before programs are bound that run with other ranks; all of them call it, and all close such a device. After a run
+   * that failed it may refuse everything, and keep what it holds, until the process ends. NULL: nothing to do. */
   gboolean    (*join)        (TessDevice *device, const TessCommunicator *communicator, GError **error);
 
   TessBuffer *(*buffer_new)  (TessDevice *device, gsize bytes, GError **error); /* zeroed */

@@ -138,6 +138,15 @@ tess_communicator_agree (const TessCommunicator *c, GError *local, gboolean *tog
   return FALSE;
 }
 
+double *
+tess_communicator_gather (const TessCommunicator *c, const double *numbers, gsize n, GError **error)
+{
+  g_autofree double *all = g_new0 (double, c->size *n);
+
+  memcpy (all + c->rank * n, numbers, n * sizeof *all);
+  return c->sum_f64 (c, all, c->size * n, error) ? g_steal_pointer (&all) : NULL;
+}
+
 GBytes *
 tess_communicator_share (const TessCommunicator *c, GBytes *bytes, GError **error)
 {

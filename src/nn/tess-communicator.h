@@ -40,6 +40,8 @@ const TessCommunicator *tess_communicator_open  (GError **error);
 /* A point where all ranks go on, or none does. local: this rank's failure (taken), or NULL. FALSE on every rank with the
  * failure of the first rank that has one, and together TRUE; or together FALSE when the ranks cannot even ask. */
 gboolean tess_communicator_agree         (const TessCommunicator *c, GError *local, gboolean *together, GError **error);
+/* n numbers of every rank on every rank, in the order of the ranks; numbers: this rank's. */
+double  *tess_communicator_gather        (const TessCommunicator *c, const double *numbers, gsize n, GError **error);
 /* Rank 0's bytes on every rank, as a new GBytes; bytes: rank 0's, else NULL. */
 GBytes  *tess_communicator_share         (const TessCommunicator *c, GBytes *bytes, GError **error);
 

@@ -118,16 +118,6 @@ open_old_run (TessTraining *t, GError **error)
          (t->plan = tess_plan_load (file, error)) && check_same_run (t, error) && load_checkpoint (t, error);
 }
 
-/* Ranks that share the memory of what computes. */
-static guint
-n_sharing (TessTraining *t)
-{
-  const TessTrainOptions *o = t->options;
-  guint n = t->ranks->n_local, n_cards = strcmp (o->backend->id, "cpu") != 0 ? o->backend->n_devices (NULL) : 1;
-
-  return n_cards > 0 ? (n + n_cards - 1) / n_cards : n;
-}
-
 /* What the ranks of a machine share, each may take a part of. */
 static void
 set_limits (TessTraining *t, TessPlannerLimits *limits)
@@ -138,7 +128,7 @@ set_limits (TessTraining *t, TessPlannerLimits *limits)
   limits->bf16 = o->act_dtype == TESS_DTYPE_BF16;
   limits->n_threads = o->n_threads;
   limits->cache_bytes = o->cache_bytes > 0 ? o->cache_bytes : limits->cache_bytes / t->ranks->n_local;
-  limits->memory_bytes = o->memory_bytes > 0 ? o->memory_bytes : limits->memory_bytes / n_sharing (t);
+  limits->memory_bytes = o->memory_bytes > 0 ? o->memory_bytes : limits->memory_bytes / t->n_sharing;
 }
 
 /* The plan of a new run; rank 0. */
@@ -267,7 +257,7 @@ choose_recompute (TessTraining *t, guint *recompute, GError **error)
   guint64 limit = o->memory_bytes, bytes;
 
   if (limit == 0)
-    limit = tess_plan_memory_there (&machine) / n_sharing (t);
+    limit = tess_plan_memory_there (&machine) / t->n_sharing;
   if (!tess_train_memory_choose (&machine, t->share, o->recompute, limit, recompute, &bytes, error))
     return FALSE;
   if (*recompute > 0) {
@@ -429,7 +419,7 @@ open_loader (TessTraining *t, GError **error)
   const gint64 *patch = t->plan->patch;
   guint cores = tess_parallel_n_cores ();
   gint64 fit = (gint64)MIN (cache_budget (t) / MAX (t->case_bytes, 1), G_MAXINT32);
-  guint64 room = tess_device_case_room (t->options->backend, t->options->device);
+  guint64 room = tess_device_case_room (t->options->backend, t->options->device) / t->n_sharing;
   TessLoaderOptions options = {
       .plan = t->plan,
       .schedule = tess_schedule_new (t->plan, split->train, split->n_train, split->val, split->n_val),
@@ -501,7 +491,7 @@ tess_training_prepare (TessTraining *t, GError **error)
   gboolean begun = o->resume && is_begun (t);
   GError *local = NULL;
 
-  if (!tess_training_first_says (t, &begun, error))
+  if (!tess_training_first_says (t, &begun, error) || !tess_training_count_sharing (t, error))
     return FALSE;
   if (o->resume && !begun)
     tess_training_note (t, _ ("%s: there is no run to go on with yet, so it begins"), o->run_dir);

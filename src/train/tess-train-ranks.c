@@ -30,6 +30,35 @@ tess_training_first_says (TessTraining *t, gboolean *answer, GError **error)
   return t->ranks->broadcast (t->ranks, 0, answer, sizeof *answer, error);
 }
 
+/* By the cards' names, as a process may be shown only some of its machine's. */
+gboolean
+tess_training_count_sharing (TessTraining *t, GError **error)
+{
+  const TessTrainOptions *o = t->options;
+  double mine[TESS_CARD_ID_SIZE];
+  g_autofree double *all = NULL;
+  TessDeviceInfo info = {0};
+  GError *local = NULL;
+
+  t->n_sharing = t->ranks->n_local;
+  if (t->ranks->size == 1)
+    return TRUE;
+  o->backend->device_info (o->device, &info, &local);
+  if (!tess_training_agree (t, local, error))
+    return FALSE;
+  for (guint i = 0; i < TESS_CARD_ID_SIZE; i++)
+    mine[i] = info.card[i];
+  all = tess_communicator_gather (t->ranks, mine, TESS_CARD_ID_SIZE, error);
+  if (all == NULL)
+    return FALSE;
+  if (strcmp (o->backend->id, "cpu") == 0)
+    return TRUE;
+  t->n_sharing = 0;
+  for (guint i = 0; i < t->ranks->size; i++)
+    t->n_sharing += memcmp (all + i * TESS_CARD_ID_SIZE, mine, sizeof mine) == 0;
+  return TRUE;
+}
+
 /* The cases of a dataset that is not the same everywhere would be other ones for other ranks. */
 static gboolean
 same_dataset (TessTraining *t, GError **error)

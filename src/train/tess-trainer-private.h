@@ -52,6 +52,7 @@ typedef struct {
   TessPlan *share; /* the plan with this rank's part of the batch */
   const TessCommunicator *ranks; /* at least tess_communicator_alone () */
   gboolean together; /* what fails now fails alike on every rank */
+  guint n_sharing;   /* ranks that share the memory of what this one computes on, itself too */
   TessModel *checkpoint; /* to resume from, else NULL */
   TessTrainCheckpoint state;
 
@@ -91,6 +92,7 @@ void     tess_training_clear   (TessTraining *t);
 gboolean tess_training_is_first (const TessTraining *t); /* the one that writes */
 gboolean tess_training_agree (TessTraining *t, GError *local, GError **error); /* tess_communicator_agree() */
 gboolean tess_training_first_says (TessTraining *t, gboolean *answer, GError **error); /* rank 0's becomes everyone's */
+gboolean tess_training_count_sharing (TessTraining *t, GError **error); /* n_sharing */
 gboolean tess_training_share_plan (TessTraining *t, GError **error); /* rank 0's becomes everyone's */
 gboolean tess_training_share_batch (TessTraining *t, GError **error); /* makes t->share */
 

@@ -125,6 +125,16 @@ end_training (TessTraining *t, TessTrainState state, GError *error)
     tess_mutex_unlock (&trainer->mutex);
   }
   tess_training_publish (t, state);
+  /* The others may wait for this rank, in MPI or in a kernel, and taking anything down could wait for them: all stays
+   * as it is for the little time until tess_trainer_failed_together()'s caller ends every process. */
+  if (error != NULL && t->ranks->size > 1 && !t->together)
+    return;
+  /* What all have failed at may be the loss of one rank's device, which then cannot come to where they part. */
+  if (t->ranks->size > 1 && g_error_matches (error, TESS_ERROR, TESS_ERROR_DEVICE_LOST)) {
+    tess_training_drop_ahead (t);
+    t->session = NULL;
+  }
+  tess_training_clear (t);
 }
 
 static void
@@ -158,7 +168,6 @@ trainer_thread (gpointer data)
     ok = stopped = TRUE;
   }
   end_training (&t, !ok ? TESS_TRAIN_FAILED : stopped ? TESS_TRAIN_STOPPED : TESS_TRAIN_DONE, error);
-  tess_training_clear (&t);
 }
 
 gboolean

@@ -75,7 +75,8 @@ gboolean     tess_trainer_epoch  (TessTrainer *trainer, guint i, TessEpochRecord
 guint        tess_trainer_n_resumed_epochs (TessTrainer *trainer); /* of these, taken over from the log */
 char        *tess_trainer_next_note (TessTrainer *trainer); /* something the user should know, one sentence (new string), or NULL */
 void         tess_trainer_set_notify (TessTrainer *trainer, void (*func) (gpointer), gpointer data); /* from its thread, at most 20 times a second and at its end; before start */
-/* After a failure: every rank has failed with the same error. FALSE: this one alone, and the others wait for it. */
+/* After a failure: every rank has failed with the same error. FALSE: this one alone, and the others wait for it; nothing
+ * of it was taken down, so end all of them now (TessCommunicator.end_all). */
 gboolean     tess_trainer_failed_together (TessTrainer *trainer);
 void         tess_trainer_free   (TessTrainer *trainer); /* stops and waits */
 

@@ -2,7 +2,7 @@
 # The command line with --backend cuda and without a GPU: cli.sh TESSERA_CLI
 #   with the plugin over a runtime that only looks like CUDA's, training logs what it logs on the processor's own
 #   backend, and the model segments the same voxels; a card is chosen; two processes under mpirun, each with a card of
-#   its own, log what one logs (where the MPI plugin is built and mpirun installed).
+#   its own, log what one logs, and one that fails alone ends both (where the MPI plugin is built and mpirun installed).
 set -u
 cli=$1
 tmp=$(mktemp -d) || exit 1
@@ -20,7 +20,7 @@ report () {
   fi
 }
 
-echo 1..10
+echo 1..19
 "$cli" devices --json >"$tmp/out" 2>&1 && grep -q '"name" *: "Host"' "$tmp/out"
 report "the plugin has a device" $?
 
@@ -69,12 +69,55 @@ report "the second one segments the same voxels" $?
 [ $? = 2 ] && grep -q 'has 2 devices' "$tmp/out"
 report "there is no third" $?
 
-name="two processes, each with its card, log the same"
-if [ -z "${TESSERA_TEST_MPI_PLUGIN:-}" ] || ! command -v mpirun >/dev/null; then
-  echo "ok 10 - $name # SKIP no MPI plugin or no mpirun"
-else
-  timeout 100 mpirun --allow-run-as-root --oversubscribe -np 2 "$cli" train --dataset "$tmp/data" --run "$tmp/ranks" \
-    --plan "$tmp/plan.json" --fold all --epochs 2 --seed 3 --backend cuda --precision f32 --quiet >"$tmp/out" 2>&1 &&
-    same_log "$tmp/ranks/log.csv"
+settings=
+# mpi NAME STATUS TEXT RUN [OPTION ...]: two processes train; STATUS and, once among what they say, TEXT.
+mpi () {
+  name=$1 status=$2 text=$3 run=$4
+  shift 4
+  if [ -z "${TESSERA_TEST_MPI_PLUGIN:-}" ] || ! command -v mpirun >/dev/null; then
+    n=$((n + 1))
+    echo "ok $n - $name # SKIP no MPI plugin or no mpirun"
+    return
+  fi
+  env $settings timeout 60 mpirun --allow-run-as-root --oversubscribe -np 2 "$cli" train --dataset "$tmp/data" --run "$tmp/$run" \
+    --plan "$tmp/plan.json" --fold all --epochs 2 --seed 3 --backend cuda --precision f32 "$@" >"$tmp/out" 2>&1
+  got=$?
+  echo "status $got" >>"$tmp/out"
+  [ $got = "$status" ] && [ "$(grep -c '^tessera-cli: ' "$tmp/out")" = "$status" ] && grep -q "$text" "$tmp/out"
   report "$name" $?
+}
+
+mpi "two processes, each with its card, train" 0 "Dice of the last validation" ranks
+name="they log the same"
+if [ -d "$tmp/ranks" ]; then
+  same_log "$tmp/ranks/log.csv"
+  report "$name" $?
+else
+  n=$((n + 1))
+  echo "ok $n - $name # SKIP no MPI plugin or no mpirun"
 fi
+
+# told "VARIABLE=VALUE ..." and what mpi takes: with these in the environment.
+told () {
+  settings=$1
+  shift
+  mpi "$@"
+  settings=
+}
+told "HOST_CUDA_FAILS=bf16 HOST_NCCL_RANK=1" "bf16 is used where all have it" 0 "not every process has fast bf16" f32 \
+  --precision auto
+told "TESSERA_NCCL=none HOST_CUDA_MEMORY=500000" "each of two cards has room" 0 "Dice" room --recompute off
+told "TESSERA_NCCL=none HOST_CUDA_MEMORY=500000" "two processes have half of a card each" 1 "and 250 kB are there" half \
+  --recompute off --device 0
+program=$cli
+printf '#!/bin/sh\nb=cuda\n[ "$OMPI_COMM_WORLD_RANK" = 1 ] && b=cpu\nexec "%s" "$@" --backend $b\n' "$program" >"$tmp/mixed"
+chmod +x "$tmp/mixed"
+cli=$tmp/mixed
+mpi "a GPU and a processor do not train together" 1 "1 of 2 processes have found a GPU" mixed
+cli=$program
+
+# One fails alone while the other waits for it, with captured graphs that use NCCL, or outside of a program.
+told "HOST_NCCL_FAILS=graph HOST_NCCL_RANK=1" "a sum that fails in one process ends both" 1 "as the test asked" sum
+told "HOST_CUDA_FAILS=query HOST_NCCL_RANK=0" "a step that fails in one process ends both" 1 "as the test asked" step
+told "HOST_CUDA_FAILS=download HOST_NCCL_RANK=0" "a view that fails in one process ends both" 1 "as the test asked" view
+told "HOST_CUDA_FAILS=copy HOST_NCCL_RANK=0" "a batch that one cannot upload ends both" 1 "copying .* as the test asked" batch

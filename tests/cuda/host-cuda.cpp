@@ -46,6 +46,8 @@ HostCuda host_cuda = {(size_t)1 << 32, 9, false, false, 0, 0, 0, 0, 0, 0, 0};
 
 static std::map<void *, size_t> blocks;
 static std::set<Stream *> streams;
+static unsigned n_graphs;
+static bool downloads; /* since a program was waited for */
 static Work *capturing;
 static Stream *capturing_on;
 
@@ -54,6 +56,18 @@ static bool
 fails (void)
 {
   return ++host_cuda.n_calls == host_cuda.fails_at;
+}
+
+/* The fault that the program was started with, on rank HOST_NCCL_RANK. HOST_CUDA_FAILS=query: the stream after a
+ * graph's launch; copy: the first copy then; download: the first copy to the host that no program makes; bf16: the
+ * cards have none. */
+static bool
+told_to_fail (const char *what)
+{
+  const char *told = getenv ("HOST_CUDA_FAILS"), *rank = getenv ("HOST_NCCL_RANK");
+  const char *mine = getenv ("OMPI_COMM_WORLD_RANK");
+
+  return told != nullptr && rank != nullptr && mine != nullptr && strcmp (told, what) == 0 && strcmp (rank, mine) == 0;
 }
 
 /* Does what is queued, after what it waits for, until the queue is empty or, with an event, that one is done. */
@@ -168,7 +182,7 @@ cudaGetDeviceProperties (struct cudaDeviceProp *properties, int index)
   memset (properties, 0, sizeof *properties);
   properties->uuid.bytes[0] = (char)(1 + index);
   strcpy (properties->name, "Host");
-  properties->major = host_cuda.major;
+  properties->major = told_to_fail ("bf16") ? 7 : host_cuda.major;
   return fails () ? cudaErrorUnknown : cudaSuccess;
 }
 
@@ -193,6 +207,10 @@ cudaGetErrorString (cudaError_t)
 cudaError_t
 cudaMemGetInfo (size_t *left, size_t *total)
 {
+  const char *told = getenv ("HOST_CUDA_MEMORY");
+
+  if (told != nullptr)
+    host_cuda.memory = (size_t)atol (told);
   *total = host_cuda.memory;
   *left = host_cuda.memory - host_cuda.taken;
   return fails () ? cudaErrorUnknown : cudaSuccess;
@@ -246,8 +264,9 @@ cudaFreeHost (void *data)
 }
 
 cudaError_t
-cudaMemcpyAsync (void *to, const void *from, size_t n, enum cudaMemcpyKind, cudaStream_t stream)
+cudaMemcpyAsync (void *to, const void *from, size_t n, enum cudaMemcpyKind kind, cudaStream_t stream)
 {
+  downloads |= kind == cudaMemcpyDeviceToHost;
   return tess_cuda_host_queue ([=] { memcpy (to, from, n); }, stream);
 }
 
@@ -266,6 +285,7 @@ cudaStreamCreateWithFlags (cudaStream_t *stream, unsigned)
     return cudaErrorUnknown;
   made = new Stream;
   made->interface.queue = queue_foreign;
+  made->interface.n_graphs = &n_graphs;
   made->late = (host_cuda.late & (streams.empty () ? 1 : 2)) != 0;
   streams.insert (made);
   *stream = (cudaStream_t)made;
@@ -286,7 +306,9 @@ cudaStreamSynchronize (cudaStream_t stream)
 {
   if (stream != nullptr)
     work_off ((Stream *)stream, nullptr, 0);
-  return fails () ? cudaErrorLaunchFailure : cudaSuccess;
+  return fails () || (downloads && told_to_fail ("download")) || (host_cuda.n_replayed > 0 && told_to_fail ("copy"))
+             ? cudaErrorLaunchFailure
+             : cudaSuccess;
 }
 
 /* Not ready the first time. */
@@ -298,7 +320,11 @@ cudaStreamQuery (cudaStream_t stream)
   asked = !asked;
   if (asked)
     return cudaErrorNotReady;
-  return cudaStreamSynchronize (stream);
+  downloads = false;
+  if (host_cuda.n_replayed > 0 && told_to_fail ("query"))
+    return cudaErrorLaunchFailure;
+  work_off ((Stream *)stream, nullptr, 0);
+  return fails () ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
 cudaError_t
@@ -353,6 +379,7 @@ cudaGraphInstantiate (cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long lo
     return cudaErrorUnknown;
   *exec = (cudaGraphExec_t) new Work (*(Work *)graph);
   host_cuda.n_captured++;
+  n_graphs++;
   return cudaSuccess;
 }
 
@@ -367,6 +394,7 @@ cudaError_t
 cudaGraphExecDestroy (cudaGraphExec_t exec)
 {
   delete (Work *)exec;
+  n_graphs--;
   return cudaSuccess;
 }
 
@@ -417,7 +445,7 @@ cudaEventSynchronize (cudaEvent_t event)
 
   if (e->stream != nullptr)
     work_off (e->stream, e, e->recorded);
-  return fails () ? cudaErrorLaunchFailure : cudaSuccess;
+  return fails () || (host_cuda.n_replayed > 0 && told_to_fail ("copy")) ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
 /* All of cuDNN's plans take as long. */

@@ -28,6 +28,7 @@ extern HostCuda host_cuda;
 /* What a cudaStream_t points to, for a library that has work of its own to queue; data is copied. */
 typedef struct {
   bool (*queue) (void *stream, void (*work) (const void *data), const void *data, size_t n);
+  const unsigned *n_graphs; /* captured ones that could still be launched */
 } HostStream;
 
 /* The kernels' division of indices: what is left over, and the quotient. */

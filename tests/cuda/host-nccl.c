@@ -9,10 +9,12 @@
 
 /* A library that looks like NCCL to the plugin and adds up with MPI, in host memory, when its turn comes on the stream
  * of the runtime that only looks like CUDA's. HOST_NCCL_FAILS=N: on rank HOST_NCCL_RANK its call number N, counted from
- * 1, fails. */
+ * 1, fails; with "graph" that which asks how it goes, once a graph was captured. Where NCCL would wait for ever it
+ * aborts (taken down before its graphs) or waits as well (for ranks that do not come). */
 
 struct _TessNcclComm {
-  MPI_Comm comm;
+  MPI_Comm comm, end;
+  const unsigned *n_graphs; /* NULL: nothing was added up yet */
 };
 
 typedef struct {
@@ -24,15 +26,21 @@ typedef struct {
 
 static long n_calls;
 
+/* What this rank is told to fail at, or NULL. */
+static const char *
+told (void)
+{
+  const char *rank = getenv ("HOST_NCCL_RANK"), *mine = getenv ("OMPI_COMM_WORLD_RANK");
+
+  return rank != NULL && mine != NULL && strcmp (rank, mine) == 0 ? getenv ("HOST_NCCL_FAILS") : NULL;
+}
+
 static bool
 fails (void)
 {
-  const char *at = getenv ("HOST_NCCL_FAILS"), *rank = getenv ("HOST_NCCL_RANK");
-  const char *mine = getenv ("OMPI_COMM_WORLD_RANK");
+  const char *at = told ();
 
-  if (at == NULL || rank == NULL || mine == NULL || strcmp (rank, mine) != 0)
-    return false;
-  return ++n_calls == atol (at);
+  return at != NULL && ++n_calls == atol (at);
 }
 
 static TessNcclStatus
@@ -48,7 +56,6 @@ EXPORT const char *ncclGetErrorString (TessNcclStatus status);
 EXPORT TessNcclStatus ncclGetUniqueId (TessNcclId *id);
 EXPORT TessNcclStatus ncclCommInitRank (TessNcclComm **comm, int n_ranks, TessNcclId id, int rank);
 EXPORT TessNcclStatus ncclCommGetAsyncError (TessNcclComm *comm, TessNcclStatus *status);
-EXPORT TessNcclStatus ncclCommAbort (TessNcclComm *comm);
 EXPORT TessNcclStatus ncclCommDestroy (TessNcclComm *comm);
 EXPORT TessNcclStatus ncclAllReduce (const void *from, void *to, size_t n, TessNcclType type, TessNcclOp op,
                                      TessNcclComm *comm, cudaStream_t stream);
@@ -81,6 +88,7 @@ ncclCommInitRank (TessNcclComm **comm, int n_ranks, TessNcclId id, int rank)
   int size = 0, mine = -1;
 
   MPI_Comm_dup (MPI_COMM_WORLD, &made->comm);
+  MPI_Comm_dup (MPI_COMM_WORLD, &made->end);
   MPI_Comm_size (made->comm, &size);
   MPI_Comm_rank (made->comm, &mine);
   *comm = made;
@@ -92,20 +100,22 @@ ncclCommInitRank (TessNcclComm **comm, int n_ranks, TessNcclId id, int rank)
 TessNcclStatus
 ncclCommGetAsyncError (TessNcclComm *comm, TessNcclStatus *status)
 {
-  *status = result (fails ());
-  return result (fails ());
-}
+  const char *at = told ();
 
-TessNcclStatus
-ncclCommAbort (TessNcclComm *comm)
-{
-  free (comm);
-  return TESS_NCCL_SUCCESS;
+  *status =
+      result (fails () || (at != NULL && strcmp (at, "graph") == 0 && comm->n_graphs != NULL && *comm->n_graphs > 0));
+  return result (fails ());
 }
 
 TessNcclStatus
 ncclCommDestroy (TessNcclComm *comm)
 {
+  if (comm->n_graphs != NULL && *comm->n_graphs > 0) {
+    fprintf (stderr, "NCCL was taken down before %u captured graphs\n", *comm->n_graphs);
+    abort ();
+  }
+  MPI_Barrier (comm->end);
+  MPI_Comm_free (&comm->end);
   MPI_Comm_free (&comm->comm);
   free (comm);
   return result (fails ());
@@ -128,6 +138,7 @@ ncclAllReduce (const void *from, void *to, size_t n, TessNcclType type, TessNccl
 
   if (from != to || op != TESS_NCCL_SUM || (type != TESS_NCCL_F32 && type != TESS_NCCL_F64))
     return (TessNcclStatus)4;
+  comm->n_graphs = host->n_graphs;
   if (fails ())
     return result (true);
   return result (!host->queue (host, add_up, &sum, sizeof sum));

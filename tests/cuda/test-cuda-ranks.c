@@ -131,11 +131,11 @@ be_without (const TessCommunicator *c)
 
 /* A rank that fails says so and ends the others. */
 static int
-be_once (const TessCommunicator *c)
+be_once (const TessCommunicator *c, guint n_steps)
 {
   g_autoptr (GError) error = NULL;
   RanksRun part;
-  gboolean ok = ranks_run (&tess_cuda_iface, c->local_rank % tess_cuda_n_devices (NULL), c, 0, 1, &part, &error);
+  gboolean ok = ranks_run (&tess_cuda_iface, c->local_rank % tess_cuda_n_devices (NULL), c, 0, n_steps, &part, &error);
 
   g_assert_true (ok == (error == NULL));
   ranks_run_clear (&part);
@@ -164,7 +164,7 @@ be_rank (const char *mode)
   else if (strcmp (mode, "without") == 0)
     code = be_without (c);
   else
-    code = be_once (c);
+    code = be_once (c, strcmp (mode, "once") == 0 ? 1 : SHORT_STEPS);
   c->close (c);
   return code;
 }
@@ -279,6 +279,22 @@ test_faults (void)
   }
 }
 
+/* A sum fails that a captured graph makes: the program goes, and NCCL, which would wait for the graph, is left alone.
+ */
+static void
+test_graph (void)
+{
+  g_autofree char *said = NULL;
+
+  if (missing () != NULL) {
+    g_test_skip (missing ());
+    return;
+  }
+  g_assert_cmpint (start (2, "steps", "HOST_CUDA_CARDS=2 HOST_NCCL_RANK=1 HOST_NCCL_FAILS=graph", &said), ==, 3);
+  g_assert_nonnull (strstr (said, "rank 1: NCCL: adding up gradients: as the test asked"));
+  g_assert_null (strstr (said, "taken down"));
+}
+
 /* NCCL itself, where it is installed: all that is called of it is there, and it makes an id without a GPU. */
 static void
 test_nccl (void)
@@ -321,5 +337,6 @@ main (int argc, char **argv)
   g_test_add_func ("/cuda/ranks/nccl", test_nccl);
   g_test_add_func ("/cuda/ranks/refused", test_refused);
   g_test_add_func ("/cuda/ranks/faults", test_faults);
+  g_test_add_func ("/cuda/ranks/graph", test_graph);
   return g_test_run ();
 }

@@ -96,6 +96,8 @@ check_bytes (const TessCommunicator *c)
 {
   g_autoptr (GBytes) own = g_bytes_new_static ("of the first", 12), empty = g_bytes_new (NULL, 0);
   g_autoptr (GBytes) got = NULL, nothing = NULL;
+  const double numbers[2] = {c->rank, -1.5};
+  g_autofree double *all = NULL;
   g_autoptr (GError) error = NULL;
   char text[8] = "";
 
@@ -107,6 +109,9 @@ check_bytes (const TessCommunicator *c)
   g_assert_true (g_bytes_equal (got, own));
   nothing = tess_communicator_share (c, c->rank == 0 ? empty : NULL, &error);
   g_assert_cmpuint (g_bytes_get_size (nothing), ==, 0);
+  all = tess_communicator_gather (c, numbers, G_N_ELEMENTS (numbers), &error);
+  for (guint i = 0; i < 2 * c->size; i++)
+    g_assert_cmpfloat (all[i], ==, i % 2 == 0 ? (double)(i / 2) : -1.5);
   g_assert_true (c->barrier (c, &error));
 }
 
