@@ -1,5 +1,6 @@
 #include "tess-device-case.h"
 
+#include "tess-recipe.h"
 #include "tess-sampler-private.h"
 
 #include <string.h>
@@ -94,9 +95,13 @@ tess_device_case_draw (const TessDeviceCase *resident, const TessPlan *plan, con
                        .image = out->image,
                        .label = out->label,
                        .image_offset = out->image_offset,
-                       .label_offset = out->label_offset};
+                       .label_offset = out->label_offset,
+                       .scratch = out->scratch};
+  TessIntensity intensity;
   TessAffine mapping;
 
+  tess_recipe_intensity (plan, key, &intensity);
+  sample.intensity = &intensity;
   if (!tess_sampler_check (plan, c, out->label != NULL, error) || !tess_sampler_mapping (plan, c, key, &mapping, error))
     return FALSE;
   G_STATIC_ASSERT (sizeof sample.map <= sizeof mapping.m);

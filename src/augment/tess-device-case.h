@@ -12,6 +12,7 @@ typedef struct {
   TessBuffer *image; /* f32 {D,H,W,C} */
   TessBuffer *label; /* u8 {D,H,W}, NULL when not wanted */
   gsize       image_offset, label_offset;
+  TessBuffer *scratch; /* tess_intensity_scratch() bytes of the patch's voxels, for all patches in turn; NULL where the key augments nothing */
 } TessDevicePatch;
 
 guint64         tess_device_case_room  (const TessBackendIface *backend, guint index); /* bytes a device may hold of cases now; 0: it draws none */

@@ -1,24 +1,16 @@
 #include "tess-sampler-private.h"
 
 #include "tess-philox.h"
+#include "tess-recipe.h"
 
 #include <inttypes.h>
-
-/* What a random number decides: the `transform` of its Philox address. Values are part of reproducibility: append only.
- */
-typedef enum {
-  DRAW_PLACE = 1,
-  DRAW_FOREGROUND = 2,
-  DRAW_ROTATION = 3,
-  DRAW_SCALE = 4,
-  DRAW_MIRROR = 5,
-} DrawPurpose;
+#include <string.h>
 
 /* A spacing this near the scan's own (relative) counts as equal, so that patches are then exact copies. */
 #define SPACING_TOLERANCE 1e-6
 
 static TessPhilox4
-draw (const TessSampleKey *key, DrawPurpose purpose)
+draw (const TessSampleKey *key, TessDrawPurpose purpose)
 {
   return tess_philox (key->seed, key->epoch, key->sample, (uint32_t)purpose, 0);
 }
@@ -61,7 +53,7 @@ foreground_voxel (const TessCase *c, const TessSampleKey *key, const double rati
                   gint64 voxel[3])
 {
   const gint64 *dim = tess_volume_dim (c->images[0]);
-  TessPhilox4 r = draw (key, DRAW_FOREGROUND);
+  TessPhilox4 r = draw (key, TESS_DRAW_FOREGROUND);
   guint n_present = 0, wanted;
   guint64 index = 0;
   gint64 native[3];
@@ -95,7 +87,7 @@ static void
 place (const TessPlan *plan, const TessCase *c, const TessSampleKey *key, const double ratio[3], gint64 origin[3])
 {
   TessGrid target = tess_sampler_target_grid (plan, c);
-  TessPhilox4 r = draw (key, DRAW_PLACE);
+  TessPhilox4 r = draw (key, TESS_DRAW_PLACE);
   gint64 voxel[3];
   gboolean centred = key->foreground && foreground_voxel (c, key, ratio, &target, voxel);
 
@@ -139,7 +131,7 @@ rotation_matrix (const double radians[3], double out[3][3])
 static void
 augmentation_matrix (const TessPlan *plan, const TessSampleKey *key, const double spacing[3], double m[3][3])
 {
-  TessPhilox4 r = draw (key, DRAW_ROTATION), s = draw (key, DRAW_SCALE), f = draw (key, DRAW_MIRROR);
+  TessPhilox4 r = draw (key, TESS_DRAW_ROTATION), s = draw (key, TESS_DRAW_SCALE), f = draw (key, TESS_DRAW_MIRROR);
 
   if (tess_philox_unit (r.v[0]) < plan->augmentation.rotation_probability) {
     double radians[3], rotation[3][3];
@@ -230,17 +222,47 @@ tess_sampler_check (const TessPlan *plan, const TessCase *c, gboolean wants_labe
   return TRUE;
 }
 
-/* Computes out->region of the patch that `key` names; nothing outside it is read or written, and its voxels are those
- * the whole patch has there, to the bit, on any number of threads. out->image may be NULL when only the label is
- * wanted. Errors: MISMATCH (channels, no label map), BAD_SHAPE (region not inside the patch), NO_MEMORY. */
+/* The values of the whole patch, of which `out` wants a part. */
+static gboolean
+draw_part (const TessPlan *plan, const TessCase *c, const TessAffine *mapping, const TessIntensity *intensity,
+           TessPatchOut *out, GError **error)
+{
+  const TessBox *region = &out->region;
+  const gint64 *patch = plan->patch;
+  gsize row = (gsize)(region->hi[0] - region->lo[0]) * c->n_channels;
+  g_autofree float *image = g_try_new (float, (gsize)(patch[0] * patch[1] * patch[2]) * c->n_channels);
+  TessPatchOut whole = {.region = {{0, 0, 0}, {patch[0], patch[1], patch[2]}}, .image = image};
+  TessPatchOut label = {.region = *region, .label = out->label};
+  float *to = out->image;
+
+  if (!image) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY,
+                 _ ("%s: a patch of it does not fit into memory; take a smaller patch"), c->id);
+    return FALSE;
+  }
+  if (!tess_sampler_voxels (plan, c, mapping, TRUE, &whole, error) ||
+      !tess_intensity_apply (intensity, image, patch, c->n_channels, error) ||
+      (label.label && !tess_sampler_voxels (plan, c, mapping, TRUE, &label, error)))
+    return FALSE;
+  for (gint64 z = region->lo[2]; z < region->hi[2]; z++)
+    for (gint64 y = region->lo[1]; y < region->hi[1]; y++, to += row)
+      memcpy (to, image + ((z * patch[1] + y) * patch[0] + region->lo[0]) * c->n_channels, row * sizeof *to);
+  return TRUE;
+}
+
+/* Computes out->region of the patch that `key` names; nothing outside it is written, and its voxels are those the whole
+ * patch has there, to the bit, on any number of threads. out->image may be NULL when only the label is wanted. Errors:
+ * MISMATCH (channels, no label map), BAD_SHAPE (region not inside the patch), NO_MEMORY. */
 gboolean
 tess_sampler_draw (const TessPlan *plan, const TessCase *c, const TessSampleKey *key, TessPatchOut *out, GError **error)
 {
+  TessIntensity intensity;
   TessAffine mapping;
+  gboolean whole = TRUE;
 
   if (!tess_sampler_check (plan, c, out->label != NULL, error))
     return FALSE;
-  for (int a = 0; a < 3; a++)
+  for (int a = 0; a < 3; a++) {
     if (out->region.lo[a] < 0 || out->region.hi[a] > plan->patch[a] || out->region.lo[a] >= out->region.hi[a]) {
       g_set_error (error, TESS_ERROR, TESS_ERROR_BAD_SHAPE,
                    _ ("%s: voxels %" PRId64 " to %" PRId64 " along %c are not inside a patch of "
@@ -248,6 +270,13 @@ tess_sampler_draw (const TessPlan *plan, const TessCase *c, const TessSampleKey 
                    c->id, out->region.lo[a], out->region.hi[a], "xyz"[a], plan -> patch[a]);
       return FALSE;
     }
-  return tess_sampler_mapping (plan, c, key, &mapping, error) &&
-         tess_sampler_voxels (plan, c, &mapping, TRUE, out, error);
+    whole = whole && out->region.hi[a] - out->region.lo[a] == plan->patch[a];
+  }
+  if (!tess_sampler_mapping (plan, c, key, &mapping, error))
+    return FALSE;
+  tess_recipe_intensity (plan, key, &intensity);
+  if (intensity.any && out->image && !whole)
+    return draw_part (plan, c, &mapping, &intensity, out, error);
+  return tess_sampler_voxels (plan, c, &mapping, TRUE, out, error) &&
+         (!out->image || tess_intensity_apply (&intensity, out->image, plan->patch, c->n_channels, error));
 }

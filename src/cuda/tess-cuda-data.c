@@ -181,6 +181,27 @@ take_channels (const TessSample *sample, TessCudaSample *s)
   return sample->label == NULL || holds (sample->labels, 0, n, 1);
 }
 
+/* FALSE: an index that a kernel must not be given. */
+static gboolean
+intensity_fits (const TessSample *sample, gint64 n)
+{
+  const TessIntensity *intensity = sample->intensity;
+
+  if (intensity == NULL || !intensity->any)
+    return TRUE;
+  if (!holds (sample->scratch, 0, (gint64)tess_intensity_scratch (n), 1))
+    return FALSE;
+  for (guint c = 0; c < sample->n_channels; c++)
+    for (guint a = 0; a < 3; a++) {
+      const TessIntensityChannel *channel = &intensity->channel[c];
+
+      if (channel->blur_radius[a] < 0 || channel->blur_radius[a] > TESS_BLUR_MAX_RADIUS ||
+          channel->coarse[a] > sample->size[a] || (channel->coarse[0] > 0 && channel->coarse[a] < 1))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 gboolean
 tess_cuda_sample (TessDevice *device, const TessSample *sample, GError **error)
 {
@@ -192,7 +213,8 @@ tess_cuda_sample (TessDevice *device, const TessSample *sample, GError **error)
   memcpy (s.map, sample->map, sizeof s.map);
   if (wrong (take_channels (sample, &s) &&
                  holds (sample->image, sample->image_offset, n * s.n_channels, sizeof (float)) &&
-                 (sample->label == NULL || holds (sample->label, sample->label_offset, n, 1)),
+                 (sample->label == NULL || holds (sample->label, sample->label_offset, n, 1)) &&
+                 intensity_fits (sample, n),
              error) ||
       !tess_cuda_enter (device, error))
     return FALSE;
@@ -201,5 +223,10 @@ tess_cuda_sample (TessDevice *device, const TessSample *sample, GError **error)
     s.labels = sample->labels->data;
     s.label = (guint8 *)sample->label->data + sample->label_offset;
   }
-  return tess_cuda_check (tess_cuda_sample_patch (&s, device->stream), _ ("drawing a patch"), error);
+  if (!tess_cuda_check (tess_cuda_sample_patch (&s, device->stream), _ ("drawing a patch"), error))
+    return FALSE;
+  return sample->intensity == NULL || !sample->intensity->any ||
+         tess_cuda_check (tess_cuda_intensity (sample->intensity, s.size, s.n_channels, s.image, sample->scratch->data,
+                                               device->stream),
+                          _ ("drawing a patch"), error);
 }

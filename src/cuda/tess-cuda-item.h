@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tess-cuda-kernels.h"
+#include "tess-exact.h"
 
 #ifdef TESS_CUDA_HOST
 #include <functional>
@@ -94,21 +95,13 @@ most (int64_t a, int64_t b)
 ITEM inline float
 times (float a, float b)
 {
-#ifdef __CUDA_ARCH__
-  return __fmul_rn (a, b);
-#else
-  return a * b;
-#endif
+  return tess_times_f (a, b);
 }
 
 ITEM inline float
 plus (float a, float b)
 {
-#ifdef __CUDA_ARCH__
-  return __fadd_rn (a, b);
-#else
-  return a + b;
-#endif
+  return tess_plus_f (a, b);
 }
 
 ITEM inline float
@@ -121,27 +114,19 @@ minus (float a, float b)
 ITEM inline float
 between (float low, float high, float f)
 {
-  return plus (low, times (f, minus (high, low)));
+  return tess_between_f (low, high, f);
 }
 
 ITEM inline double
 times (double a, double b)
 {
-#ifdef __CUDA_ARCH__
-  return __dmul_rn (a, b);
-#else
-  return a * b;
-#endif
+  return tess_times_d (a, b);
 }
 
 ITEM inline double
 plus (double a, double b)
 {
-#ifdef __CUDA_ARCH__
-  return __dadd_rn (a, b);
-#else
-  return a + b;
-#endif
+  return tess_plus_d (a, b);
 }
 
 /* NaN fails the comparison and goes through the product, so it stays NaN. */

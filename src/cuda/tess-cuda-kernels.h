@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tess-intensity.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -217,6 +219,9 @@ typedef struct {
 } TessCudaSample;
 
 cudaError_t tess_cuda_sample_patch (const TessCudaSample *s, cudaStream_t stream);
+
+/* image {z, y, x, channels}; scratch: tess_intensity_scratch () bytes, aligned to 8 */
+cudaError_t tess_cuda_intensity (const TessIntensity *a, const int64_t size[3], int n_channels, float *image, void *scratch, cudaStream_t stream);
 
 /* ---- bytes of scratch */
 size_t tess_cuda_sums_scratch   (int64_t groups, int64_t rows, int64_t columns, int values);

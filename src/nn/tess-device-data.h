@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tess-dtype.h"
+#include "tess-intensity.h"
 
 G_BEGIN_DECLS
 
@@ -54,6 +55,8 @@ typedef struct {
   float       lower, upper, shift, scale;
 } TessSampleChannel;
 
+G_STATIC_ASSERT (TESS_SAMPLE_MAX_CHANNELS == TESS_INTENSITY_MAX_CHANNELS);
+
 /* A patch: voxel (x, y, z) of it is what lies at map (x, y, z) in the scan, linear between voxels; of labels the one
  * whose indicator is largest there, the lowest of equals. Beyond the scan the image is 0 and the label 0. */
 typedef struct {
@@ -65,6 +68,8 @@ typedef struct {
   gint64            size[3]; /* of the patch */
   TessBuffer       *image, *label; /* f32 {z, y, x, channels}; u8 {z, y, x} or NULL; ... */
   gsize             image_offset, label_offset; /* in them, bytes */
+  const TessIntensity *intensity; /* what is done to the image then; NULL: nothing */
+  TessBuffer       *scratch; /* tess_intensity_scratch() bytes where something is; not kept from call to call */
 } TessSample;
 
 G_END_DECLS

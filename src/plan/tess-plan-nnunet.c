@@ -164,16 +164,19 @@ read_slices (Import *m, double spacing[3])
   return TRUE;
 }
 
-/* nnU-Net turns a patch of slices within them, little where it is long; a flat patch as well. */
+/* nnU-Net turns a patch of slices within them, little where it is long, and thins it out only there; a flat patch as
+ * well. */
 static void
-set_rotation (Import *m, const gint64 voxels[3])
+set_flat_augmentation (Import *m, const gint64 voxels[3])
 {
   gint64 larger = MAX (voxels[1], voxels[2]), smaller = MIN (voxels[1], voxels[2]);
   double degrees = m->n_axes == 2 && 2 * larger > 3 * smaller ? 15.0 : 180.0;
 
-  if (m->n_axes == 2 || larger > 3 * voxels[0])
-    for (guint i = 0; i < 3; i++)
-      m->plan->augmentation.rotation_degrees[our_axis (m, i)] = i == 0 ? degrees : 0.0;
+  if (m->n_axes != 2 && larger <= 3 * voxels[0])
+    return;
+  m->plan->augmentation.low_resolution_lower[our_axis (m, 0)] = 1.0;
+  for (guint i = 0; i < 3; i++)
+    m->plan->augmentation.rotation_degrees[our_axis (m, i)] = i == 0 ? degrees : 0.0;
 }
 
 static gboolean
@@ -197,7 +200,7 @@ read_grid (Import *m)
     m->plan->patch[our_axis (m, i)] = voxels[i];
     m->plan->spacing[our_axis (m, i)] = spacing[i];
   }
-  set_rotation (m, voxels);
+  set_flat_augmentation (m, voxels);
   return TRUE;
 }
 

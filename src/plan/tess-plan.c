@@ -68,6 +68,26 @@ const TessPlanField tess_plan_fields[] = {
     DOUBLE ("augmentation", "scale_lower", augmentation.scale_lower, 1, 0.1, 10.0, FALSE),
     DOUBLE ("augmentation", "scale_upper", augmentation.scale_upper, 1, 0.1, 10.0, FALSE),
     DOUBLE ("augmentation", "mirror_probability", augmentation.mirror_probability, 3, 0.0, 1.0, FALSE),
+    DOUBLE ("augmentation", "noise_probability", augmentation.noise_probability, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("augmentation", "noise_upper", augmentation.noise_upper, 1, 0.0, 100.0, FALSE),
+    DOUBLE ("augmentation", "blur_probability", augmentation.blur_probability, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("augmentation", "blur_channel_probability", augmentation.blur_channel_probability, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("augmentation", "blur_lower", augmentation.blur_lower, 1, 0.0, 3.0, FALSE),
+    DOUBLE ("augmentation", "blur_upper", augmentation.blur_upper, 1, 0.0, 3.0, FALSE),
+    DOUBLE ("augmentation", "brightness_probability", augmentation.brightness_probability, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("augmentation", "brightness_lower", augmentation.brightness_lower, 1, 0.0, 10.0, FALSE),
+    DOUBLE ("augmentation", "brightness_upper", augmentation.brightness_upper, 1, 0.0, 10.0, FALSE),
+    DOUBLE ("augmentation", "contrast_probability", augmentation.contrast_probability, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("augmentation", "contrast_lower", augmentation.contrast_lower, 1, 0.0, 10.0, FALSE),
+    DOUBLE ("augmentation", "contrast_upper", augmentation.contrast_upper, 1, 0.0, 10.0, FALSE),
+    DOUBLE ("augmentation", "low_resolution_probability", augmentation.low_resolution_probability, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("augmentation", "low_resolution_channel_probability", augmentation.low_resolution_channel_probability, 1,
+            0.0, 1.0, FALSE),
+    DOUBLE ("augmentation", "low_resolution_lower", augmentation.low_resolution_lower, 3, 0.01, 1.0, FALSE),
+    DOUBLE ("augmentation", "gamma_inverted_probability", augmentation.gamma_inverted_probability, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("augmentation", "gamma_probability", augmentation.gamma_probability, 1, 0.0, 1.0, FALSE),
+    DOUBLE ("augmentation", "gamma_lower", augmentation.gamma_lower, 1, 0.1, 10.0, FALSE),
+    DOUBLE ("augmentation", "gamma_upper", augmentation.gamma_upper, 1, 0.1, 10.0, FALSE),
 
     DOUBLE ("inference", "step", inference.step, 1, 0.05, 1.0, FALSE),
     BOOL ("inference", "gaussian", inference.gaussian),
@@ -114,7 +134,7 @@ tess_plan_loss_from_name (const char *name, int *loss)
 }
 
 /* A plan with nnU-Net's numbers (Isensee et al., Nature Methods 2021; nnU-Net v2): six stages of 32 to 320 channels,
- * patch 128^3, SGD with Nesterov momentum 0.99 and a polynomial rate, its spatial augmentation, half-overlapping
+ * patch 128^3, SGD with Nesterov momentum 0.99 and a polynomial rate, its augmentation, half-overlapping
  * Gaussian tiles. It has no channels and no labels yet, so it does not validate. Returns a new reference. */
 TessPlan *
 tess_plan_new (void)
@@ -164,11 +184,27 @@ tess_plan_new (void)
   plan->augmentation.scale_probability = 0.2;
   plan->augmentation.scale_lower = 0.7;
   plan->augmentation.scale_upper = 1.4;
+  plan->augmentation.noise_probability = 0.1;
+  plan->augmentation.noise_upper = 0.1;
+  plan->augmentation.blur_probability = 0.2;
+  plan->augmentation.blur_channel_probability = 0.5;
+  plan->augmentation.blur_lower = 0.5;
+  plan->augmentation.blur_upper = 1.0;
+  plan->augmentation.brightness_probability = plan->augmentation.contrast_probability = 0.15;
+  plan->augmentation.brightness_lower = plan->augmentation.contrast_lower = 0.75;
+  plan->augmentation.brightness_upper = plan->augmentation.contrast_upper = 1.25;
+  plan->augmentation.low_resolution_probability = 0.25;
+  plan->augmentation.low_resolution_channel_probability = 0.5;
+  plan->augmentation.gamma_inverted_probability = 0.1;
+  plan->augmentation.gamma_probability = 0.3;
+  plan->augmentation.gamma_lower = 0.7;
+  plan->augmentation.gamma_upper = 1.5;
   for (guint a = 0; a < 3; a++) {
     plan->spacing[a] = 1.0;
     plan->patch[a] = 128;
     plan->augmentation.rotation_degrees[a] = 30.0;
     plan->augmentation.mirror_probability[a] = 0.5;
+    plan->augmentation.low_resolution_lower[a] = 0.5;
   }
   plan->inference.step = 0.5;
   plan->inference.gaussian = TRUE;
@@ -356,8 +392,30 @@ validate_region_names (const TessPlan *plan, const char *origin, GError **error)
   return TRUE;
 }
 
-/* Checks every number against its range and what must agree: labels 0..n-1, a patch that the strides divide, a scale
- * range that is one. origin: the file the plan is from, for the message (NULL = "plan"). Errors: FORMAT. */
+static gboolean
+validate_ranges (const TessPlan *plan, const char *origin, GError **error)
+{
+  const struct {
+    const char *name;
+    double lower, upper;
+  } ranges[] = {{"scale", plan->augmentation.scale_lower, plan->augmentation.scale_upper},
+                {"blur", plan->augmentation.blur_lower, plan->augmentation.blur_upper},
+                {"brightness", plan->augmentation.brightness_lower, plan->augmentation.brightness_upper},
+                {"contrast", plan->augmentation.contrast_lower, plan->augmentation.contrast_upper},
+                {"gamma", plan->augmentation.gamma_lower, plan->augmentation.gamma_upper}};
+
+  for (guint i = 0; i < G_N_ELEMENTS (ranges); i++)
+    if (ranges[i].lower > ranges[i].upper) {
+      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
+                   _ ("%s: \"augmentation.%s_lower\" %g is above \"augmentation.%s_upper\" %g; swap them"), origin,
+                   ranges[i].name, ranges[i].lower, ranges[i].name, ranges[i].upper);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+/* Checks every number against its range and what must agree: labels 0..n-1, a patch that the strides divide, ranges
+ * that are one. origin: the file the plan is from, for the message (NULL = "plan"). Errors: FORMAT. */
 gboolean
 tess_plan_validate (const TessPlan *plan, const char *origin, GError **error)
 {
@@ -368,14 +426,8 @@ tess_plan_validate (const TessPlan *plan, const char *origin, GError **error)
       return FALSE;
   if (!validate_channels (plan, origin, error) || !validate_labels (plan, origin, error) ||
       !validate_region_names (plan, origin, error) || !tess_plan_validate_regions (plan, origin, error) ||
-      !tess_plan_validate_network (plan, origin, error))
+      !tess_plan_validate_network (plan, origin, error) || !validate_ranges (plan, origin, error))
     return FALSE;
-  if (plan->augmentation.scale_lower > plan->augmentation.scale_upper) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                 _ ("%s: \"augmentation.scale_lower\" %g is above \"augmentation.scale_upper\" %g; swap them"), origin,
-                 plan->augmentation.scale_lower, plan->augmentation.scale_upper);
-    return FALSE;
-  }
   return TRUE;
 }
 

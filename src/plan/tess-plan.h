@@ -122,6 +122,13 @@ typedef struct {
     double   rotation_probability, rotation_degrees[3]; /* about each axis: uniform in [-d, d] */
     double   scale_probability, scale_lower, scale_upper; /* > 1 shows more of the scan (zoom out) */
     double   mirror_probability[3]; /* per axis */
+    /* Of a patch's values, after normalisation, in this order; probabilities are of samples, those of a channel besides. */
+    double   noise_probability, noise_upper; /* standard deviation: uniform in [0, upper) */
+    double   blur_probability, blur_channel_probability, blur_lower, blur_upper; /* sigma, voxels, per axis */
+    double   brightness_probability, brightness_lower, brightness_upper; /* factor */
+    double   contrast_probability, contrast_lower, contrast_upper; /* factor of the distance to the mean */
+    double   low_resolution_probability, low_resolution_channel_probability, low_resolution_lower[3]; /* share of the voxels along an axis: down to this */
+    double   gamma_inverted_probability, gamma_probability, gamma_lower, gamma_upper; /* exponent */
   } augmentation;
 
   struct {

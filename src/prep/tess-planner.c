@@ -361,8 +361,8 @@ decide_schedule (Planner *p)
                           (int)plan->training.epochs);
 }
 
-/* Flat or thick-slice patches turn in their plane only (nnU-Net does so where an edge is under a third of another), and
- * one voxel cannot be mirrored. */
+/* Flat or thick-slice patches turn in their plane only, and lose resolution only there (nnU-Net does so where an edge
+ * is under a third of another); one voxel cannot be mirrored. */
 static void
 decide_augmentation (Planner *p)
 {
@@ -379,6 +379,7 @@ decide_augmentation (Planner *p)
   }
   if (plan->patch[flat] * 3 >= longest)
     return;
+  plan->augmentation.low_resolution_lower[flat] = 1.0;
   for (guint a = 0; a < 3; a++)
     if (a != flat)
       plan->augmentation.rotation_degrees[a] = 0.0;

@@ -39,7 +39,8 @@ draw_sample (TessTraining *t, const Inputs *in, const TessBatch *batch, gsize i,
   TessDevicePatch out = {.image = in->image,
                          .label = in->label,
                          .image_offset = in->image_offset + i * in->image_bytes,
-                         .label_offset = in->label_offset + i * in->label_bytes};
+                         .label_offset = in->label_offset + i * in->label_bytes,
+                         .scratch = t->augment_scratch};
   GError *local = NULL;
   const TessDeviceCase *resident = tess_residents_get (t->residents, sample->case_index, sample->c, &local);
 

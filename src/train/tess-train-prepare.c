@@ -412,14 +412,28 @@ open_files (TessTraining *t, gboolean begun, GError **error)
   return t->view != NULL;
 }
 
+/* Where cases may lie in the device's memory, and what patches of them are augmented in. NULL: no room for either. */
+static TessResidents *
+open_residents (TessTraining *t)
+{
+  const TessBackendIface *backend = t->options->backend;
+  TessDevice *device = tess_session_device (t->session);
+  guint64 room = tess_device_case_room (backend, t->options->device) / t->n_sharing;
+  gint64 voxels = t->plan->patch[0] * t->plan->patch[1] * t->plan->patch[2];
+  guint64 scratch = tess_intensity_scratch (voxels);
+
+  if (room <= scratch || !(t->augment_scratch = backend->buffer_new (device, scratch, NULL)))
+    return NULL;
+  return tess_residents_new (backend, device, t->dataset->cases->len, room - scratch,
+                             (guint64)voxels * (t->plan->n_channels * sizeof (float) + 1));
+}
+
 static gboolean
 open_loader (TessTraining *t, GError **error)
 {
   const TessSplit *split = &t->run_dataset.split;
-  const gint64 *patch = t->plan->patch;
   guint cores = tess_parallel_n_cores ();
   gint64 fit = (gint64)MIN (cache_budget (t) / MAX (t->case_bytes, 1), G_MAXINT32);
-  guint64 room = tess_device_case_room (t->options->backend, t->options->device) / t->n_sharing;
   TessLoaderOptions options = {
       .plan = t->plan,
       .schedule = tess_schedule_new (t->plan, split->train, split->n_train, split->val, split->n_val),
@@ -437,13 +451,10 @@ open_loader (TessTraining *t, GError **error)
   };
 
   if (t->options->n_threads > 0)
-    cores = MIN (cores, t->options->n_threads); /* of a rank: its part of the machine */
+    cores = MIN (cores, t->options->n_threads);     /* of a rank: its part of the machine */
   if (strcmp (t->options->backend->id, "cpu") != 0) /* the processor has nothing else to do */
     options.n_workers = MAX (cores, 3) - 2;
-  if (room > 0)
-    t->residents = options.residents =
-        tess_residents_new (t->options->backend, tess_session_device (t->session), options.n_cases, room,
-                            (guint64)(patch[0] * patch[1] * patch[2]) * (t->plan->n_channels * sizeof (float) + 1));
+  t->residents = options.residents = open_residents (t);
   t->loader = tess_loader_new (&options, error);
   return t->loader != NULL;
 }
@@ -528,6 +539,8 @@ tess_training_clear (TessTraining *t)
   tess_training_drop_ahead (t);
   g_clear_pointer (&t->loader, tess_loader_free);
   g_clear_pointer (&t->residents, tess_residents_free);
+  if (t->augment_scratch)
+    t->options->backend->buffer_free (t->augment_scratch);
   g_clear_pointer (&t->view, tess_live_view_free);
   g_clear_pointer (&t->cache, tess_case_cache_free);
   g_clear_pointer (&t->session, tess_session_free);

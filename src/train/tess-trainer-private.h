@@ -67,6 +67,7 @@ typedef struct {
   TessCaseCache *cache;
   guint64 case_bytes; /* of one case, decoded */
   TessResidents *residents; /* NULL: the host draws everything */
+  TessBuffer *augment_scratch; /* what the device augments a patch in */
   TessLoader *loader;
   const TessBatch *ahead; /* the batch after the one that is fed; NULL: not lent yet */
   gboolean ahead_whole;   /* all that the host drew of it is on its way to the device; else some of it may be */

@@ -47,6 +47,15 @@ make_case (const gint64 dim[3], const double spacing[3], guint n_channels)
   return c;
 }
 
+static inline void
+leave_values (TessPlan *plan)
+{
+  plan->augmentation.noise_probability = plan->augmentation.blur_probability = 0.0;
+  plan->augmentation.brightness_probability = plan->augmentation.contrast_probability = 0.0;
+  plan->augmentation.low_resolution_probability = 0.0;
+  plan->augmentation.gamma_inverted_probability = plan->augmentation.gamma_probability = 0.0;
+}
+
 /* Channel 0 by z-score, channel 1 as CT with the numbers of sampler.py; no augmentation. */
 static inline TessPlan *
 make_plan (const double spacing[3], const gint64 patch[3], guint n_channels)
@@ -69,6 +78,7 @@ make_plan (const double spacing[3], const gint64 patch[3], guint n_channels)
     plan->augmentation.mirror_probability[a] = 0.0;
   }
   plan->augmentation.rotation_probability = plan->augmentation.scale_probability = 0.0;
+  leave_values (plan);
   return plan;
 }
 

@@ -89,7 +89,8 @@ band_run (const TessBackendIface *backend, guint i, gboolean *near, GError **err
   TessDevice *device = backend->open (0, 2, error);
   TessBuffer *logits = device ? backend->buffer_new (device, offset + bytes, error) : NULL;
   TessLogitBand *band =
-      logits ? tess_logit_band_new (backend, device, &target, out, c->n_classes, c->tile, weights, G_MAXUINT64, error) : NULL;
+      logits ? tess_logit_band_new (backend, device, &target, out, c->n_classes, c->tile, weights, G_MAXUINT64, error)
+             : NULL;
   gboolean ok = band != NULL;
 
   if (ok && c->paints)
@@ -303,6 +304,10 @@ sample_plan (const SampleCase *c)
     plan->augmentation.rotation_degrees[a] = c->patch[2] == 1 && a < 2 ? 0.0 : 30.0;
   }
   plan->augmentation.rotation_probability = plan->augmentation.scale_probability = 0.6;
+  plan->augmentation.noise_probability = plan->augmentation.blur_probability = 0.6;
+  plan->augmentation.brightness_probability = plan->augmentation.contrast_probability = 0.6;
+  plan->augmentation.low_resolution_probability = 0.6;
+  plan->augmentation.gamma_inverted_probability = plan->augmentation.gamma_probability = 0.6;
   return plan;
 }
 
@@ -366,8 +371,11 @@ sample_run (const TessBackendIface *backend, guint i, SampleRun *out, GError **e
   TessDevice *device = c ? backend->open (0, 0, error) : NULL;
   TessDeviceCase *resident = device ? tess_device_case_new (backend, device, c, error) : NULL;
   TessDevicePatch batch = {.image_offset = 64, .label_offset = 3};
-  gboolean ok = resident != NULL;
+  gboolean ok;
 
+  if (resident)
+    batch.scratch = backend->buffer_new (device, tess_intensity_scratch ((gint64)n), error);
+  ok = batch.scratch != NULL;
   *out = (SampleRun){.same_bits = TRUE};
   for (guint n_batch = 1; ok && n_batch <= 4; n_batch *= 2) {
     batch.image = backend->buffer_new (device, 64 + n_batch * n * plan->n_channels * sizeof (float), error);
@@ -376,6 +384,7 @@ sample_run (const TessBackendIface *backend, guint i, SampleRun *out, GError **e
     g_clear_pointer (&batch.image, backend->buffer_free);
     g_clear_pointer (&batch.label, backend->buffer_free);
   }
+  backend->buffer_free (batch.scratch);
   tess_device_case_free (resident);
   backend->close (device);
   return ok;

@@ -10,6 +10,7 @@
 #include "tess-cuda-band.cu"
 #include "tess-cuda-direct.cu"
 #include "tess-cuda-grid.cu"
+#include "tess-cuda-intensity.cu"
 #include "tess-cuda-loss.cu"
 #include "tess-cuda-norm.cu"
 #include "tess-cuda-optimiser.cu"

@@ -23,7 +23,7 @@ typedef struct {
   TessDevice *device;
   TessResidents *residents;
   TessLoader *loader;
-  TessBuffer *image, *label;
+  TessBuffer *image, *label, *scratch;
   guint n_card, n_host;
 } Feed;
 
@@ -44,6 +44,7 @@ feed_init (Feed *f, gint64 pool, guint64 budget)
   f->residents = tess_residents_new (&tess_cuda_iface, f->device, N_CASES, budget, N_VOXELS * (sizeof (float) + 1));
   f->image = tess_cuda_iface.buffer_new (f->device, N_VOXELS * sizeof (float), &error);
   f->label = tess_cuda_iface.buffer_new (f->device, N_VOXELS, &error);
+  f->scratch = tess_cuda_iface.buffer_new (f->device, tess_intensity_scratch (N_VOXELS), &error);
   options.plan = f->plan;
   options.schedule = tess_schedule_new (f->plan, train, G_N_ELEMENTS (train), val, G_N_ELEMENTS (val));
   options.cache = f->cache;
@@ -59,6 +60,7 @@ feed_clear (Feed *f)
   tess_residents_free (f->residents);
   tess_cuda_iface.buffer_free (f->image);
   tess_cuda_iface.buffer_free (f->label);
+  tess_cuda_iface.buffer_free (f->scratch);
   tess_cuda_iface.close (f->device);
   tess_case_cache_free (f->cache);
   tess_plan_unref (f->plan);
@@ -74,7 +76,7 @@ check_sample (Feed *f, const TessBatch *batch, guint i, TessSchedule *schedule)
   g_autofree float *image = g_new (float, N_VOXELS), *theirs = g_new (float, N_VOXELS);
   g_autofree guint8 *label = g_new (guint8, N_VOXELS), *their_label = g_new (guint8, N_VOXELS);
   TessPatchOut out = {{{0, 0, 0}, {16, 16, 16}}, image, label};
-  TessDevicePatch on_card = {.image = f->image, .label = f->label};
+  TessDevicePatch on_card = {.image = f->image, .label = f->label, .scratch = f->scratch};
   g_autoptr (GError) error = NULL;
   g_autoptr (TessCase) c = NULL;
   TessScheduledSample sample;
@@ -268,7 +270,7 @@ modest (guint index, TessDeviceInfo *info, GError **error)
   if (!tess_cuda_iface.device_info (index, info, error))
     return FALSE;
   if (bound)
-    info->memory_free = (2 * case_bytes ().most + 3) / 3 * 4;
+    info->memory_free = (2 * case_bytes ().most + tess_intensity_scratch (N_VOXELS) + 3) / 3 * 4;
   return TRUE;
 }
 
@@ -332,7 +334,7 @@ test_training (void)
     g_autofree char *name = g_strdup_printf ("fit-%u", n_fit);
     g_autoptr (GArray) losses = NULL;
 
-    host_cuda.memory = peak + n_fit * case_bytes ().most + 100;
+    host_cuda.memory = peak + (n_fit > 0 ? n_fit * case_bytes ().most + tess_intensity_scratch (N_VOXELS) : 0) + 100;
     losses = train_once (name);
     host_cuda.memory = whole;
     g_test_message ("room for %u cases: %u of %u patches drawn by the card", n_fit, n_drawn, n_all);
