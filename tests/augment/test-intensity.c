@@ -296,7 +296,7 @@ test_recipe_none (void)
     tess_recipe_intensity (plan, &(TessSampleKey){.random = TRUE, .sample = s}, &a);
     g_assert_false (a.any);
   }
-  leave_values (plan);
+  tess_plan_restrict_augmentation (plan, TESS_PLAN_AUGMENTATION_SPATIAL);
   for (guint32 s = 0; s < 200; s++) {
     tess_recipe_intensity (plan, &(TessSampleKey){.augment = TRUE, .sample = s}, &a);
     g_assert_false (a.any);
