@@ -1,3 +1,4 @@
+#include "../remove-tree.h"
 #include "cards.h"
 #include "tess-cuda-conv.h"
 #include "tess-cudnn-cache.h"
@@ -475,20 +476,6 @@ test_off (void)
   g_assert_null (path);
   g_unsetenv ("TESSERA_CUDA_PLAN_CACHE");
   g_assert_cmpuint (count ("off", 3), ==, 0);
-}
-
-static void
-remove_tree (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
-    g_autofree char *inner = g_build_filename (path, name, NULL);
-
-    remove_tree (inner);
-  }
-  g_remove (path);
 }
 
 int
