@@ -90,7 +90,7 @@ convolutions (TessDType dtype)
     TessCudaConvOp conv;
     gboolean seen = FALSE;
 
-    if (!tess_cuda_is_conv (op->kind))
+    if (!tess_op_is_conv (op->kind))
       continue;
     memset (&conv, 0, sizeof conv);
     tess_cuda_conv_describe (network->graph, op, dtype == TESS_DTYPE_F32, &conv);
