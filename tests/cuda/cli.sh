@@ -21,7 +21,7 @@ report () {
   fi
 }
 
-echo 1..20
+echo 1..22
 "$cli" devices --json >"$tmp/out" 2>&1 && grep -q '"name" *: "Host"' "$tmp/out"
 report "the plugin has a device" $?
 
@@ -119,6 +119,9 @@ told "HOST_CUDA_FAILS=bf16 HOST_NCCL_RANK=1" "bf16 is used where all have it" 0 
 told "TESSERA_NCCL=none HOST_CUDA_MEMORY=500000" "each of two cards has room" 0 "Dice" room --recompute off
 told "TESSERA_NCCL=none HOST_CUDA_MEMORY=500000" "two processes have half of a card each" 1 "and 250 kB are there" half \
   --recompute off --device 0
+told "HOST_CUDA_MEMORY=500000" "each of two cards has room beside NCCL" 0 "Dice" beside --recompute off
+told "HOST_CUDA_MEMORY=500000 HOST_NCCL_LEAVES=250000" "what NCCL takes is not there" 1 "and 250 kB are there" taken \
+  --recompute off
 program=$cli
 printf '#!/bin/sh\nb=cuda\n[ "$OMPI_COMM_WORLD_RANK" = 1 ] && b=cpu\nexec "%s" "$@" --backend $b\n' "$program" >"$tmp/mixed"
 chmod +x "$tmp/mixed"
