@@ -246,6 +246,6 @@ main (void)
           "^3\", \"unit\": \"share of the step\", "
           "\"ours\": %.3g, \"peer\": \"limit\", \"peer_value\": %g, \"ratio\": %.4g}\n",
           (double)bytes / (double)(bytes / 3), edge, share, LIMIT, LIMIT / MAX (share, 1e-6));
-  train_remove_tree (root);
+  remove_tree (root);
   return 0;
 }

@@ -222,7 +222,7 @@ test_available_memory (void)
   g_assert_cmpuint (tess_available_memory (root), ==, 500000000);
   write_text (root, "sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "9223372036854771712\n"); /* no limit */
   g_assert_cmpuint (tess_available_memory (root), ==, 500000000);
-  cli_remove (root);
+  remove_tree (root);
   g_assert_cmpuint (tess_available_memory (""), >, 0);
 }
 
