@@ -235,8 +235,10 @@ execute (cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescri
   const Operation *op = &g_array_index (operations, Operation, operation_of (plan));
   void *data[3];
 
-  for (guint i = 0; i < 3; i++)
+  for (guint i = 0; i < 3; i++) {
     data[i] = address_of (pack, op->tensor[i].uid[0]);
+    g_assert_cmpuint ((guintptr)data[i] % 16, ==, 0); /* as it was told */
+  }
   convolve (op, data, targets[op->pass]);
   n_executed++;
   return CUDNN_STATUS_SUCCESS;
