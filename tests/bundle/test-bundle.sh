@@ -81,9 +81,14 @@ GPU_SECONDS=3 gpu test
 [ $? = 1 ] && [ "$last" = "0 passed, 0 failed, 14 skipped" ] && grep -q 'no time was left$' "$tmp/out"
 report "what there is no time for is skipped" $?
 
-printf '#!/bin/sh\nprintf "ok 1 /a\\nnot ok 2 /b\\nok 3 /c\\n"\nkill -SEGV $$\n' | program bin/test-cpu-ops
+program bin/test-cpu-ops <<'X'
+#!/bin/sh
+printf 'ok 1 /a\ntessera:ERROR:b.c:1:b: assertion failed (error == NULL): it is Monday\nnot ok 2 /b\nok 3 /c\n'
+kill -SEGV $$
+X
 gpu test
-[ $? = 1 ] && [ "$last" = "9 passed, 1 failed, 10 skipped" ] && grep -q '^  not ok 2 /b$' "$tmp/out"
+[ $? = 1 ] && [ "$last" = "9 passed, 1 failed, 10 skipped" ] && grep -q '^  not ok 2 /b$' "$tmp/results/summary.txt" &&
+  grep -q '^  assertion failed (error == NULL): it is Monday$' "$tmp/results/summary.txt"
 report "a failed case and a crash" $?
 
 printf '#!/bin/sh\nprintf "ok 1 /a\\n"\nkill -SEGV $$\n' | program bin/test-cpu-ops
