@@ -147,8 +147,12 @@ find_libraries () {
     file=$(ldconfig -p 2>/dev/null | sed -n 's/.*libnccl\.so\.2 .*=> //p' | head -n 1)
     if [ -n "$file" ]; then export TESSERA_NCCL=$file; fi
   fi
-  # After what the system has: ours is found by the programs themselves.
+  # After what the system has: ours is found by the programs themselves. But cuDNN is several libraries, which must be of
+  # one version: before the system's where it is not the system's.
   if [ -n "$cuda_folders" ]; then export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$cuda_folders; fi
+  if [ -f "${TESSERA_CUDNN:-}" ]; then LD_LIBRARY_PATH=$(dirname "$TESSERA_CUDNN")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}; fi
+  if [ -d "${TESSERA_CUDNN:-}" ]; then LD_LIBRARY_PATH=$TESSERA_CUDNN${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}; fi
+  [ -z "${LD_LIBRARY_PATH:-}" ] || export LD_LIBRARY_PATH
 }
 
 # device: TRUE with a card that the plugin can use; why_not says why there is none

@@ -38,6 +38,7 @@ cp "$source/tests/bundle/gpu.sh" "$root"
 echo 2.0 >"$root/glibc"
 program bin/tessera-cli <<'X'
 #!/bin/sh
+echo "libraries: $LD_LIBRARY_PATH"
 case "$*" in *--json*) printf '"id": "cpu",\n"available": true,\n"id": "cuda",\n"available": false,\n"reason": "nothing here",\n' ;; esac
 X
 program bin/test-cuda-gpu <<'X'
@@ -60,7 +61,7 @@ for name in gpu-step loader predict; do
   printf '#!/bin/sh\necho "no GPU for this" >&2\nexit 77\n' | program "bin/bench-$name"
 done
 
-echo 1..12
+echo 1..13
 { bash -n "$source/tests/bundle/gpu.sh" && bash -n "$source/tests/bundle/make.sh" && bash -n "$source/dev" &&
   sh -n "$source/tests/bundle/cli.sh"; } >"$tmp/out" 2>&1
 report "the scripts are sound" $?
@@ -68,6 +69,13 @@ report "the scripts are sound" $?
 gpu test && [ "$last" = "9 passed, 0 failed, 10 skipped" ] && grep -q '^no GPU: nothing here$' "$tmp/out" &&
   [ "$(tail -n 1 "$tmp/results/summary.txt")" = "$last" ]
 report "tests without a GPU are counted" $?
+
+mkdir -p "$tmp/nvidia/cudnn/lib" "$tmp/nvidia/cu13/lib"
+: >"$tmp/nvidia/cudnn/lib/libcudnn.so.9"
+printf '#!/bin/sh\necho "%s"\n' "$tmp/nvidia" | program python
+PYTHON=$root/python LD_LIBRARY_PATH=/elsewhere GPU_SECONDS=3 gpu test
+grep -qx "libraries: $tmp/nvidia/cudnn/lib:/elsewhere:$tmp/nvidia/cu13/lib:$tmp/nvidia/cudnn/lib" "$tmp/results/machine.txt"
+report "all of cuDNN is of one place" $?
 
 gpu bench
 [ $? = 1 ] && [ "$last" = "0 passed, 0 failed, 4 skipped" ] && grep -q '^skipped: loader: no GPU for this$' "$tmp/out"
