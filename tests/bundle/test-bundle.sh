@@ -39,7 +39,8 @@ echo 2.0 >"$root/glibc"
 program bin/tessera-cli <<'X'
 #!/bin/sh
 echo "libraries: $LD_LIBRARY_PATH"
-case "$*" in *--json*) printf '"id": "cpu",\n"available": true,\n"id": "cuda",\n"available": false,\n"reason": "nothing here",\n' ;; esac
+[ "${TESSERA_CUDNN:-}" != none ] || [ -z "${HAS_CARD:-}" ] && can=false || can=true
+case "$*" in *--json*) printf '"id": "cpu",\n"available": true,\n"id": "cuda",\n"available": %s,\n"reason": "nothing here",\n' $can ;; esac
 X
 program bin/test-cuda-gpu <<'X'
 #!/bin/sh
@@ -61,7 +62,7 @@ for name in gpu-step loader predict; do
   printf '#!/bin/sh\necho "no GPU for this" >&2\nexit 77\n' | program "bin/bench-$name"
 done
 
-echo 1..13
+echo 1..14
 { bash -n "$source/tests/bundle/gpu.sh" && bash -n "$source/tests/bundle/make.sh" && bash -n "$source/dev" &&
   sh -n "$source/tests/bundle/cli.sh"; } >"$tmp/out" 2>&1
 report "the scripts are sound" $?
@@ -76,6 +77,11 @@ printf '#!/bin/sh\necho "%s"\n' "$tmp/nvidia" | program python
 PYTHON=$root/python LD_LIBRARY_PATH=/elsewhere GPU_SECONDS=3 gpu test
 grep -qx "libraries: $tmp/nvidia/cudnn/lib:/elsewhere:$tmp/nvidia/cu13/lib:$tmp/nvidia/cudnn/lib" "$tmp/results/machine.txt"
 report "all of cuDNN is of one place" $?
+
+HAS_CARD=1 GPU_SECONDS=3 gpu test
+grep -qx 'no cuDNN, so our own convolutions alone: nothing here' "$tmp/results/summary.txt" &&
+  grep -qx 'TESSERA_CUDNN: none' "$tmp/results/machine.txt"
+report "a card without cuDNN" $?
 
 gpu bench
 [ $? = 1 ] && [ "$last" = "0 passed, 0 failed, 4 skipped" ] && grep -q '^skipped: loader: no GPU for this$' "$tmp/out"
