@@ -98,7 +98,14 @@ step () {
     failed=$((failed + 1))
     say "failed: $name ($took s$(ended "$status")): $(tail -n 1 "$log")"
   fi
+  note_slow
   return "$status"
+}
+
+# What the plugin could not do as it should, and did more slowly; only who debugs is told.
+note_slow () {
+  grep -oE 'a program runs op by op: .*|a convolution is left to our own kernel: .*' "$log" | cut -c 1-200 | sort | uniq -c |
+    sort -rn | head -n 3 | sed 's/^ */  slower than it should be, times /' | tee -a "$OUT/summary.txt"
 }
 
 # --- what the machine has ---------------------------------------------------------------------------------------
@@ -203,6 +210,7 @@ cmd_bench () {
   local seconds
   export TESSERA_BENCH_BACKEND=${TESSERA_BENCH_BACKEND:-cuda}
   rm -f "$OUT/bench.jsonl"
+  export G_MESSAGES_DEBUG=tessera # see note_slow
   bench_step gpu-step 120 "$here/bin/bench-gpu-step"
   BENCH_PATCH=${BENCH_PATCH:-128} bench_step loader 80 "$here/bin/bench-loader"
   bench_step predict 120 "$here/bin/bench-predict"

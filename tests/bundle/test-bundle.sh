@@ -62,7 +62,7 @@ for name in gpu-step loader predict; do
   printf '#!/bin/sh\necho "no GPU for this" >&2\nexit 77\n' | program "bin/bench-$name"
 done
 
-echo 1..14
+echo 1..15
 { bash -n "$source/tests/bundle/gpu.sh" && bash -n "$source/tests/bundle/make.sh" && bash -n "$source/dev" &&
   sh -n "$source/tests/bundle/cli.sh"; } >"$tmp/out" 2>&1
 report "the scripts are sound" $?
@@ -86,6 +86,16 @@ report "a card without cuDNN" $?
 gpu bench
 [ $? = 1 ] && [ "$last" = "0 passed, 0 failed, 4 skipped" ] && grep -q '^skipped: loader: no GPU for this$' "$tmp/out"
 report "benchmarks without a GPU say so" $?
+
+program bin/bench-gpu-step <<'X'
+#!/bin/sh
+[ "${G_MESSAGES_DEBUG:-}" = tessera ] || exit 1
+printf '(process:1): tessera-DEBUG: CUDA: a program runs op by op: it is Monday\n{"bench": "gpu-step"}\n'
+X
+PYTHON=none gpu bench
+[ "$last" = "1 passed, 0 failed, 3 skipped" ] && [ "$(cat "$tmp/results/bench.jsonl")" = '{"bench": "gpu-step"}' ] &&
+  grep -q '^  slower than it should be, times 1 a program runs op by op: it is Monday$' "$tmp/results/summary.txt"
+report "a benchmark that was slower than it should be" $?
 
 PATH=/usr/bin:/bin gpu sanitize
 [ "$last" = "0 passed, 0 failed, 1 skipped" ] || [ "$last" = "0 passed, 0 failed, 6 skipped" ]
