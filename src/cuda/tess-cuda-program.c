@@ -139,8 +139,7 @@ tess_cuda_program_free (TessProgram *p)
     if (p->captured != NULL)
       (void)cudaGraphExecDestroy (p->captured);
     (void)cudaFree (p->workspace);
-    if (p->host_args != NULL)
-      (void)cudaFreeHost (p->host_args);
+    (void)cudaFreeHost (p->host_args);
     (void)cudaGetLastError ();
   }
   tess_cuda_results_free (p);

@@ -21,16 +21,6 @@ struct _TessCudaRanks {
   gboolean broken; /* see tess_cuda_ranks_break() */
 };
 
-/* Of NULL the runtime makes an error that the next launch would find. */
-static void
-free_staging (TessCudaRanks *r)
-{
-  if (r->staging != NULL)
-    (void)cudaFreeHost (r->staging);
-  r->staging = NULL;
-  r->staging_bytes = 0;
-}
-
 /* All ranks, after their captured graphs are gone: NCCL waits for both. Not of a device that was given up. */
 void
 tess_cuda_leave (TessDevice *device)
@@ -47,7 +37,7 @@ tess_cuda_leave (TessDevice *device)
     (void)cudaEventDestroy (r->joined);
   if (r->stream != NULL)
     (void)cudaStreamDestroy (r->stream);
-  free_staging (r);
+  (void)cudaFreeHost (r->staging);
   g_free (r);
   device->ranks = NULL;
 }
@@ -215,7 +205,9 @@ tess_cuda_ranks_bind (TessProgram *p, GError **error)
   bytes = largest_sum (p);
   if (bytes <= r->staging_bytes)
     return TRUE;
-  free_staging (r);
+  (void)cudaFreeHost (r->staging);
+  r->staging = NULL;
+  r->staging_bytes = 0;
   if (!tess_cuda_check (cudaMallocHost ((void **)&r->staging, bytes), _ ("taking memory"), error))
     return FALSE;
   r->staging_bytes = bytes;

@@ -1,6 +1,7 @@
 #include "host-cuda.h"
 
 #include <deque>
+#include <iterator>
 #include <map>
 #include <set>
 #include <stdlib.h>
@@ -46,6 +47,7 @@ typedef std::vector<std::pair<Stream *, Item>> Work;
 HostCuda host_cuda = {(size_t)1 << 32, 9, false, false, 0, 0, 0, 0, 0, 0, 0};
 
 static std::map<void *, size_t> blocks;
+static std::map<char *, size_t> near_blocks; /* page-locked */
 static std::set<Stream *> streams;
 static unsigned n_graphs;
 static bool downloads; /* since a program was waited for */
@@ -281,27 +283,44 @@ cudaMallocHost (void **data, size_t bytes)
   if (fails ())
     return status_of (cudaErrorMemoryAllocation);
   *data = calloc (1, bytes);
-  return status_of (*data != nullptr ? cudaSuccess : cudaErrorMemoryAllocation);
+  if (*data == nullptr)
+    return status_of (cudaErrorMemoryAllocation);
+  near_blocks[(char *)*data] = bytes;
+  return cudaSuccess;
 }
-
-/* That NULL may be freed is said of cudaFree() alone. */
 
 cudaError_t
 cudaFreeHost (void *data)
 {
   if (data == nullptr)
-    return status_of (cudaErrorInvalidValue);
+    return cudaSuccess;
   if (spoils_capture ())
     return status_of (cudaErrorStreamCaptureUnsupported);
   work_off_all (); /* what is under way may read it */
+  near_blocks.erase ((char *)data);
   free (data);
   return cudaSuccess;
+}
+
+/* Page-locked, all of it. */
+static bool
+is_near (const void *data, size_t n)
+{
+  auto next = near_blocks.upper_bound ((char *)data);
+
+  return next != near_blocks.begin () && (char *)data + n <= std::prev (next)->first + std::prev (next)->second;
 }
 
 cudaError_t
 cudaMemcpyAsync (void *to, const void *from, size_t n, enum cudaMemcpyKind kind, cudaStream_t stream)
 {
+  const void *host = kind == cudaMemcpyDeviceToHost ? to : from;
+
   downloads |= kind == cudaMemcpyDeviceToHost;
+  /* Other memory of the host's is copied through the driver's own, which may wait. */
+  if (stream != nullptr && ((Stream *)stream)->captures && kind != cudaMemcpyDeviceToDevice && !is_near (host, n) &&
+      spoils_capture ())
+    return status_of (cudaErrorStreamCaptureUnsupported);
   return tess_cuda_host_queue ([=] { memcpy (to, from, n); }, stream);
 }
 
