@@ -293,6 +293,7 @@ choose_plan (TessProgram *p, const TessCudaStep *step, GError **error)
         best = i;
       }
     }
+  (void)cudaGetLastError (); /* of an event that could not be made: then nothing is timed */
   if (begin != NULL)
     cudaEventDestroy (begin);
   if (end != NULL)

@@ -164,7 +164,9 @@ template <class F>
 cudaError_t
 launch (const F &item, int64_t n, cudaStream_t stream)
 {
-  return tess_cuda_host_queue (
+  if (n <= 0)
+    return cudaSuccess;
+  (void)tess_cuda_host_queue (
       [item, n] {
         const bool backwards = tess_cuda_host_backwards ();
 
@@ -172,6 +174,7 @@ launch (const F &item, int64_t n, cudaStream_t stream)
           item (backwards ? n - 1 - i : i);
       },
       stream);
+  return cudaGetLastError (); /* also of a call before that nobody asked about, as on the device */
 }
 #else
 constexpr int block_threads = 256;

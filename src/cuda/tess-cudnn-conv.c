@@ -266,9 +266,11 @@ tess_cudnn_plan_clear (const TessCudnn *cudnn, TessCudnnPlan *plan)
   *plan = (TessCudnnPlan){0};
 }
 
-/* A configuration that this GPU cannot run is no error: the next one is asked. Takes config. */
+/* A configuration that this GPU cannot run is no error: the next one is asked. compiles: it may be one that is compiled
+ * when its plan is made, which takes seconds. Takes config. */
 static void
-try_config (Making *m, Descriptor device, Descriptor config, gboolean exact, gsize limit, GArray *plans)
+try_config (Making *m, Descriptor device, Descriptor config, gboolean exact, gboolean compiles, gsize limit,
+            GArray *plans)
 {
   const TessCudnn *cudnn = m->cudnn;
   Notes notes = read_notes (cudnn, config, m);
@@ -276,7 +278,7 @@ try_config (Making *m, Descriptor device, Descriptor config, gboolean exact, gsi
       .config = config, .engine = notes.engine, .tensor_core = notes.tensor_core, .compiled = notes.compiled};
   gint64 n = 0, workspace = -1;
 
-  if (!notes.refused && !(exact && notes.tensor_core) &&
+  if (!notes.refused && !(exact && notes.tensor_core) && (compiles || !notes.compiled) &&
       cudnn->BackendCreateDescriptor (CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan.plan) == CUDNN_STATUS_SUCCESS &&
       cudnn->BackendSetAttribute (plan.plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
                                   &config) == CUDNN_STATUS_SUCCESS &&
@@ -295,7 +297,7 @@ try_config (Making *m, Descriptor device, Descriptor config, gboolean exact, gsi
 
 static void
 ask (Making *m, Descriptor device, Descriptor graph, cudnnBackendHeurMode_t mode, const TessCudnnConv *conv,
-     gsize limit, guint most, GArray *plans)
+     gboolean compiles, gsize limit, guint most, GArray *plans)
 {
   const TessCudnn *cudnn = m->cudnn;
   Descriptor heuristics = make (m, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
@@ -319,7 +321,7 @@ ask (Making *m, Descriptor device, Descriptor graph, cudnnBackendHeurMode_t mode
     n_given = 0;
   for (gint64 i = 0; i < n; i++) {
     if (i < n_given && plans->len < most)
-      try_config (m, device, configs[i], conv->exact, limit, plans);
+      try_config (m, device, configs[i], conv->exact, compiles, limit, plans);
     else
       cudnn->BackendDestroyDescriptor (configs[i]);
   }
@@ -331,7 +333,8 @@ ask (Making *m, Descriptor device, Descriptor graph, cudnnBackendHeurMode_t mode
  * @workspace_limit: bytes
  *
  * Left out are engines whose sums differ from run to run or that cut float32 short in other ways than conv->exact
- * allows.
+ * allows; and, as long as there are others, those that are compiled for the plan: 3 to 6 seconds each on two cores, and
+ * a network has some sixty shapes.
  *
  * Returns: (transfer full): array of TessCudnnPlan, empty where cuDNN has no such plan; NULL with UNSUPPORTED where it
  * does not take the convolution at all.
@@ -346,7 +349,9 @@ tess_cudnn_plans (const TessCudnn *cudnn, cudnnBackendDescriptor_t device, const
   Descriptor graph = operation_graph (&m, conv);
 
   for (gsize i = 0; i < G_N_ELEMENTS (modes) && !m.failed && plans->len < most; i++)
-    ask (&m, device, graph, modes[i], conv, workspace_limit, most, plans);
+    ask (&m, device, graph, modes[i], conv, FALSE, workspace_limit, most, plans);
+  for (gsize i = 0; i < G_N_ELEMENTS (modes) && !m.failed && plans->len == 0; i++)
+    ask (&m, device, graph, modes[i], conv, TRUE, workspace_limit, 1, plans);
   making_clear (&m);
   if (!m.failed)
     return plans;
@@ -435,7 +440,7 @@ tess_cudnn_plan_chosen (const TessCudnn *cudnn, cudnnBackendDescriptor_t device,
     set (&m, config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, choice->n_knobs, knobs);
   finish (&m, config, _ ("describing a convolution"));
   if (!m.failed)
-    try_config (&m, device, config, conv->exact, workspace_limit, plans);
+    try_config (&m, device, config, conv->exact, TRUE, workspace_limit, plans);
   else if (config != NULL)
     cudnn->BackendDestroyDescriptor (config);
   making_clear (&m);

@@ -38,6 +38,16 @@ train () {
     --backend "$2" --precision "$3" --quiet
 }
 
+# train_on_card FOLDER PRECISION: ... and no step falls back to op by op, no convolution to our own kernel, of which only
+# a debug message tells
+train_on_card () {
+  G_MESSAGES_DEBUG=tessera train "$1" cuda "$2" || return 1
+  if grep -qE 'runs op by op|left to our own kernel' "$out"; then
+    echo "it is slower than it should be: see above"
+    return 1
+  fi
+}
+
 predict () {
   "$cli" predict --model "$folder/$1/best.safetensors" --input "$folder/data/imagesTs" --output "$folder/$2" \
     --backend "$3" --precision "$4" --quiet
@@ -73,8 +83,8 @@ echo 1..9
 report "a dataset and a plan" $?
 train cpu cpu f32 >"$out" 2>&1
 report "train --backend cpu" $?
-on_gpu "train --backend cuda --precision f32" train cuda cuda f32
-on_gpu "train --backend cuda --precision auto" train cuda-auto cuda auto
+on_gpu "train --backend cuda --precision f32" train_on_card cuda f32
+on_gpu "train --backend cuda --precision auto" train_on_card cuda-auto auto
 on_gpu "float32 logs what the processor logs" close_logs cpu cuda 0.02
 on_gpu "bfloat16 learns as well" close_logs cpu cuda-auto 0.1
 predict cpu by-cpu cpu f32 >"$out" 2>&1

@@ -38,7 +38,9 @@ cp "$source/tests/bundle/gpu.sh" "$root"
 echo 2.0 >"$root/glibc"
 program bin/tessera-cli <<'X'
 #!/bin/sh
-case "$*" in *--json*) printf '"id": "cpu",\n"available": true,\n"id": "cuda",\n"available": false,\n"reason": "nothing here",\n' ;; esac
+echo "libraries: $LD_LIBRARY_PATH"
+[ "${TESSERA_CUDNN:-}" != none ] || [ -z "${HAS_CARD:-}" ] && can=false || can=true
+case "$*" in *--json*) printf '"id": "cpu",\n"available": true,\n"id": "cuda",\n"available": %s,\n"reason": "nothing here",\n' $can ;; esac
 X
 program bin/test-cuda-gpu <<'X'
 #!/bin/sh
@@ -60,7 +62,7 @@ for name in gpu-step loader predict; do
   printf '#!/bin/sh\necho "no GPU for this" >&2\nexit 77\n' | program "bin/bench-$name"
 done
 
-echo 1..12
+echo 1..15
 { bash -n "$source/tests/bundle/gpu.sh" && bash -n "$source/tests/bundle/make.sh" && bash -n "$source/dev" &&
   sh -n "$source/tests/bundle/cli.sh"; } >"$tmp/out" 2>&1
 report "the scripts are sound" $?
@@ -69,9 +71,31 @@ gpu test && [ "$last" = "9 passed, 0 failed, 10 skipped" ] && grep -q '^no GPU: 
   [ "$(tail -n 1 "$tmp/results/summary.txt")" = "$last" ]
 report "tests without a GPU are counted" $?
 
+mkdir -p "$tmp/nvidia/cudnn/lib" "$tmp/nvidia/cu13/lib"
+: >"$tmp/nvidia/cudnn/lib/libcudnn.so.9"
+printf '#!/bin/sh\necho "%s"\n' "$tmp/nvidia" | program python
+PYTHON=$root/python LD_LIBRARY_PATH=/elsewhere GPU_SECONDS=3 gpu test
+grep -qx "libraries: $tmp/nvidia/cudnn/lib:/elsewhere:$tmp/nvidia/cu13/lib:$tmp/nvidia/cudnn/lib" "$tmp/results/machine.txt"
+report "all of cuDNN is of one place" $?
+
+HAS_CARD=1 GPU_SECONDS=3 gpu test
+grep -qx 'no cuDNN, so our own convolutions alone: nothing here' "$tmp/results/summary.txt" &&
+  grep -qx 'TESSERA_CUDNN: none' "$tmp/results/machine.txt"
+report "a card without cuDNN" $?
+
 gpu bench
 [ $? = 1 ] && [ "$last" = "0 passed, 0 failed, 4 skipped" ] && grep -q '^skipped: loader: no GPU for this$' "$tmp/out"
 report "benchmarks without a GPU say so" $?
+
+program bin/bench-gpu-step <<'X'
+#!/bin/sh
+[ "${G_MESSAGES_DEBUG:-}" = tessera ] || exit 1
+printf '(process:1): tessera-DEBUG: CUDA: a program runs op by op: it is Monday\n{"bench": "gpu-step"}\n'
+X
+PYTHON=none gpu bench
+[ "$last" = "1 passed, 0 failed, 3 skipped" ] && [ "$(cat "$tmp/results/bench.jsonl")" = '{"bench": "gpu-step"}' ] &&
+  grep -q '^  slower than it should be, times 1 a program runs op by op: it is Monday$' "$tmp/results/summary.txt"
+report "a benchmark that was slower than it should be" $?
 
 PATH=/usr/bin:/bin gpu sanitize
 [ "$last" = "0 passed, 0 failed, 1 skipped" ] || [ "$last" = "0 passed, 0 failed, 6 skipped" ]
@@ -81,9 +105,14 @@ GPU_SECONDS=3 gpu test
 [ $? = 1 ] && [ "$last" = "0 passed, 0 failed, 14 skipped" ] && grep -q 'no time was left$' "$tmp/out"
 report "what there is no time for is skipped" $?
 
-printf '#!/bin/sh\nprintf "ok 1 /a\\nnot ok 2 /b\\nok 3 /c\\n"\nkill -SEGV $$\n' | program bin/test-cpu-ops
+program bin/test-cpu-ops <<'X'
+#!/bin/sh
+printf 'ok 1 /a\ntessera:ERROR:b.c:1:b: assertion failed (error == NULL): it is Monday\nnot ok 2 /b\nok 3 /c\n'
+kill -SEGV $$
+X
 gpu test
-[ $? = 1 ] && [ "$last" = "9 passed, 1 failed, 10 skipped" ] && grep -q '^  not ok 2 /b$' "$tmp/out"
+[ $? = 1 ] && [ "$last" = "9 passed, 1 failed, 10 skipped" ] && grep -q '^  not ok 2 /b$' "$tmp/results/summary.txt" &&
+  grep -q '^  assertion failed (error == NULL): it is Monday$' "$tmp/results/summary.txt"
 report "a failed case and a crash" $?
 
 printf '#!/bin/sh\nprintf "ok 1 /a\\n"\nkill -SEGV $$\n' | program bin/test-cpu-ops

@@ -89,7 +89,7 @@ mpi () {
     echo "ok $n - $name # SKIP no MPI plugin or no mpirun"
     return
   fi
-  env $settings timeout 60 mpirun --allow-run-as-root --oversubscribe -np 2 "$cli" train --dataset "$tmp/data" --run "$tmp/$run" \
+  env $settings timeout 60 mpirun --quiet --allow-run-as-root --oversubscribe -np 2 "$cli" train --dataset "$tmp/data" --run "$tmp/$run" \
     --plan "$tmp/plan.json" --fold all --epochs 2 --seed 3 --backend cuda --precision f32 "$@" >"$tmp/out" 2>&1
   got=$?
   echo "status $got" >>"$tmp/out"

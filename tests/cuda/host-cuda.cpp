@@ -1,6 +1,7 @@
 #include "host-cuda.h"
 
 #include <deque>
+#include <iterator>
 #include <map>
 #include <set>
 #include <stdlib.h>
@@ -46,11 +47,30 @@ typedef std::vector<std::pair<Stream *, Item>> Work;
 HostCuda host_cuda = {(size_t)1 << 32, 9, false, false, 0, 0, 0, 0, 0, 0, 0};
 
 static std::map<void *, size_t> blocks;
+static std::map<char *, size_t> near_blocks; /* page-locked */
 static std::set<Stream *> streams;
 static unsigned n_graphs;
 static bool downloads; /* since a program was waited for */
 static Work *capturing;
 static Stream *capturing_on;
+static bool spoilt;                         /* the capture */
+static thread_local cudaError_t last_error; /* until it is asked for, whatever comes between and succeeds */
+
+static cudaError_t
+status_of (cudaError_t status)
+{
+  if (status != cudaSuccess)
+    last_error = status;
+  return status;
+}
+
+/* What may wait for the device is refused while one captures, and the capture is lost. */
+static bool
+spoils_capture (void)
+{
+  spoilt |= capturing != nullptr;
+  return capturing != nullptr;
+}
 
 /* The fault a test asked for, as the driver would report it. */
 static bool
@@ -117,7 +137,7 @@ queue_item (Stream *stream, Item item)
   static Stream always;
 
   if (fails ())
-    return cudaErrorLaunchFailure;
+    return status_of (cudaErrorLaunchFailure);
   if (stream == nullptr)
     stream = &always;
   if (stream->captures) {
@@ -184,7 +204,7 @@ cudaGetDeviceProperties (struct cudaDeviceProp *properties, int index)
   properties->uuid.bytes[0] = (char)(1 + index);
   strcpy (properties->name, "Host");
   properties->major = told_to_fail ("bf16") ? 7 : host_cuda.major;
-  return fails () ? cudaErrorUnknown : cudaSuccess;
+  return status_of (fails () ? cudaErrorUnknown : cudaSuccess);
 }
 
 cudaError_t
@@ -196,7 +216,10 @@ cudaSetDevice (int)
 cudaError_t
 cudaGetLastError (void)
 {
-  return cudaSuccess;
+  cudaError_t status = last_error;
+
+  last_error = cudaSuccess;
+  return status;
 }
 
 const char *
@@ -214,18 +237,20 @@ cudaMemGetInfo (size_t *left, size_t *total)
     host_cuda.memory = (size_t)atol (told);
   *total = host_cuda.memory;
   *left = host_cuda.memory - host_cuda.taken;
-  return fails () ? cudaErrorUnknown : cudaSuccess;
+  return status_of (fails () ? cudaErrorUnknown : cudaSuccess);
 }
 
 /* Full of NaNs, whichever of our types it is read as. */
 cudaError_t
 cudaMalloc (void **data, size_t bytes)
 {
+  if (spoils_capture ())
+    return status_of (cudaErrorStreamCaptureUnsupported);
   if (fails () || bytes > host_cuda.memory - host_cuda.taken)
-    return cudaErrorMemoryAllocation;
+    return status_of (cudaErrorMemoryAllocation);
   *data = aligned_alloc (256, (bytes + 255) / 256 * 256);
   if (*data == nullptr)
-    return cudaErrorMemoryAllocation;
+    return status_of (cudaErrorMemoryAllocation);
   memset (*data, 0xff, bytes);
   blocks[*data] = bytes;
   host_cuda.taken += bytes;
@@ -239,6 +264,8 @@ cudaFree (void *data)
 {
   if (data == nullptr)
     return cudaSuccess;
+  if (spoils_capture ())
+    return status_of (cudaErrorStreamCaptureUnsupported);
   if (blocks.count (data) == 0)
     abort ();
   work_off_all ();
@@ -251,23 +278,49 @@ cudaFree (void *data)
 cudaError_t
 cudaMallocHost (void **data, size_t bytes)
 {
+  if (spoils_capture ())
+    return status_of (cudaErrorStreamCaptureUnsupported);
   if (fails ())
-    return cudaErrorMemoryAllocation;
+    return status_of (cudaErrorMemoryAllocation);
   *data = calloc (1, bytes);
-  return *data != nullptr ? cudaSuccess : cudaErrorMemoryAllocation;
+  if (*data == nullptr)
+    return status_of (cudaErrorMemoryAllocation);
+  near_blocks[(char *)*data] = bytes;
+  return cudaSuccess;
 }
 
 cudaError_t
 cudaFreeHost (void *data)
 {
+  if (data == nullptr)
+    return cudaSuccess;
+  if (spoils_capture ())
+    return status_of (cudaErrorStreamCaptureUnsupported);
+  work_off_all (); /* what is under way may read it */
+  near_blocks.erase ((char *)data);
   free (data);
   return cudaSuccess;
+}
+
+/* Page-locked, all of it. */
+static bool
+is_near (const void *data, size_t n)
+{
+  auto next = near_blocks.upper_bound ((char *)data);
+
+  return next != near_blocks.begin () && (char *)data + n <= std::prev (next)->first + std::prev (next)->second;
 }
 
 cudaError_t
 cudaMemcpyAsync (void *to, const void *from, size_t n, enum cudaMemcpyKind kind, cudaStream_t stream)
 {
+  const void *host = kind == cudaMemcpyDeviceToHost ? to : from;
+
   downloads |= kind == cudaMemcpyDeviceToHost;
+  /* Other memory of the host's is copied through the driver's own, which may wait. */
+  if (stream != nullptr && ((Stream *)stream)->captures && kind != cudaMemcpyDeviceToDevice && !is_near (host, n) &&
+      spoils_capture ())
+    return status_of (cudaErrorStreamCaptureUnsupported);
   return tess_cuda_host_queue ([=] { memcpy (to, from, n); }, stream);
 }
 
@@ -283,7 +336,7 @@ cudaStreamCreateWithFlags (cudaStream_t *stream, unsigned)
   Stream *made;
 
   if (fails ())
-    return cudaErrorUnknown;
+    return status_of (cudaErrorUnknown);
   made = new Stream;
   made->interface.queue = queue_foreign;
   made->interface.n_graphs = &n_graphs;
@@ -305,27 +358,32 @@ cudaStreamDestroy (cudaStream_t stream)
 cudaError_t
 cudaStreamSynchronize (cudaStream_t stream)
 {
+  if (stream != nullptr && ((Stream *)stream)->captures && spoils_capture ())
+    return status_of (cudaErrorStreamCaptureUnsupported);
   if (stream != nullptr)
     work_off ((Stream *)stream, nullptr, 0);
-  return fails () || (downloads && told_to_fail ("download")) || (host_cuda.n_replayed > 0 && told_to_fail ("copy"))
-             ? cudaErrorLaunchFailure
-             : cudaSuccess;
+  return status_of (fails () || (downloads && told_to_fail ("download")) ||
+                            (host_cuda.n_replayed > 0 && told_to_fail ("copy"))
+                        ? cudaErrorLaunchFailure
+                        : cudaSuccess);
 }
 
-/* Not ready the first time. */
+/* Not ready the first time, which is no error that the next launch would find. */
 cudaError_t
 cudaStreamQuery (cudaStream_t stream)
 {
   static bool asked;
 
+  if (((Stream *)stream)->captures && spoils_capture ())
+    return status_of (cudaErrorStreamCaptureUnsupported);
   asked = !asked;
   if (asked)
     return cudaErrorNotReady;
   downloads = false;
   if (host_cuda.n_replayed > 0 && told_to_fail ("query"))
-    return cudaErrorLaunchFailure;
+    return status_of (cudaErrorLaunchFailure);
   work_off ((Stream *)stream, nullptr, 0);
-  return fails () ? cudaErrorLaunchFailure : cudaSuccess;
+  return status_of (fails () ? cudaErrorLaunchFailure : cudaSuccess);
 }
 
 cudaError_t
@@ -336,7 +394,7 @@ cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned)
   Item item;
 
   if (s->captures && !e->captured)
-    return cudaErrorStreamCaptureIsolation;
+    return status_of (cudaErrorStreamCaptureIsolation);
   s->captures |= e->captured;
   if (s == capturing_on && e->stream != nullptr)
     e->stream->n_joined = e->covers;
@@ -348,8 +406,9 @@ cudaError_t
 cudaStreamBeginCapture (cudaStream_t stream, enum cudaStreamCaptureMode)
 {
   if (fails () || host_cuda.refuses_capture)
-    return cudaErrorStreamCaptureUnsupported;
+    return status_of (cudaErrorStreamCaptureUnsupported);
   capturing = new Work;
+  spoilt = false;
   capturing_on = (Stream *)stream;
   capturing_on->captures = true;
   return cudaSuccess;
@@ -369,15 +428,15 @@ cudaStreamEndCapture (cudaStream_t, cudaGraph_t *graph)
   capturing = nullptr;
   capturing_on = nullptr;
   if (!joined)
-    return cudaErrorStreamCaptureUnjoined;
-  return fails () ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
+    return status_of (cudaErrorStreamCaptureUnjoined);
+  return status_of (fails () || spoilt ? cudaErrorStreamCaptureInvalidated : cudaSuccess);
 }
 
 cudaError_t
 cudaGraphInstantiate (cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long)
 {
   if (fails ())
-    return cudaErrorUnknown;
+    return status_of (cudaErrorUnknown);
   *exec = (cudaGraphExec_t) new Work (*(Work *)graph);
   host_cuda.n_captured++;
   n_graphs++;
@@ -403,7 +462,7 @@ cudaError_t
 cudaGraphLaunch (cudaGraphExec_t exec, cudaStream_t)
 {
   if (fails ())
-    return cudaErrorLaunchFailure;
+    return status_of (cudaErrorLaunchFailure);
   for (auto &one : *(Work *)exec)
     put_item (one.first, one.second);
   host_cuda.n_replayed++;
@@ -414,7 +473,7 @@ cudaError_t
 cudaEventCreateWithFlags (cudaEvent_t *event, unsigned)
 {
   if (fails ())
-    return cudaErrorUnknown;
+    return status_of (cudaErrorUnknown);
   *event = (cudaEvent_t) new Event;
   return cudaSuccess;
 }
@@ -444,9 +503,12 @@ cudaEventSynchronize (cudaEvent_t event)
 {
   Event *e = (Event *)event;
 
+  if (e->captured && spoils_capture ())
+    return status_of (cudaErrorCapturedEvent);
   if (e->stream != nullptr)
     work_off (e->stream, e, e->recorded);
-  return fails () || (host_cuda.n_replayed > 0 && told_to_fail ("copy")) ? cudaErrorLaunchFailure : cudaSuccess;
+  return status_of (fails () || (host_cuda.n_replayed > 0 && told_to_fail ("copy")) ? cudaErrorLaunchFailure
+                                                                                    : cudaSuccess);
 }
 
 /* All of cuDNN's plans take as long. */

@@ -2,7 +2,9 @@
 #include "cards.h"
 #include "host-cuda.h"
 #include "op-run.h"
+#include "tess-cpu-backend.h"
 #include "tess-cuda-private.h"
+#include "train-run.h"
 
 #include <glib/gstdio.h>
 
@@ -18,6 +20,7 @@ static TessCudnn played; /* cuDNN but for the execution */
 static TessProgram *programs[4];
 static guint n_executed, n_asked; /* asked: heuristics */
 static gboolean keeps;            /* devices keep what was chosen */
+static const Card *card = &cards[1];
 
 /* The operation a plan was made for: they were described in the order of the steps. */
 static guint
@@ -236,19 +239,21 @@ execute (cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescri
   const Operation *op = &g_array_index (operations, Operation, operation_of (plan));
   void *data[3];
 
-  for (guint i = 0; i < 3; i++)
+  for (guint i = 0; i < 3; i++) {
     data[i] = address_of (pack, op->tensor[i].uid[0]);
+    g_assert_cmpuint ((guintptr)data[i] % 16, ==, 0); /* as it was told */
+  }
   convolve (op, data, targets[op->pass]);
   n_executed++;
   return CUDNN_STATUS_SUCCESS;
 }
 
-/* A device of the host's runtime that takes itself for an A100 with cuDNN. */
+/* A device of the host's runtime that takes itself for another with cuDNN. */
 static TessDevice *
 open_played (guint index, guint n_threads, GError **error)
 {
   TessDevice *device = tess_cuda_open (index, n_threads, error);
-  g_autofree char *json = card_json (&cards[1]);
+  g_autofree char *json = card_json (card);
 
   g_assert_nonnull (device);
   device->card = tess_cudnn_device_from_json (&played, json, error);
@@ -343,6 +348,35 @@ test_bf16 (gconstpointer data)
   g_assert_cmpuint (n_executed, >, 2); /* not the logits */
 }
 
+/* Whole networks, those that test-cuda-gpu.c trains on a card: every convolution but the logits' has a plan
+ * (operation_of() looks), and two steps are the processor's. */
+static void
+test_train (gconstpointer data)
+{
+  guint net = GPOINTER_TO_UINT (data);
+  g_autoptr (GError) error = NULL;
+  TessBackendIface iface;
+  TrainRun ours, theirs;
+
+  g_setenv ("TESSERA_CUDA_TUNE", "0", TRUE);
+  for (guint i = 0; i < 4 && play (&iface); i++) {
+    TessDType dtype = i % 2 ? TESS_DTYPE_BF16 : TESS_DTYPE_F32;
+
+    card = i < 2 ? &cards[1] : &cards[4];
+    train_run (&iface, net, dtype, 2, &ours, &error);
+    g_assert_no_error (error);
+    train_run (tess_cpu_backend (), net, TESS_DTYPE_F32, 2, &theirs, &error);
+    g_assert_no_error (error);
+    g_test_message ("%s %s: relative error of the loss %.3g", card->name, i % 2 ? "bf16" : "f32",
+                    train_run_loss_error (&ours, &theirs));
+    g_assert_cmpfloat (train_run_loss_error (&ours, &theirs), <, i % 2 ? BF16_TOLERANCE : 1e-4);
+    train_run_clear (&ours);
+    train_run_clear (&theirs);
+  }
+  card = &cards[1];
+  g_unsetenv ("TESSERA_CUDA_TUNE");
+}
+
 /* A second start takes the plans of the first: nothing is asked, nothing timed, and the results are as right. */
 static void
 test_kept (gconstpointer data)
@@ -389,13 +423,13 @@ test_slices (void)
   };
   static const guint targets[] = {[TESS_CUDNN_FORWARD] = 2, [TESS_CUDNN_DATA] = 0, [TESS_CUDNN_WEIGHTS] = 1};
   g_autoptr (GError) error = NULL;
-  g_autofree char *json = card_json (&cards[1]);
+  g_autofree char *json = card_json (card);
   TessBackendIface iface;
-  cudnnBackendDescriptor_t card;
+  cudnnBackendDescriptor_t device;
 
   if (!play (&iface))
     return;
-  card = tess_cudnn_device_from_json (&played, json, &error);
+  device = tess_cudnn_device_from_json (&played, json, &error);
   g_assert_no_error (error);
   for (guint i = 0; i < 3 * G_N_ELEMENTS (shapes); i++) {
     TessCudnnConv s = shapes[i / 3];
@@ -408,7 +442,7 @@ test_slices (void)
     s.pass = (TessCudnnPass)(i % 3);
     s.fine_channels = s.coarse_channels = 8;
     s.fine_type = s.coarse_type = s.weight_type = TESS_DTYPE_F32;
-    GArray *plans = tess_cudnn_plans (&played, card, &s, TESS_CUDA_WORKSPACE, 1, &error);
+    GArray *plans = tess_cudnn_plans (&played, device, &s, TESS_CUDA_WORKSPACE, 1, &error);
     g_assert_no_error (error);
     g_assert_cmpuint (plans->len, ==, 1);
     tess_cudnn_plan_clear (&played, &g_array_index (plans, TessCudnnPlan, 0));
@@ -444,7 +478,7 @@ test_slices (void)
     for (gint64 k = 0; k < n; k++)
       g_assert_cmpfloat (ours[k], ==, ((const float *)data[target])[k]); /* whole numbers: exact */
   }
-  played.BackendDestroyDescriptor (card);
+  played.BackendDestroyDescriptor (device);
 }
 
 int
@@ -467,6 +501,11 @@ main (int argc, char **argv)
       continue;
     g_test_add_data_func (f32, GUINT_TO_POINTER (i), test_f32);
     g_test_add_data_func (bf16, GUINT_TO_POINTER (i), test_bf16);
+  }
+  for (guint i = 0; i < train_run_n (); i++) {
+    g_autofree char *path = g_strdup_printf ("/cuda/cudnn/train/%s", train_run_name (i));
+
+    g_test_add_data_func (path, GUINT_TO_POINTER (i), test_train);
   }
   g_test_add_func ("/cuda/cudnn/slices", test_slices);
   g_test_add_data_func ("/cuda/cudnn/kept/f32", GINT_TO_POINTER (TESS_DTYPE_F32), test_kept);

@@ -176,6 +176,40 @@ test_faults (void)
   g_assert_cmpuint (n_went_on, <, 100);
 }
 
+/* What a driver refuses while a stream is captured is refused here, too, and the capture is lost. */
+static void
+test_capture_rules (void)
+{
+  TessDevice *device = tess_cuda_open (0, 1, NULL);
+  void *memory = NULL, *fixed = NULL, *more = NULL;
+  char loose[16] = {0};
+
+  g_assert_nonnull (device);
+  g_assert_cmpint (cudaMalloc (&memory, 16), ==, cudaSuccess);
+  g_assert_cmpint (cudaMallocHost (&fixed, 16), ==, cudaSuccess);
+  for (guint i = 0; i < 7; i++) {
+    cudaError_t wanted = i > 0 ? cudaErrorStreamCaptureInvalidated : cudaSuccess, status;
+    cudaGraph_t graph = NULL;
+
+    g_assert_cmpint (cudaStreamBeginCapture (device->stream, cudaStreamCaptureModeThreadLocal), ==, cudaSuccess);
+    status = i == 0   ? cudaMemcpyAsync (memory, fixed, 16, cudaMemcpyHostToDevice, device->stream)
+             : i == 1 ? cudaMemcpyAsync (memory, loose, 16, cudaMemcpyHostToDevice, device->stream)
+             : i == 2 ? cudaMemcpyAsync (fixed, memory, 17, cudaMemcpyDeviceToHost, device->stream)
+             : i == 3 ? cudaMalloc (&more, 16)
+             : i == 4 ? cudaFree (memory)
+             : i == 5 ? cudaFreeHost (fixed)
+                      : cudaStreamSynchronize (device->stream);
+    g_assert_cmpint (status, ==, i > 0 ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
+    g_assert_cmpint (cudaStreamEndCapture (device->stream, &graph), ==, wanted);
+    g_assert_cmpint (cudaGetLastError (), ==, wanted);
+    g_assert_cmpint (cudaGetLastError (), ==, cudaSuccess);
+    cudaGraphDestroy (graph);
+  }
+  cudaFree (memory);
+  cudaFreeHost (fixed);
+  tess_cuda_close (device);
+}
+
 /* Indices on both sides of 32 bits. */
 static void
 test_indices (void)
@@ -253,6 +287,7 @@ main (int argc, char **argv)
   add_each ("train", train_run_n (), train_run_name, test_train);
   add_each ("graph", train_run_n (), train_run_name, test_graph);
   g_test_add_func ("/cuda/host/trajectory", test_trajectory);
+  g_test_add_func ("/cuda/host/capture-rules", test_capture_rules);
   g_test_add_func ("/cuda/host/indices", test_indices);
   g_test_add_func ("/cuda/host/no-cudnn", test_no_cudnn);
   g_test_add_func ("/cuda/host/old-card", test_old_card);

@@ -223,6 +223,77 @@ test_card (gconstpointer data)
   s.cudnn->BackendDestroyDescriptor (s.card);
 }
 
+#define ALL_ENGINES (-2)
+static const TessCudnn *real;
+static gint64 said_to_compile; /* an engine */
+
+static cudnnStatus_t
+get_attribute (cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, gint64 n,
+               gint64 *n_given, void *values)
+{
+  cudnnStatus_t status = real->BackendGetAttribute (d, name, type, n, n_given, values);
+  gint64 engine = -1, one = 0;
+
+  if (name != CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE || status != CUDNN_STATUS_SUCCESS)
+    return status;
+  real->BackendGetAttribute (d, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &one, &engine);
+  if (said_to_compile == ALL_ENGINES || said_to_compile == engine) {
+    *(cudnnBackendBehaviorNote_t *)values = CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
+    *n_given = 1;
+  }
+  return status;
+}
+
+/* An engine that has to be compiled is taken where there is no other. */
+static void
+test_compiled (void)
+{
+  static const gint64 first = -1;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *json = card_json (&cards[4]);
+  TessCudnnConv conv = {.pass = TESS_CUDNN_FORWARD,
+                        .n = 2,
+                        .fine = CUBE (64),
+                        .coarse = CUBE (64),
+                        .fine_channels = 32,
+                        .coarse_channels = 32,
+                        .kernel = CUBE (3),
+                        .stride = CUBE (1),
+                        .pad = CUBE (1),
+                        .fine_type = TESS_DTYPE_BF16,
+                        .coarse_type = TESS_DTYPE_BF16,
+                        .weight_type = TESS_DTYPE_BF16};
+  cudnnBackendDescriptor_t card;
+  gint64 engine = first;
+  TessCudnn cudnn;
+
+  real = tess_cudnn_load (&error);
+  if (real == NULL) {
+    g_test_skip (error->message);
+    return;
+  }
+  cudnn = *real;
+  cudnn.BackendGetAttribute = get_attribute;
+  card = tess_cudnn_device_from_json (&cudnn, json, &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < 3; i++) {
+    GArray *plans;
+
+    said_to_compile = i == 0 ? first : i == 1 ? engine : ALL_ENGINES;
+    plans = tess_cudnn_plans (&cudnn, card, &conv, TESS_CUDA_WORKSPACE, i == 2 ? 5 : 1, &error);
+    g_assert_no_error (error);
+    g_assert_cmpuint (plans->len, ==, 1);
+    TessCudnnPlan *plan = &g_array_index (plans, TessCudnnPlan, 0);
+    g_assert_cmpint (plan->compiled, ==, i == 2);
+    if (i == 0)
+      engine = plan->engine;
+    g_assert_true ((plan->engine == engine) == (i != 1));
+    tess_cudnn_plan_clear (&cudnn, plan);
+    g_array_unref (plans);
+  }
+  cudnn.BackendDestroyDescriptor (card);
+}
+
 /* What cannot be: a sentence, or no plans; never a crash. */
 static void
 test_impossible (void)
@@ -297,5 +368,6 @@ main (int argc, char **argv)
 
     g_test_add_data_func (path, &cards[c], test_card);
   }
+  g_test_add_func ("/cuda/plans/compiled", test_compiled);
   return g_test_run ();
 }

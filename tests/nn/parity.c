@@ -310,8 +310,10 @@ parity_check (guint i, const TessBackendIface *backend)
   g_autoptr (GError) error = NULL;
   Parity p;
 
-  run (i, backend, &p, &error);
-  g_assert_no_error (error);
+  if (!run (i, backend, &p, &error)) { /* assertions may not be fatal */
+    g_assert_no_error (error);
+    return;
+  }
   g_test_message ("errors: logits %.3g (%s), gradients %.3g (%s), parameters after ten steps %.3g (%s), losses %.3g",
                   p.logits, p.worst[0], p.gradients, p.worst[1], p.params, p.worst[2], p.losses);
   g_assert_cmpuint (p.n_params, >, 30);
