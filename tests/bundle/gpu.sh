@@ -206,29 +206,35 @@ bench_step () {
   if [ -f "$OUT/$1.log" ]; then grep '^{' "$OUT/$1.log" | tee -a "$OUT/bench.jsonl"; fi
 }
 
+# beside PEER PACKAGE SECONDS NAME: what NAME printed, joined with what its peer prints, a script that takes a PACKAGE of
+# Python's
+beside () {
+  local module=$2 seconds=$3 name=$4
+  if ! grep -qs '^{' "$OUT/$name.log"; then
+    skip "$name-beside-$1" "there is nothing of ours to compare with"
+  elif [ -z "$python" ]; then
+    skip "$name-beside-$1" "there is no Python here (give one that has $module in PYTHON)"
+  elif ! "$python" -c "import $module" 2>/dev/null; then
+    skip "$name-beside-$1" "$python has no $module (give one that has it in PYTHON)"
+  elif [ "$seconds" -le 20 ]; then
+    skip "$name-beside-$1" "no time was left"
+  else
+    grep '^{' "$OUT/$name.log" >"$OUT/$name.jsonl"
+    BENCH_PEER_SECONDS=$seconds BENCH_SECONDS=$((seconds / 2)) bench_step "$name-beside-$1" "$((seconds + 5))" \
+      "$python" "$here/tests/bench/run.py" "$OUT/$name.jsonl" "$here/tests/bench/bench_${name//-/_}_peer.py"
+  fi
+}
+
 cmd_bench () {
-  local seconds
   export TESSERA_BENCH_BACKEND=${TESSERA_BENCH_BACKEND:-cuda}
   rm -f "$OUT/bench.jsonl"
   export G_MESSAGES_DEBUG=tessera # see note_slow
   bench_step gpu-step 120 "$here/bin/bench-gpu-step"
   BENCH_PATCH=${BENCH_PATCH:-128} bench_step loader 80 "$here/bin/bench-loader"
   bench_step predict 120 "$here/bin/bench-predict"
+  beside batchgeneratorsv2 batchgeneratorsv2 60 loader
   # All the rest; no new way of PyTorch's is begun in the second half, as compiling one takes a while.
-  seconds=$(($(left) - 10))
-  if ! grep -qs '^{' "$OUT/gpu-step.log"; then
-    skip gpu-step-beside-pytorch "there is no step of ours to compare with"
-  elif [ -z "$python" ]; then
-    skip gpu-step-beside-pytorch "there is no Python here (give one that has PyTorch in PYTHON)"
-  elif ! "$python" -c 'import torch' 2>/dev/null; then
-    skip gpu-step-beside-pytorch "$python has no PyTorch (give one that has it in PYTHON)"
-  elif [ "$seconds" -gt 20 ]; then
-    grep '^{' "$OUT/gpu-step.log" >"$OUT/gpu-step.jsonl"
-    BENCH_PEER_SECONDS=$seconds BENCH_SECONDS=$((seconds / 2)) bench_step gpu-step-beside-pytorch "$((seconds + 5))" \
-      "$python" "$here/tests/bench/run.py" "$OUT/gpu-step.jsonl" "$here/tests/bench/bench_gpu_step_peer.py"
-  else
-    skip gpu-step-beside-pytorch "no time was left"
-  fi
+  beside pytorch torch $(($(left) - 10)) gpu-step
 }
 
 # find_sanitizer: on PATH, beside CUDA, or in a package of Python's

@@ -91,7 +91,7 @@ pack () {
   done
   chmod 644 "$root"/lib/*
   cp "$source"/tests/reference/*.{json,safetensors} "$root/tests/reference"
-  cp "$source"/tests/bench/{run,torch_unet,bench_gpu_step_peer}.py "$root/tests/bench"
+  cp "$source"/tests/bench/{run,torch_unet,bench_gpu_step_peer,bench_loader_peer}.py "$root/tests/bench"
   cp "$source"/tests/bundle/{gpu,cli}.sh "$source/LICENSE" "$root"
   check "$root"
   echo "$glibc" >"$root/glibc"
