@@ -37,15 +37,8 @@ tess_device_case_bytes (const TessCase *c)
 static TessBuffer *
 upload (TessDeviceCase *resident, const TessVolume *volume, GError **error)
 {
-  const TessBackendIface *backend = resident->backend;
-  gsize bytes = tess_volume_n_bytes (volume);
-  TessBuffer *buffer = backend->buffer_new (resident->device, bytes, error);
-
-  if (buffer && !backend->upload (buffer, 0, tess_volume_data (volume), bytes, error)) {
-    backend->buffer_free (buffer);
-    return NULL;
-  }
-  return buffer;
+  return tess_backend_upload_new (resident->backend, resident->device, tess_volume_data (volume),
+                                  tess_volume_n_bytes (volume), error);
 }
 
 /**

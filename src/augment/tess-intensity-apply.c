@@ -27,7 +27,7 @@ typedef struct {
 static void
 add_noise (gsize begin, gsize end, gpointer user_data)
 {
-  Job *job = user_data;
+  const Job *job = user_data;
 
   for (gsize four = begin; four < end; four++) {
     gsize at = 4 * four, n = MIN (4, (gsize)job->n - at);
@@ -42,10 +42,12 @@ add_noise (gsize begin, gsize end, gpointer user_data)
 static void
 multiply (gsize begin, gsize end, gpointer user_data)
 {
-  Job *job = user_data;
+  const Job *job = user_data;
+  const float factor = job->factor;
+  float *restrict values = job->values;
 
   for (gsize i = begin; i < end; i++)
-    job->values[i] *= job->factor;
+    values[i] *= factor;
 }
 
 /* ---- blur ---- */
@@ -186,28 +188,37 @@ statistics (Job *job)
 static void
 change_contrast (gsize begin, gsize end, gpointer user_data)
 {
-  Job *job = user_data;
+  const Job *job = user_data;
+  const TessIntensityStats before = job->before;
+  const float factor = job->factor;
+  float *restrict values = job->values;
 
   for (gsize i = begin; i < end; i++)
-    job->values[i] = tess_intensity_contrast (job->values[i], job->factor, &job->before);
+    values[i] = tess_intensity_contrast (values[i], factor, &before);
 }
 
 static void
 bend (gsize begin, gsize end, gpointer user_data)
 {
-  Job *job = user_data;
+  const Job *job = user_data;
+  const TessIntensityStats before = job->before;
+  const float exponent = job->factor, sign = job->sign;
+  float *restrict values = job->values;
 
   for (gsize i = begin; i < end; i++)
-    job->values[i] = tess_intensity_gamma (job->values[i], job->factor, job->sign, &job->before);
+    values[i] = tess_intensity_gamma (values[i], exponent, sign, &before);
 }
 
 static void
 restore (gsize begin, gsize end, gpointer user_data)
 {
-  Job *job = user_data;
+  const Job *job = user_data;
+  const TessIntensityStats before = job->before, now = job->now;
+  const float sign = job->sign;
+  float *restrict values = job->values;
 
   for (gsize i = begin; i < end; i++)
-    job->values[i] = tess_intensity_restore (job->values[i], job->sign, &job->before, &job->now);
+    values[i] = tess_intensity_restore (values[i], sign, &before, &now);
 }
 
 static void

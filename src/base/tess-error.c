@@ -68,3 +68,20 @@ tess_error_set_errno (GError **error, const char *path, int saved_errno, const c
                _ ("%s: cannot %s: %s; %s"), name, doing, g_strerror (saved_errno), remedy (saved_errno));
   errno = saved_errno;
 }
+
+gboolean
+tess_error_first (GError *const *errors, gsize n, GError **error)
+{
+  gboolean none = TRUE;
+
+  for (gsize i = 0; i < n; i++) {
+    if (!errors[i])
+      continue;
+    if (none)
+      g_propagate_error (error, errors[i]);
+    else
+      g_error_free (errors[i]);
+    none = FALSE;
+  }
+  return none;
+}

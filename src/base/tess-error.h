@@ -23,5 +23,7 @@ GQuark tess_error_quark (void);
 
 /* "PATH: cannot DOING: reason; what to do"; doing: "open", "read", "write", ... in the infinitive, translated. */
 void tess_error_set_errno (GError **error, const char *path, int saved_errno, const char *doing);
+/* What n shares of some work, done in parallel, had to say: the first goes to error, the others are freed. TRUE: nothing. */
+gboolean tess_error_first (GError *const *errors, gsize n, GError **error);
 
 G_END_DECLS

@@ -11,7 +11,7 @@
 #define NOT_GIVEN G_MININT64
 
 typedef struct {
-  char *out, *cache, *memory, *patch, *architecture;
+  char *out, *cache, *memory, *patch, *architecture, *augmentation;
   gint64 batch, epochs;
   gboolean network, residual;
 } Options;
@@ -42,6 +42,11 @@ apply_options (const Options *options, TessPlannerLimits *limits, GError **error
 
     g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("--architecture %s: use one of %s"), options->architecture,
                  known);
+    return FALSE;
+  }
+  if (options->augmentation && !tess_plan_augmentation_from_name (options->augmentation, &limits->augmentation)) {
+    g_set_error (error, TESS_ERROR, TESS_ERROR_USAGE, _ ("--augmentation %s: use full, spatial or none"),
+                 options->augmentation);
     return FALSE;
   }
   if (options->patch && limits->architecture <= TESS_PLAN_RESIDUAL_UNET && limits->patch[0] % 2 &&
@@ -325,6 +330,8 @@ tess_cmd_plan (TessCli *cli, int argc, char **argv)
       {"residual", 0, 0, G_OPTION_ARG_NONE, &options.residual, N_ ("a residual encoder instead of a plain one"), NULL},
       {"architecture", 0, 0, G_OPTION_ARG_STRING, &options.architecture,
        N_ ("the network: plain-unet, residual-unet, meshnet, ingradient-unet, se-residual or cased"), "NAME"},
+      {"augmentation", 0, 0, G_OPTION_ARG_STRING, &options.augmentation,
+       N_ ("full (nnU-Net's, the default), spatial (rotation, scale and mirroring only) or none"), "WHAT"},
       {"patch", 0, 0, G_OPTION_ARG_STRING, &options.patch, N_ ("use this patch, voxels of the target grid"), "X,Y,Z"},
       {"batch", 0, 0, G_OPTION_ARG_INT64, &options.batch, N_ ("use this batch size"), "N"},
       {"epochs", 0, 0, G_OPTION_ARG_INT64, &options.epochs, N_ ("train this many epochs"), "N"},
@@ -349,5 +356,6 @@ tess_cmd_plan (TessCli *cli, int argc, char **argv)
   g_free (options.memory);
   g_free (options.patch);
   g_free (options.architecture);
+  g_free (options.augmentation);
   return code;
 }

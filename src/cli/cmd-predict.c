@@ -284,6 +284,19 @@ predict_scan (TessCli *cli, TessPredictor *predictor, const TessPlan *plan, cons
   return TRUE;
 }
 
+/* Sums that lie in the machine's memory make a card wait for them. */
+static void
+note_near (TessCli *cli, const char *label, guint64 bytes)
+{
+  g_autofree char *size = tess_format_bytes (bytes);
+
+  if (bytes > 0)
+    tess_cli_note (cli,
+                   _ ("%s: the card has no room for the sums of the logits (%s); they lay in this machine's memory, "
+                      "which is slower"),
+                   label, size);
+}
+
 /* All scans one after the other; one that fails is reported and the rest goes on. Returns the exit code. */
 static int
 predict_all (TessCli *cli, TessModel *model, TessPredictor *predictor, GPtrArray *scans, JsonArray *cases)
@@ -300,7 +313,9 @@ predict_all (TessCli *cli, TessModel *model, TessPredictor *predictor, GPtrArray
     gboolean ok = predict_scan (cli, predictor, model->plan, scan, progress, entry, &error);
 
     tess_cli_progress_end (progress);
-    if (!ok) {
+    if (ok) {
+      note_near (cli, scan->id, tess_predictor_near_bytes (predictor));
+    } else {
       json_object_set_string_member (entry, "error", error->message);
       tess_cli_fail (error);
       n_failed++;

@@ -1,13 +1,12 @@
 #include "tess-cli.h"
 
-#include <dlfcn.h>
 #include <pango/pangocairo.h>
+
+#include "tess-library.h"
 
 /* Cairo and Pango bring thirty libraries, half of the time that the program takes to start, and only pictures need
  * them. So they are not linked: the functions that the picture's code calls stand here and pass on to the libraries,
  * which tess_cli_load_cairo () has opened. A function that is missing here is an error of the linker. */
-
-#define LIBRARY "libpangocairo-1.0.so.0" /* stands on libpango and libcairo: their functions are found through it */
 
 #define FUNCTIONS(X)                                                                                                   \
   X (void, cairo_arc, (cairo_t * cr, double x, double y, double radius, double from, double to),                       \
@@ -56,9 +55,11 @@
   X (void, pango_layout_set_text, (PangoLayout * layout, const char *text, int length), (layout, text, length))
 
 #define MEMBER(type, name, parameters, arguments) type (*name) parameters;
-static struct {
+typedef struct {
   FUNCTIONS (MEMBER)
-} late;
+} Late;
+
+static Late late;
 
 #define PASS_ON(type, name, parameters, arguments)                                                                     \
   type name parameters                                                                                                 \
@@ -77,21 +78,16 @@ FUNCTIONS (PASS_ON)
 gboolean
 tess_cli_load_cairo (GError **error)
 {
-  void *library = dlopen (LIBRARY, RTLD_NOW | RTLD_LOCAL), *symbol;
+#define FUNCTION(type, name, parameters, arguments) {#name, offsetof (Late, name)},
+  static const TessLibraryFunction functions[] = {FUNCTIONS (FUNCTION)};
+  static TessLibrary library = {
+      .file = "libpangocairo-1.0.so.0", /* stands on libpango and libcairo: their functions are found through it */
+      .remedy = N_ ("install the package libpangocairo-1.0-0"),
+      .functions = functions,
+      .n_functions = G_N_ELEMENTS (functions),
+      .table = &late,
+      .mutex = TESS_MUTEX_INIT,
+  };
 
-  if (!library) {
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                 _ ("%s: cannot be loaded (%s); install the package libpangocairo-1.0-0"), LIBRARY, dlerror ());
-    return FALSE;
-  }
-#define RESOLVE(type, name, parameters, arguments)                                                                     \
-  symbol = dlsym (library, #name);                                                                                     \
-  if (!symbol) {                                                                                                       \
-    g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,                                                            \
-                 _ ("%s: has no function %s; install the package libpangocairo-1.0-0"), LIBRARY, #name);               \
-    return FALSE;                                                                                                      \
-  }                                                                                                                    \
-  memcpy (&late.name, &symbol, sizeof symbol);
-  FUNCTIONS (RESOLVE)
-  return TRUE;
+  return tess_library_load (&library, error) != NULL;
 }

@@ -3,33 +3,7 @@
 #include <math.h>
 #include <time.h>
 
-static gboolean
-is_conv (TessOpKind kind)
-{
-  return kind == TESS_OP_CONV || kind == TESS_OP_CONV_TRANSPOSE || kind == TESS_OP_CONV_BWD_DATA ||
-         kind == TESS_OP_CONV_BWD_WEIGHTS || kind == TESS_OP_CONV_TRANSPOSE_BWD_DATA ||
-         kind == TESS_OP_CONV_TRANSPOSE_BWD_WEIGHTS;
-}
-
 /* ------------------------------------------------------------------------------------------------ preparing */
-
-/* The tensor whose shape an op's loop runs over. */
-static TessId
-main_tensor (const TessOp *op)
-{
-  switch (op->kind) {
-  case TESS_OP_CONV_TRANSPOSE:
-  case TESS_OP_CONCAT:
-  case TESS_OP_LABEL_RESIZE:
-  case TESS_OP_GRAD_NORM:
-    return op->out[0];
-  case TESS_OP_CONV_BWD_WEIGHTS:
-  case TESS_OP_CONV_TRANSPOSE_BWD_WEIGHTS:
-    return op->in[1];
-  default:
-    return op->in[0];
-  }
-}
 
 /* Prediction runs on the same weights again and again; they stay packed. A training step changes all of them, and
  * validation beside it is not worth a second copy. */
@@ -48,14 +22,14 @@ prepare_step (TessProgram *p, TessCpuStep *step, GError **error)
   const TessOp *op = step->op;
 
   if (op->kind != TESS_OP_SGD && op->kind != TESS_OP_ADAM) {
-    const TessTensor *t = tess_graph_tensor (p->graph, main_tensor (op));
+    const TessTensor *t = tess_op_extent (p->graph, op);
 
     step->n = (gsize)t->dim[0];
     step->voxels = t->n_dims == 5 ? (gsize)(t->dim[1] * t->dim[2] * t->dim[3]) : 1;
     step->channels = t->n_dims == 5 ? (gsize)t->dim[4] : 1;
     step->bf16 = t->dtype == TESS_DTYPE_BF16;
   }
-  if (is_conv (op->kind))
+  if (tess_op_is_conv (op->kind))
     return tess_cpu_conv_step_prepare (p, step, error);
   switch (op->kind) {
   case TESS_OP_NORM_ACT:
@@ -119,23 +93,6 @@ lay_out (TessProgram *p, GError **error)
   return TRUE;
 }
 
-/* A parameter no loss reaches (a bias before a norm, a head left out) has a gradient of zero; another program may have
- * left its own there. */
-static void
-find_idle_grads (TessProgram *p)
-{
-  g_autofree gboolean *written = g_new0 (gboolean, p->graph->tensors->len);
-
-  p->idle_grads = g_array_new (FALSE, FALSE, sizeof (TessId));
-  for (guint i = 0; i < p->n_steps; i++)
-    for (guint k = 0; k < p->steps[i].op->n_out; k++)
-      if (p->steps[i].op->out[k] != TESS_NONE)
-        written[p->steps[i].op->out[k]] = TRUE;
-  for (TessId id = 0; id < p->graph->tensors->len; id++)
-    if (tess_graph_tensor (p->graph, id)->role == TESS_ROLE_GRAD && !written[id])
-      g_array_append_val (p->idle_grads, id);
-}
-
 /**
  * tess_cpu_program_prepare:
  * @graph: placed; a reference is kept, and its activations are placed anew beside what the steps work in
@@ -167,7 +124,7 @@ tess_cpu_program_prepare (TessDevice *device, TessGraph *graph, TessRequirements
     tess_cpu_program_free (p);
     return NULL;
   }
-  find_idle_grads (p);
+  p->idle_grads = tess_graph_idle_grads (graph);
   memcpy (requirements->arena, graph->arena_bytes, sizeof requirements->arena);
   requirements->workspace = p->workspace_bytes;
   return p;

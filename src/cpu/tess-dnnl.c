@@ -1,27 +1,19 @@
 #include "tess-dnnl.h"
 
-#include <dlfcn.h>
-
-#include "tess-thread.h"
-
-#define LIBRARY "libdnnl.so.2"
+#include "tess-library.h"
 
 static gboolean
-resolve (void *library, TessDnnl *table, GError **error)
+check_version (gconstpointer table, const char *path, GError **error)
 {
-#define TESS_DNNL_RESOLVE(name)                                                                                        \
-  {                                                                                                                    \
-    void *symbol = dlsym (library, "dnnl_" #name);                                                                     \
-    if (symbol == NULL) {                                                                                              \
-      g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s: has no function %s; install oneDNN 2.6"),        \
-                   LIBRARY, "dnnl_" #name);                                                                            \
-      return FALSE;                                                                                                    \
-    }                                                                                                                  \
-    memcpy (&table->name, &symbol, sizeof symbol);                                                                     \
-  }
-  TESS_DNNL_FUNCTIONS (TESS_DNNL_RESOLVE)
-#undef TESS_DNNL_RESOLVE
-  return TRUE;
+  const dnnl_version_t *version = ((const TessDnnl *)table)->version ();
+
+  /* The structs of version 2 are passed by address: another major version would read them wrongly. */
+  if (version->major == DNNL_VERSION_MAJOR && version->minor >= DNNL_VERSION_MINOR)
+    return TRUE;
+  g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
+               _ ("%s: is version %d.%d, but %d.%d is needed; install the package libdnnl2"), path, version->major,
+               version->minor, DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR);
+  return FALSE;
 }
 
 /**
@@ -34,36 +26,20 @@ resolve (void *library, TessDnnl *table, GError **error)
 const TessDnnl *
 tess_dnnl_load (GError **error)
 {
-  static TessMutex mutex = TESS_MUTEX_INIT;
+#define TESS_DNNL_FUNCTION(name) {"dnnl_" #name, offsetof (TessDnnl, name)},
+  static const TessLibraryFunction functions[] = {TESS_DNNL_FUNCTIONS (TESS_DNNL_FUNCTION)};
   static TessDnnl table;
-  static gboolean loaded;
-  const TessDnnl *result = NULL;
+  static TessLibrary library = {
+      .file = "libdnnl.so.2",
+      .remedy = N_ ("install the package libdnnl2 (oneDNN 2.6)"),
+      .functions = functions,
+      .n_functions = G_N_ELEMENTS (functions),
+      .table = &table,
+      .check = check_version,
+      .mutex = TESS_MUTEX_INIT,
+  };
 
-  tess_mutex_lock (&mutex);
-  if (!loaded) {
-    void *library = dlopen (LIBRARY, RTLD_NOW | RTLD_LOCAL);
-
-    if (library == NULL)
-      g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                   _ ("%s: cannot be loaded (%s); install the package libdnnl2"), LIBRARY, dlerror ());
-    else if (resolve (library, &table, error)) {
-      const dnnl_version_t *version = table.version ();
-
-      /* The structs of version 2 are passed by address: another major version would read them wrongly. */
-      if (version->major == DNNL_VERSION_MAJOR && version->minor >= DNNL_VERSION_MINOR)
-        loaded = TRUE;
-      else
-        g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED,
-                     _ ("%s: is version %d.%d, but %d.%d is needed; install the package libdnnl2"), LIBRARY,
-                     version->major, version->minor, DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR);
-    }
-    if (library != NULL && !loaded)
-      dlclose (library);
-  }
-  if (loaded)
-    result = &table;
-  tess_mutex_unlock (&mutex);
-  return result;
+  return tess_library_load (&library, error);
 }
 
 gboolean

@@ -1,21 +1,5 @@
 #include "tess-cuda-conv.h"
 
-gboolean
-tess_cuda_is_conv (TessOpKind kind)
-{
-  switch (kind) {
-  case TESS_OP_CONV:
-  case TESS_OP_CONV_TRANSPOSE:
-  case TESS_OP_CONV_BWD_DATA:
-  case TESS_OP_CONV_BWD_WEIGHTS:
-  case TESS_OP_CONV_TRANSPOSE_BWD_DATA:
-  case TESS_OP_CONV_TRANSPOSE_BWD_WEIGHTS:
-    return TRUE;
-  default:
-    return FALSE;
-  }
-}
-
 /**
  * tess_cuda_conv_describe:
  * @op: one of the six convolution ops

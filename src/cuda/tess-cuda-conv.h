@@ -16,7 +16,6 @@ typedef struct {
   gboolean casts;                 /* the op's x is float32 and multiplied as bf16 */
 } TessCudaConvOp;
 
-gboolean tess_cuda_is_conv       (TessOpKind kind);
 void     tess_cuda_conv_describe (const TessGraph *graph, const TessOp *op, gboolean exact, TessCudaConvOp *out);
 
 /* Computed by our own kernel without asking cuDNN: it has no plan for it on any card. */

@@ -12,7 +12,7 @@ static gboolean
 prepare_step (TessProgram *p, TessCudaStep *step, GError **error)
 {
   p->trains |= step->op->kind == TESS_OP_SGD || step->op->kind == TESS_OP_ADAM;
-  if (tess_cuda_is_conv (step->op->kind))
+  if (tess_op_is_conv (step->op->kind))
     return tess_cuda_conv_prepare (p, step, error);
   return tess_cuda_step_prepare (p, step, error);
 }
@@ -65,22 +65,6 @@ lay_out (TessProgram *p, GError **error)
   return TRUE;
 }
 
-/* A parameter no loss reaches (a bias before a norm, a head left out) has a gradient of zero; another program may have
- * left its own there. */
-static void
-find_idle_grads (TessProgram *p)
-{
-  g_autofree gboolean *written = g_new0 (gboolean, p->graph->tensors->len + 1);
-
-  for (guint i = 0; i < p->n_steps; i++)
-    for (guint k = 0; k < p->steps[i].op->n_out; k++)
-      if (p->steps[i].op->out[k] != TESS_NONE)
-        written[p->steps[i].op->out[k]] = TRUE;
-  for (TessId id = 0; id < p->graph->tensors->len; id++)
-    if (tess_graph_tensor (p->graph, id)->role == TESS_ROLE_GRAD && !written[id])
-      g_array_append_val (p->idle_grads, id);
-}
-
 /**
  * tess_cuda_prepare:
  * @device: may be %NULL, then the program can say what it needs (with our own convolutions) but not run
@@ -112,7 +96,7 @@ tess_cuda_prepare (TessDevice *device, TessGraph *graph, TessRequirements *requi
   p->device = device;
   p->graph = tess_graph_ref (graph);
   p->packs = g_array_new (FALSE, FALSE, sizeof (TessCudaPack));
-  p->idle_grads = g_array_new (FALSE, FALSE, sizeof (TessId));
+  p->idle_grads = tess_graph_idle_grads (graph);
   p->no_capture = !tess_cuda_option ("TESSERA_CUDA_GRAPH", TRUE);
   p->n_steps = graph->ops->len;
   p->steps = g_new0 (TessCudaStep, MAX (p->n_steps, 1));
@@ -124,7 +108,6 @@ tess_cuda_prepare (TessDevice *device, TessGraph *graph, TessRequirements *requi
     tess_cuda_program_free (p);
     return NULL;
   }
-  find_idle_grads (p);
   memcpy (requirements->arena, graph->arena_bytes, sizeof requirements->arena);
   requirements->workspace = p->workspace_bytes;
   return p;

@@ -14,24 +14,6 @@ grid_voxels (const TessTensor *t)
   return t->n_dims == 5 ? t->dim[1] * t->dim[2] * t->dim[3] : 1;
 }
 
-/* The tensor whose elements an op's loop runs over. */
-static TessId
-main_tensor (const TessOp *op)
-{
-  switch (op->kind) {
-  case TESS_OP_CONCAT:
-  case TESS_OP_LABEL_RESIZE:
-  case TESS_OP_RESIZE:
-  case TESS_OP_WINDOW:
-  case TESS_OP_AVG_POOL_BWD:
-  case TESS_OP_GLOBAL_POOL_BWD:
-  case TESS_OP_GRAD_NORM:
-    return op->out[0];
-  default:
-    return op->in[0];
-  }
-}
-
 /* ------------------------------------------------------------------------------------------------ preparing */
 
 /* Bytes a LOSS keeps: its sums for the backward pass, what ranks share of them, then the table of regions. */
@@ -49,7 +31,7 @@ tess_cuda_step_prepare (TessProgram *p, TessCudaStep *step, GError **error)
   const TessOp *op = step->op;
 
   if (op->kind != TESS_OP_SGD && op->kind != TESS_OP_ADAM) {
-    const TessTensor *t = tensor (p, main_tensor (op));
+    const TessTensor *t = tess_op_extent (p->graph, op);
 
     step->n = t->dim[0];
     step->voxels = grid_voxels (t);

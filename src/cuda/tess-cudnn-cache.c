@@ -22,7 +22,7 @@
 #define N_SUM 64 /* of a SHA-256 in hexadecimal */
 
 struct _TessCudnnCache {
-  char *path, *title; /* title: VERSION DEVICE */
+  char *path, *title; /* where it is kept, or NULL: nowhere; VERSION DEVICE */
   GHashTable *plans;  /* text of a convolution -> TessCudnnChoice */
   gboolean changed;
 };
@@ -162,13 +162,6 @@ tess_cudnn_cache_free (TessCudnnCache *cache)
   g_free (cache->path);
   g_free (cache->title);
   g_free (cache);
-}
-
-/* Where it is kept; NULL: nowhere. */
-const char *
-tess_cudnn_cache_path (TessCudnnCache *cache)
-{
-  return cache->path;
 }
 
 gboolean

@@ -15,6 +15,5 @@ void            tess_cudnn_cache_free (TessCudnnCache *cache);
 gboolean        tess_cudnn_cache_find (TessCudnnCache *cache, const TessCudnnConv *conv, guint most, TessCudnnChoice *choice);
 void            tess_cudnn_cache_keep (TessCudnnCache *cache, const TessCudnnConv *conv, guint most, const TessCudnnChoice *choice);
 void            tess_cudnn_cache_save (TessCudnnCache *cache); /* where there is news */
-const char     *tess_cudnn_cache_path (TessCudnnCache *cache);
 
 G_END_DECLS

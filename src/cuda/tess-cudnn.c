@@ -1,33 +1,21 @@
 #include "tess-cudnn.h"
 
-#include <dlfcn.h>
-
 #include "tess-cuda-library.h"
-#include "tess-thread.h"
+#include "tess-library.h"
 
 #define LIBRARY "libcudnn.so.9"
 /* The first that makes plans for a described device (DEVICEPROP). */
 #define OLDEST 90800
 
 static gboolean
-resolve (void *library, const char *path, TessCudnn *table, GError **error)
+check_version (gconstpointer table, const char *path, GError **error)
 {
-#define TESS_CUDNN_RESOLVE(name)                                                                                       \
-  {                                                                                                                    \
-    void *symbol = dlsym (library, "cudnn" #name);                                                                     \
-    if (symbol == NULL) {                                                                                              \
-      g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s: has no function %s; install cuDNN 9"), path,     \
-                   "cudnn" #name);                                                                                     \
-      return FALSE;                                                                                                    \
-    }                                                                                                                  \
-    memcpy (&table->name, &symbol, sizeof symbol);                                                                     \
-  }
-  TESS_CUDNN_FUNCTIONS (TESS_CUDNN_RESOLVE)
-#undef TESS_CUDNN_RESOLVE
-  if (table->GetVersion () >= OLDEST && table->GetVersion () < 100000)
+  gsize version = ((const TessCudnn *)table)->GetVersion ();
+
+  if (version >= OLDEST && version < 100000)
     return TRUE;
   g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s: is cuDNN %zu.%zu, but 9.%d or later of 9 is needed"),
-               path, table->GetVersion () / 10000, table->GetVersion () / 100 % 100, OLDEST / 100 % 100);
+               path, version / 10000, version / 100 % 100, OLDEST / 100 % 100);
   return FALSE;
 }
 
@@ -61,24 +49,20 @@ open_library (char **path, GError **error)
 const TessCudnn *
 tess_cudnn_load (GError **error)
 {
-  static TessMutex mutex = TESS_MUTEX_INIT;
+#define TESS_CUDNN_FUNCTION(name) {"cudnn" #name, offsetof (TessCudnn, name)},
+  static const TessLibraryFunction functions[] = {TESS_CUDNN_FUNCTIONS (TESS_CUDNN_FUNCTION)};
   static TessCudnn table;
-  static gboolean loaded;
-  const TessCudnn *result = NULL;
+  static TessLibrary library = {
+      .open = open_library,
+      .remedy = N_ ("install cuDNN 9"),
+      .functions = functions,
+      .n_functions = G_N_ELEMENTS (functions),
+      .table = &table,
+      .check = check_version,
+      .mutex = TESS_MUTEX_INIT,
+  };
 
-  tess_mutex_lock (&mutex);
-  if (!loaded) {
-    g_autofree char *path = NULL;
-    void *library = open_library (&path, error);
-
-    loaded = library != NULL && resolve (library, path, &table, error);
-    if (library != NULL && !loaded)
-      dlclose (library);
-  }
-  if (loaded)
-    result = &table;
-  tess_mutex_unlock (&mutex);
-  return result;
+  return tess_library_load (&library, error);
 }
 
 /* TRUE for success; else cuDNN's own sentence, which names the condition that failed. */

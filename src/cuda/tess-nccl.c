@@ -1,33 +1,19 @@
 #include "tess-nccl.h"
 
-#include <dlfcn.h>
-#include <string.h>
-
 #include "tess-cuda-library.h"
-#include "tess-thread.h"
+#include "tess-library.h"
 
 #define LIBRARY "libnccl.so.2"
 /* The first whose operations may be captured in a CUDA graph. */
 #define OLDEST 20900
 
 static gboolean
-resolve (void *library, const char *path, TessNccl *table, GError **error)
+check_version (gconstpointer table, const char *path, GError **error)
 {
+  const TessNccl *nccl = table;
   int version = 0;
 
-#define RESOLVE(name, type, arguments)                                                                                 \
-  {                                                                                                                    \
-    void *symbol = dlsym (library, "nccl" #name);                                                                      \
-    if (symbol == NULL) {                                                                                              \
-      g_set_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED, _ ("%s: has no function %s; install NCCL 2"), path,      \
-                   "nccl" #name);                                                                                      \
-      return FALSE;                                                                                                    \
-    }                                                                                                                  \
-    memcpy (&table->name, &symbol, sizeof symbol);                                                                     \
-  }
-  TESS_NCCL_FUNCTIONS (RESOLVE)
-#undef RESOLVE
-  if (!tess_nccl_check (table, table->GetVersion (&version), _ ("asking for its version"), error))
+  if (!tess_nccl_check (nccl, nccl->GetVersion (&version), _ ("asking for its version"), error))
     return FALSE;
   if (version >= OLDEST)
     return TRUE;
@@ -67,24 +53,20 @@ open_library (char **path, GError **error)
 const TessNccl *
 tess_nccl_load (GError **error)
 {
-  static TessMutex mutex = TESS_MUTEX_INIT;
+#define TESS_NCCL_FUNCTION(name, type, arguments) {"nccl" #name, offsetof (TessNccl, name)},
+  static const TessLibraryFunction functions[] = {TESS_NCCL_FUNCTIONS (TESS_NCCL_FUNCTION)};
   static TessNccl table;
-  static gboolean loaded;
-  const TessNccl *result = NULL;
+  static TessLibrary library = {
+      .open = open_library,
+      .remedy = N_ ("install NCCL 2"),
+      .functions = functions,
+      .n_functions = G_N_ELEMENTS (functions),
+      .table = &table,
+      .check = check_version,
+      .mutex = TESS_MUTEX_INIT,
+  };
 
-  tess_mutex_lock (&mutex);
-  if (!loaded) {
-    g_autofree char *path = NULL;
-    void *library = open_library (&path, error);
-
-    loaded = library != NULL && resolve (library, path, &table, error);
-    if (library != NULL && !loaded)
-      dlclose (library);
-  }
-  if (loaded)
-    result = &table;
-  tess_mutex_unlock (&mutex);
-  return result;
+  return tess_library_load (&library, error);
 }
 
 gboolean

@@ -61,23 +61,6 @@ read_plain (gsize begin, gsize end, gpointer user_data)
     close (fd);
 }
 
-static gboolean
-first_error (GError **errors, guint n, GError **error)
-{
-  gboolean none = TRUE;
-
-  for (guint i = 0; i < n; i++) {
-    if (!errors[i])
-      continue;
-    if (none)
-      g_propagate_error (error, errors[i]);
-    else
-      g_error_free (errors[i]);
-    none = FALSE;
-  }
-  return none;
-}
-
 /* Frames are in the volume's order: those up to `n` are readable. Colours go to three places and show at the end. */
 static void
 publish (Load *load, guint n)
@@ -108,7 +91,7 @@ load_plain (Load *load, GError **error)
     if (!tess_progress_check (load->listener->progress, error))
       return FALSE;
     tess_parallel_for (count, 4, read_plain, &(Plain){load, first, errors});
-    if (!first_error (errors, count, error))
+    if (!tess_error_first (errors, count, error))
       return FALSE;
     publish (load, first + count);
   }

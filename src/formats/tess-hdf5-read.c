@@ -412,23 +412,6 @@ slices_before (const Read *read, const TessNumpyLayout *layout, guint64 n)
 }
 
 static gboolean
-first_error (GError **errors, gsize n, GError **error)
-{
-  gboolean none = TRUE;
-
-  for (gsize i = 0; i < n; i++) {
-    if (!errors[i])
-      continue;
-    if (none)
-      g_propagate_error (error, errors[i]);
-    else
-      g_error_free (errors[i]);
-    none = FALSE;
-  }
-  return none;
-}
-
-static gboolean
 read_all (Read *read, const TessNumpyLayout *layout, const TessVoxelListener *listener, GError **error)
 {
   gsize per_round = MAX (ROUND / MAX (read->chunk_bytes, 1), tess_parallel_get_threads ()); /* 0: nothing was written */
@@ -442,7 +425,7 @@ read_all (Read *read, const TessNumpyLayout *layout, const TessVoxelListener *li
     if (!tess_progress_check (listener->progress, error))
       return FALSE;
     tess_parallel_for (n, read->chunk_bytes >= LARGE ? n : 1, read_some, &(Round){read, first, errors});
-    if (!first_error (errors, n, error))
+    if (!tess_error_first (errors, n, error))
       return FALSE;
     first += n;
     tess_progress_set (listener->progress, (double)first / (double)read->n_chunks);

@@ -11,34 +11,12 @@ typedef struct {
   gsize count, from, to; /* steps in numbers: in the block, in the volume */
 } Axis;
 
-#define COPY_LOOP(type)                                                                                                \
-  for (gsize i = 0; i < axis->count; i++)                                                                              \
-    memcpy (out + i * axis->to * sizeof (type), in + i * axis->from * sizeof (type), sizeof (type));
-static void
-copy_line (const Axis *axis, const guint8 *in, guint8 *out, gsize size)
-{
-  switch (size) {
-  case 1:
-    COPY_LOOP (guint8)
-    break;
-  case 2:
-    COPY_LOOP (guint16)
-    break;
-  case 4:
-    COPY_LOOP (guint32)
-    break;
-  default:
-    COPY_LOOP (guint64)
-    break;
-  }
-}
-
 /* axes: the innermost, of the smallest step in the volume, last. */
 static void
 copy_block (const Axis *axes, guint n, const guint8 *in, guint8 *out, gsize size)
 {
   if (n == 1) {
-    copy_line (axes, in, out, size);
+    tess_voxels_copy (in, axes->from, out, axes->to, axes->count, size);
     return;
   }
   for (gsize i = 0; i < axes->count; i++)

@@ -9,12 +9,12 @@
 #define PIECE ((gsize)4 << 20)
 #define CHUNK ((gsize)1 << 14) /* numbers converted at a time: small enough for a core's cache */
 
-/* n numbers of `size` bytes, `step` numbers apart on one side. */
 #define COPY_LOOP(type)                                                                                                \
   for (gsize i = 0; i < n; i++)                                                                                        \
     memcpy (out + i * out_step * sizeof (type), in + i * in_step * sizeof (type), sizeof (type));
-static void
-copy_strided (const guint8 *in, gsize in_step, guint8 *out, gsize out_step, gsize n, gsize size)
+
+void
+tess_voxels_copy (const guint8 *in, gsize in_step, guint8 *out, gsize out_step, gsize n, gsize size)
 {
   switch (size) {
   case 1:
@@ -72,7 +72,7 @@ tess_voxels_read_interleaved (TessVolume *volume, TessStream *stream, const Tess
     if (coding->swapped)
       tess_voxels_swap (piece, n * voxel, size);
     for (gsize c = 0; c < inner; c++)
-      copy_strided (piece + c * size, inner, data + ((o + outer * c) * n_voxels + v) * size, 1, n, size);
+      tess_voxels_copy (piece + c * size, inner, data + ((o + outer * c) * n_voxels + v) * size, 1, n, size);
     done += n;
     if (listener->live && done < total && done >= slice) {
       tess_volume_set_watermark (volume, (gint64)(MIN (done, n_voxels * outer) / slice));
@@ -248,7 +248,7 @@ write_numbers (TessVolume *volume, TessAtomicFile *file, TessDType dtype, gboole
       gsize first = (o + outer * c) * n_voxels + v;
 
       if (same)
-        copy_strided (data + first * size, 1, piece + c * size, inner, n, size);
+        tess_voxels_copy (data + first * size, 1, piece + c * size, inner, n, size);
       else
         for (gsize i = 0; i < n; i += CHUNK) {
           gsize m = MIN (CHUNK, n - i);

@@ -31,6 +31,9 @@ gboolean tess_voxels_read  (TessVolume *volume, TessStream *stream, const TessVo
 gboolean tess_voxels_write (TessVolume *volume, TessAtomicFile *file, TessProgress *progress, GError **error);
 void     tess_voxels_swap  (guint8 *data, gsize n_bytes, gsize size); /* the bytes of every number of `size` bytes */
 
+/* n numbers of 1, 2, 4 or 8 bytes, each so many numbers after the last. */
+void     tess_voxels_copy  (const guint8 *in, gsize in_step, guint8 *out, gsize out_step, gsize n, gsize size);
+
 /* For formats that are not planar or hold real values only. Interleaved: the file's fastest axis counts the
  * n_interleaved numbers of a voxel; number i of a voxel at outer position o is channel o + n_channels / n_interleaved * i. */
 gboolean  tess_voxels_read_interleaved (TessVolume *volume, TessStream *stream, const TessVoxelCoding *coding,

@@ -40,18 +40,6 @@ positions_new (double scale, double offset, gint64 n, gint64 n_target)
   return p;
 }
 
-static TessBuffer *
-upload (TessLogitBand *band, const void *data, gsize bytes, GError **error)
-{
-  TessBuffer *buffer = band->backend->buffer_new (band->device, bytes, error);
-
-  if (buffer && !band->backend->upload (buffer, 0, data, bytes, error)) {
-    band->backend->buffer_free (buffer);
-    return NULL;
-  }
-  return buffer;
-}
-
 /* m: scan index -> target index. direct: nothing is interpolated. */
 static gboolean
 set_positions (TessLogitBand *band, const TessAffine *m, gboolean direct, GError **error)
@@ -65,7 +53,10 @@ set_positions (TessLogitBand *band, const TessAffine *m, gboolean direct, GError
       for (gint64 z = 0; z < n; z++)
         band->slice_hi[z] = p[z].hi;
     }
-    if (!direct && !(band->labels.position[a] = upload (band, p, (gsize)n * sizeof *p, error)))
+    if (direct)
+      continue;
+    band->labels.position[a] = tess_backend_upload_new (band->backend, band->device, p, (gsize)n * sizeof *p, error);
+    if (!band->labels.position[a])
       return FALSE;
   }
   return TRUE;
@@ -171,7 +162,8 @@ tess_logit_band_new (const TessBackendIface *backend, TessDevice *device, const 
   if (!band->labels.labels)
     return NULL;
   if (weights) {
-    band->weights = upload (band, weights, (gsize)(tile[0] * tile[1] * tile[2]) * sizeof (float), error);
+    band->weights = tess_backend_upload_new (backend, device, weights,
+                                             (gsize)(tile[0] * tile[1] * tile[2]) * sizeof (float), error);
     if (!band->weights)
       return NULL;
   }

@@ -16,10 +16,11 @@ struct _TessPredictor {
   TessSession *session;
   int program;
   guint device, n_threads;
-  gboolean ahead; /* the next tile is drawn while the device computes */
-  gint64 tile[3]; /* x, y, z: what a patch has logits for, in its middle; of most networks the whole patch */
-  float *weights; /* {D,H,W} of a tile; NULL = uniform */
-  gsize n_image;  /* floats */
+  gboolean ahead;     /* the next tile is drawn while the device computes */
+  gint64 tile[3];     /* x, y, z: what a patch has logits for, in its middle; of most networks the whole patch */
+  float *weights;     /* {D,H,W} of a tile; NULL = uniform */
+  gsize n_image;      /* floats */
+  guint64 near_bytes; /* of the last scan's sums, where the device had no room for them */
   guint mirrored[8], n_mirrored; /* how each tile is drawn in turn: axes flipped; first none */
 };
 
@@ -417,6 +418,7 @@ tess_predictor_run (TessPredictor *p, TessVolume *const *images, guint n_images,
     band = tess_logit_band_new (tess_session_backend (p->session), tess_session_device (p->session), &target, out,
                                 tess_plan_n_outputs (p->plan), p->tile, p->weights, band_room (p), error);
   ok = band != NULL;
+  p->near_bytes = ok && tess_logit_band_is_near (band) ? tess_logit_band_bytes (band) : 0;
   if (ok && tess_plan_is_sigmoid (p->plan))
     paint_regions (p->plan, band);
   if (ok) {
@@ -428,4 +430,10 @@ tess_predictor_run (TessPredictor *p, TessVolume *const *images, guint n_images,
     return NULL;
   tess_volume_set_watermark (out, tess_volume_n_slices (out));
   return g_steal_pointer (&out);
+}
+
+guint64
+tess_predictor_near_bytes (const TessPredictor *p)
+{
+  return p->near_bytes;
 }

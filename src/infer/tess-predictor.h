@@ -18,6 +18,9 @@ guint          tess_predictor_set_mirror (TessPredictor *predictor, guint axes);
  * with the plan's label table on exactly the input's grid. Memory is bounded by a band of tile rows, not the scan. */
 TessVolume    *tess_predictor_run  (TessPredictor *predictor, TessVolume *const *images, guint n_images,
                                     TessProgress *progress, GError **error);
+/* Of the last scan: bytes of the sums of logits that the device had no room for, so that they lay in the host's memory,
+ * which is slower; 0: none. */
+guint64        tess_predictor_near_bytes (const TessPredictor *predictor);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessPredictor, tess_predictor_free)
 

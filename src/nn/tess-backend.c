@@ -174,3 +174,17 @@ tess_backend_choose (const char *id_or_auto, char **why, GError **error)
   *why = reason == NULL ? g_steal_pointer (&text) : g_strdup_printf (_ ("%s; not cuda: %s"), text, reason->message);
   return iface;
 }
+
+/* Returns: (transfer full): NULL with the backend's error. */
+TessBuffer *
+tess_backend_upload_new (const TessBackendIface *backend, TessDevice *device, const void *data, gsize bytes,
+                         GError **error)
+{
+  TessBuffer *buffer = backend->buffer_new (device, bytes, error);
+
+  if (buffer && !backend->upload (buffer, 0, data, bytes, error)) {
+    backend->buffer_free (buffer);
+    return NULL;
+  }
+  return buffer;
+}

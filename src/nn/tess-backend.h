@@ -105,4 +105,8 @@ const TessBackendIface *tess_backend_find     (const char *id, GError **error); 
 const TessBackendIface *tess_backend_choose   (const char *id_or_auto, char **why, GError **error);
 guint                   tess_backends_known   (const char *const **ids); /* "cpu", "cuda" */
 
+/* A new buffer that holds a copy of data; for backend->buffer_free(). */
+TessBuffer *tess_backend_upload_new (const TessBackendIface *backend, TessDevice *device, const void *data, gsize bytes,
+                                     GError **error);
+
 G_END_DECLS

@@ -78,15 +78,14 @@ tess_exp2_f (float x)
   return sum;
 }
 
-/* x^exponent for x from 0 to 1 and exponent > 0; 0 where the result, or x, is below the normal numbers. */
+/* x^exponent for x from 0 to 1 and exponent > 0, within 3e-7; 2^-126 where it, or x, is less. */
 TESS_HD static inline float
 tess_power_f (float x, float exponent)
 {
   const float least = 1.17549435e-38f; /* 2^-126 */
   float y = tess_times_f (exponent, tess_log2_f (x > least ? x : least));
-  float power = tess_exp2_f (y > -126.0f ? y : -126.0f);
 
-  return x > least && y > -126.0f ? power : 0.0f;
+  return tess_exp2_f (y > -126.0f ? y : -126.0f);
 }
 
 /* Cosine and sine of 2 pi t, t from 0 to 1, within 2e-7: Taylor series between -pi/4 and pi/4, turned by quarters. */

@@ -213,6 +213,9 @@ tess_graph_op (const TessGraph *graph, guint i)
 
 const char *tess_op_name          (TessOpKind kind);
 gboolean    tess_graph_find_loss  (const TessGraph *graph, const TessOp *backward, guint *index, GError **error); /* the LOSS a LOSS_BWD belongs to */
+GArray     *tess_graph_idle_grads (const TessGraph *graph); /* TessId: GRAD tensors no op writes; they are to be zero */
+gboolean    tess_op_is_conv       (TessOpKind kind); /* one of the six convolutions, forward or backward */
+const TessTensor *tess_op_extent  (const TessGraph *graph, const TessOp *op); /* what the op's loop runs over */
 int         tess_op_in_place      (TessOpKind kind); /* k: out[0] may be in[k], element for element; -1: never */
 TessId      tess_graph_find       (const TessGraph *graph, const char *name); /* TESS_NONE when absent */
 gint64      tess_tensor_n_elements (const TessTensor *tensor);

@@ -54,5 +54,6 @@ gboolean    tess_plan_read_array  (JsonObject *o, const char *origin, const char
 JsonObject *tess_plan_element     (JsonArray *array, guint i, const char *origin, const char *name, GError **error);
 
 gboolean    tess_plan_validate_regions (const TessPlan *plan, const char *origin, GError **error);
+gboolean    tess_plan_validate_augmentation (const TessPlan *plan, const char *origin, GError **error);
 
 G_END_DECLS

@@ -392,28 +392,6 @@ validate_region_names (const TessPlan *plan, const char *origin, GError **error)
   return TRUE;
 }
 
-static gboolean
-validate_ranges (const TessPlan *plan, const char *origin, GError **error)
-{
-  const struct {
-    const char *name;
-    double lower, upper;
-  } ranges[] = {{"scale", plan->augmentation.scale_lower, plan->augmentation.scale_upper},
-                {"blur", plan->augmentation.blur_lower, plan->augmentation.blur_upper},
-                {"brightness", plan->augmentation.brightness_lower, plan->augmentation.brightness_upper},
-                {"contrast", plan->augmentation.contrast_lower, plan->augmentation.contrast_upper},
-                {"gamma", plan->augmentation.gamma_lower, plan->augmentation.gamma_upper}};
-
-  for (guint i = 0; i < G_N_ELEMENTS (ranges); i++)
-    if (ranges[i].lower > ranges[i].upper) {
-      g_set_error (error, TESS_ERROR, TESS_ERROR_FORMAT,
-                   _ ("%s: \"augmentation.%s_lower\" %g is above \"augmentation.%s_upper\" %g; swap them"), origin,
-                   ranges[i].name, ranges[i].lower, ranges[i].name, ranges[i].upper);
-      return FALSE;
-    }
-  return TRUE;
-}
-
 /* Checks every number against its range and what must agree: labels 0..n-1, a patch that the strides divide, ranges
  * that are one. origin: the file the plan is from, for the message (NULL = "plan"). Errors: FORMAT. */
 gboolean
@@ -426,7 +404,7 @@ tess_plan_validate (const TessPlan *plan, const char *origin, GError **error)
       return FALSE;
   if (!validate_channels (plan, origin, error) || !validate_labels (plan, origin, error) ||
       !validate_region_names (plan, origin, error) || !tess_plan_validate_regions (plan, origin, error) ||
-      !tess_plan_validate_network (plan, origin, error) || !validate_ranges (plan, origin, error))
+      !tess_plan_validate_network (plan, origin, error) || !tess_plan_validate_augmentation (plan, origin, error))
     return FALSE;
   return TRUE;
 }

@@ -61,6 +61,13 @@ typedef enum {
   TESS_PLAN_OPTIMISER_ADAMW,
 } TessPlanOptimiser;
 
+/* How much of a plan's augmentation there is. */
+typedef enum {
+  TESS_PLAN_AUGMENTATION_FULL,    /* "full" */
+  TESS_PLAN_AUGMENTATION_SPATIAL, /* "spatial": rotation, scale, mirroring; values stay */
+  TESS_PLAN_AUGMENTATION_NONE,    /* "none" */
+} TessPlanAugmentation;
+
 /* Everything between a raw scan and its labels. All arrays over axes are (x, y, z); `nn` reverses them to (D, H, W).
  * Ref-counted; not changed once it is shared (dup first). */
 typedef struct {
@@ -147,6 +154,8 @@ void      tess_plan_add_channel (TessPlan *plan, const char *name, TessNormSchem
 void      tess_plan_add_label   (TessPlan *plan, const char *name, gint64 value);
 void      tess_plan_add_reason  (TessPlan *plan, const char *format, ...) G_GNUC_PRINTF (2, 3);
 gboolean  tess_plan_validate  (const TessPlan *plan, const char *origin, GError **error);
+void      tess_plan_restrict_augmentation (TessPlan *plan, TessPlanAugmentation augmentation);
+gboolean  tess_plan_augmentation_from_name (const char *name, TessPlanAugmentation *augmentation); /* "full", "spatial", "none" */
 const char *tess_plan_architecture_name  (TessPlanArchitecture architecture); /* "plain-unet" */
 gboolean  tess_plan_architecture_from_name (const char *name, TessPlanArchitecture *architecture);
 char     *tess_plan_architecture_names (void); /* all, with commas between them */

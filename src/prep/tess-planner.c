@@ -451,5 +451,6 @@ tess_planner_decide (TessPlan *draft, TessFingerprint *fingerprint, const TessPl
   explain_program (&p);
   decide_schedule (&p);
   decide_augmentation (&p);
+  tess_plan_restrict_augmentation (draft, limits->augmentation);
   return decide_cache (&p, error) && tess_plan_validate (draft, NULL, error);
 }

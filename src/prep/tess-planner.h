@@ -17,6 +17,7 @@ typedef struct {
   /* What the user has already decided; 0 = to be decided here. */
   gint64   patch[3], batch, epochs;
   TessPlanArchitecture architecture;
+  TessPlanAugmentation augmentation;
 } TessPlannerLimits;
 
 /* `draft` holds channels and labels; the rest is decided: spacing, patch, topology, batch, iterations, cache. Every

@@ -172,14 +172,3 @@ tess_residents_get (TessResidents *r, guint case_index, const TessCase *c, GErro
   tess_mutex_unlock (&r->mutex);
   return held;
 }
-
-guint64
-tess_residents_bytes (TessResidents *r)
-{
-  guint64 bytes;
-
-  tess_mutex_lock (&r->mutex);
-  bytes = r->used;
-  tess_mutex_unlock (&r->mutex);
-  return bytes;
-}

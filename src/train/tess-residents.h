@@ -17,7 +17,6 @@ gboolean       tess_residents_want (TessResidents *residents, guint case_index, 
 void           tess_residents_drop (TessResidents *residents, guint case_index);
 /* The device's thread, of a case that is wanted: lent. NULL without an error: the device has no room for it after all. */
 const TessDeviceCase *tess_residents_get (TessResidents *residents, guint case_index, const TessCase *c, GError **error);
-guint64        tess_residents_bytes (TessResidents *residents); /* given to cases; at most the budget */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TessResidents, tess_residents_free)
 

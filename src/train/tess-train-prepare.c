@@ -277,13 +277,10 @@ open_session (TessTraining *t, GError **error)
 {
   const TessTrainOptions *o = t->options;
   TessNetworkSpec spec;
-  guint recompute;
 
   tess_plan_network_spec (t->plan, &spec);
-  if (!choose_recompute (t, &recompute, error))
-    return FALSE;
   t->session = tess_session_new (o->backend, o->device, o->n_threads, &spec, error);
-  return t->session && tess_plan_add_programs (t->session, t->share, o->act_dtype, recompute, error);
+  return t->session != NULL;
 }
 
 /* The ranks' cards connect; all are there. */
@@ -296,10 +293,15 @@ join_ranks (TessTraining *t, GError **error)
   return tess_training_agree (t, local, error);
 }
 
+/* After the ranks have joined: what connects their cards takes memory, too. */
 static gboolean
 bind_session (TessTraining *t, GError **error)
 {
-  if (!tess_session_bind (t->session, 0, error))
+  guint recompute;
+
+  if (!choose_recompute (t, &recompute, error) ||
+      !tess_plan_add_programs (t->session, t->share, t->options->act_dtype, recompute, error) ||
+      !tess_session_bind (t->session, 0, error))
     return FALSE;
   t->train = TESS_TRAIN_PROGRAM_TRAIN;
   t->evaluate = TESS_TRAIN_PROGRAM_EVALUATE;

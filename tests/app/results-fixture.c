@@ -1,5 +1,6 @@
 #include "results-fixture.h"
 
+#include "../remove-tree.h"
 #include "tess-format-registry.h"
 
 #include <glib/gstdio.h>
@@ -75,27 +76,10 @@ results_fixture_init (ResultsFixture *f)
   save (fixture_labels (1, 1), f->prediction, "other.nii.gz");
 }
 
-static void
-remove_folder (const char *folder)
-{
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-  const char *name;
-
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree char *path = g_build_filename (folder, name, NULL);
-
-    if (g_file_test (path, G_FILE_TEST_IS_DIR))
-      remove_folder (path);
-    else
-      g_remove (path);
-  }
-  g_rmdir (folder);
-}
-
 void
 results_fixture_clear (ResultsFixture *f)
 {
-  remove_folder (f->folder);
+  remove_tree (f->folder);
   g_free (f->folder);
   g_free (f->reference);
   g_free (f->prediction);

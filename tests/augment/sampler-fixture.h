@@ -47,15 +47,6 @@ make_case (const gint64 dim[3], const double spacing[3], guint n_channels)
   return c;
 }
 
-static inline void
-leave_values (TessPlan *plan)
-{
-  plan->augmentation.noise_probability = plan->augmentation.blur_probability = 0.0;
-  plan->augmentation.brightness_probability = plan->augmentation.contrast_probability = 0.0;
-  plan->augmentation.low_resolution_probability = 0.0;
-  plan->augmentation.gamma_inverted_probability = plan->augmentation.gamma_probability = 0.0;
-}
-
 /* Channel 0 by z-score, channel 1 as CT with the numbers of sampler.py; no augmentation. */
 static inline TessPlan *
 make_plan (const double spacing[3], const gint64 patch[3], guint n_channels)
@@ -75,10 +66,8 @@ make_plan (const double spacing[3], const gint64 patch[3], guint n_channels)
   for (int a = 0; a < 3; a++) {
     plan->spacing[a] = spacing[a];
     plan->patch[a] = patch[a];
-    plan->augmentation.mirror_probability[a] = 0.0;
   }
-  plan->augmentation.rotation_probability = plan->augmentation.scale_probability = 0.0;
-  leave_values (plan);
+  tess_plan_restrict_augmentation (plan, TESS_PLAN_AUGMENTATION_NONE);
   return plan;
 }
 

@@ -1,4 +1,5 @@
 /* TessStream and TessAtomicFile; zlib (through GIO) is the independent other side of gzip. */
+#include "../remove-tree.h"
 #include "tess-atomic-file.h"
 #include "tess-stream.h"
 
@@ -575,22 +576,6 @@ test_directory (void)
   put (file, "", 0);
   g_assert_false (tess_make_directory (under, &error));
   g_assert_error (error, TESS_ERROR, TESS_ERROR_IO);
-}
-
-static void
-remove_tree (const char *path)
-{
-  if (g_file_test (path, G_FILE_TEST_IS_DIR) && !g_file_test (path, G_FILE_TEST_IS_SYMLINK)) {
-    g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-    const char *name;
-
-    while ((name = g_dir_read_name (dir))) {
-      g_autofree char *child = g_build_filename (path, name, NULL);
-
-      remove_tree (child);
-    }
-  }
-  g_remove (path);
 }
 
 int

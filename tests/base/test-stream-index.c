@@ -1,5 +1,6 @@
 /* Large gzip files read a second time, with an index of the first; zlib (through GIO) makes them. What comes has to be
  * what was packed, whatever the index says. */
+#include "../remove-tree.h"
 #include "tess-atomic-file.h"
 #include "tess-deflate.h"
 #include "tess-parallel.h"
@@ -599,22 +600,6 @@ test_budget (void)
   assert_read (path, data, n, PLAIN, FALSE);
   assert_read (path, data, n, PLAIN, FALSE);
   g_unlink (dir);
-}
-
-static void
-remove_tree (const char *path)
-{
-  if (g_file_test (path, G_FILE_TEST_IS_DIR)) {
-    g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-    const char *name;
-
-    while ((name = g_dir_read_name (dir))) {
-      g_autofree char *child = g_build_filename (path, name, NULL);
-
-      remove_tree (child);
-    }
-  }
-  g_remove (path);
 }
 
 int

@@ -187,6 +187,24 @@ test_errno (void)
   tess_error_set_errno (NULL, "x", EIO, "read");
 }
 
+/* Of what many say the first is told, and the others are let go. */
+static void
+test_first_error (void)
+{
+  GError *errors[4] = {NULL};
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (tess_error_first (errors, G_N_ELEMENTS (errors), &error));
+  g_assert_no_error (error);
+  for (int again = 0; again < 2; again++) {
+    errors[1] = g_error_new_literal (TESS_ERROR, TESS_ERROR_FORMAT, "one");
+    errors[3] = g_error_new_literal (TESS_ERROR, TESS_ERROR_IO, "three");
+    g_assert_false (tess_error_first (errors, G_N_ELEMENTS (errors), again ? &error : NULL));
+  }
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_FORMAT);
+  g_assert_cmpstr (error->message, ==, "one");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -196,5 +214,6 @@ main (int argc, char **argv)
   g_test_add_func ("/base/philox", test_philox);
   g_test_add_func ("/base/progress", test_progress);
   g_test_add_func ("/base/errno", test_errno);
+  g_test_add_func ("/base/values/first-error", test_first_error);
   return g_test_run ();
 }

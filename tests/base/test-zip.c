@@ -1,4 +1,5 @@
 /* Archives against Python's zipfile (tests/reference), our own, and damaged ones. */
+#include "../remove-tree.h"
 #include "tess-json.h"
 #include "tess-zip.h"
 
@@ -284,8 +285,6 @@ test_not_zip (void)
 int
 main (int argc, char **argv)
 {
-  g_autoptr (GDir) dir = NULL;
-  const char *name;
   int result;
 
   g_test_init (&argc, &argv, NULL);
@@ -298,13 +297,7 @@ main (int argc, char **argv)
   g_test_add_func ("/base/zip/bomb", test_bomb);
   g_test_add_func ("/base/zip/not-zip", test_not_zip);
   result = g_test_run ();
-  dir = g_dir_open (folder, 0, NULL);
-  while ((name = g_dir_read_name (dir))) {
-    g_autofree char *path = g_build_filename (folder, name, NULL);
-
-    g_remove (path);
-  }
-  g_rmdir (folder);
+  remove_tree (folder);
   g_free (folder);
   return result;
 }

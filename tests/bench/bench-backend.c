@@ -1,5 +1,6 @@
 #include "bench-backend.h"
 
+#include "../random-number.h"
 #include "tess-cpu-backend.h"
 
 #include <errno.h>
@@ -32,6 +33,23 @@ bench_number (const char *name, gint64 without)
   gint64 number = told != NULL ? g_ascii_strtoll (told, NULL, 10) : 0;
 
   return number > 0 ? number : without;
+}
+
+gboolean
+bench_write_batch (TessSession *session, GError **error)
+{
+  const TessNetwork *network = tess_session_network (session, 0);
+  guint32 n_classes = (guint32)tess_graph_tensor (network->graph, network->logits[0])->dim[4], state = 1;
+  gsize n = (gsize)tess_tensor_n_elements (tess_graph_tensor (network->graph, network->image));
+  g_autofree float *image = g_new (float, n);
+  g_autofree guint8 *labels = g_new (guint8, n); /* one channel: as many */
+
+  for (gsize i = 0; i < n; i++) {
+    image[i] = random_number (&state);
+    labels[i] = (guint8)((state >> 20) % n_classes);
+  }
+  return tess_session_write (session, 0, network->image, image, n * sizeof *image, error) &&
+         tess_session_write (session, 0, network->labels, labels, n, error);
 }
 
 gint64

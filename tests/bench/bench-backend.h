@@ -1,6 +1,6 @@
 #pragma once
 
-#include "tess-backend.h"
+#include "tess-session.h"
 
 G_BEGIN_DECLS
 
@@ -9,6 +9,8 @@ G_BEGIN_DECLS
 const TessBackendIface *bench_backend (const char *id, TessDeviceInfo *info);
 /* A whole number of the environment, to try a benchmark on something small. */
 gint64 bench_number (const char *name, gint64 without);
+/* Noise for the image of the first program, which has one channel, and labels of all its classes. */
+gboolean bench_write_batch (TessSession *session, GError **error);
 /* VmRSS: or VmHWM:, the largest so far; bytes. */
 gint64 bench_resident (const char *name);
 /* Forgets the largest resident set, where the system allows it. */

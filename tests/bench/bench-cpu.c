@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../random-number.h"
 #include "tess-cpu-backend.h"
 #include "tess-network.h"
 
@@ -70,8 +71,7 @@ build (TessDevice *device, TessProgramKind kind, TessDType dtype)
     guint32 state = 1;
 
     for (gint64 i = 0; i < tess_tensor_n_elements (image); i++) {
-      state = state * 1664525u + 1013904223u;
-      x[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
+      x[i] = random_number (&state);
       if (network->labels != TESS_NONE)
         io[tess_graph_tensor (network->graph, network->labels)->offset + (gsize)i] = (guint8)(state >> 20) % 3;
     }

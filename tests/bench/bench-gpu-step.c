@@ -58,24 +58,6 @@ since (gint64 start)
 }
 
 static gboolean
-write_batch (TessSession *session, guint n_classes, GError **error)
-{
-  const TessNetwork *network = tess_session_network (session, 0);
-  gsize n = (gsize)tess_tensor_n_elements (tess_graph_tensor (network->graph, network->image));
-  g_autofree float *image = g_new (float, n);
-  g_autofree guint8 *labels = g_new (guint8, n); /* one channel: as many */
-  guint32 state = 1;
-
-  for (gsize i = 0; i < n; i++) {
-    state = state * 1664525u + 1013904223u;
-    image[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
-    labels[i] = (guint8)((state >> 20) % n_classes);
-  }
-  return tess_session_write (session, 0, network->image, image, n * sizeof *image, error) &&
-         tess_session_write (session, 0, network->labels, labels, n, error);
-}
-
-static gboolean
 measure (const TessBackendIface *backend, const TessNetworkSpec *spec, gint64 edge, TessDType dtype, Result *r,
          GError **error)
 {
@@ -101,7 +83,7 @@ measure (const TessBackendIface *backend, const TessNetworkSpec *spec, gint64 ed
   r->bytes = tess_session_bytes (session);
   start = g_get_monotonic_time ();
   if (!tess_session_bind (session, 0, error) || !tess_session_init_params (session, 1, error) ||
-      !write_batch (session, spec->n_classes, error))
+      !bench_write_batch (session, error))
     return FALSE;
   r->bind = since (start);
   r->step = G_MAXDOUBLE;

@@ -1,11 +1,18 @@
-/* A dataset of three times the cache's budget: which share of a training step is spent waiting for data, on this
- * processor or on $TESSERA_BENCH_BACKEND. One JSON line; its peer is the limit of a tenth of the step, so ratio > 1 is
- * within it. $BENCH_PATCH: edge of the patch (48); the scans are larger. */
+/* Data for training, on this processor or on $TESSERA_BENCH_BACKEND; JSON lines.
+ *
+ * Augmented patches a second, out of a scan that is decoded (and, on a device, lies there): place, rotation, scale,
+ * mirroring and all changes of values with nnU-Net's numbers. $BENCH_AUGMENTED_PATCH: edge (128).
+ *
+ * A dataset of three times the cache's budget: which share of a training step is spent waiting for data. Its peer is
+ * the limit of a tenth of the step, so ratio > 1 is within it. $BENCH_PATCH: edge of the patch (48); the scans are
+ * larger. */
 #include "bench-backend.h"
 #include "train-fixture.h"
 
 #include "tess-auto-plan.h"
 #include "tess-case.h"
+#include "tess-device-case.h"
+#include "tess-intensity.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -85,6 +92,133 @@ train (const char *data, const char *run, TessPlan *plan, const TessBackendIface
   return waited / seconds;
 }
 
+/* ---- augmented patches ---- */
+
+#define SCAN_EDGE 256
+#define SECONDS 8.0
+
+static TessCase *
+make_scan (void)
+{
+  static const gint64 dim[3] = {SCAN_EDGE, SCAN_EDGE, SCAN_EDGE};
+  TessAffine affine = tess_affine_scale (1, 1, 1);
+  TessVolume *image = tess_volume_new (TESS_DTYPE_I16, dim, 1, &affine, NULL);
+  TessVolume *label = tess_volume_new (TESS_DTYPE_U8, dim, 1, &affine, NULL);
+  gint16 *values = tess_volume_data_mut (image);
+  guint8 *labels = tess_volume_data_mut (label);
+  guint32 noise = 1;
+  GError *error = NULL;
+  TessCase *c;
+
+  for (gint64 z = 0, i = 0; z < SCAN_EDGE; z++)
+    for (gint64 y = 0; y < SCAN_EDGE; y++)
+      for (gint64 x = 0; x < SCAN_EDGE; x++, i++) {
+        noise = noise * 1664525u + 1013904223u;
+        labels[i] = (guint8)((x / 40 + y / 50 + z / 60) % 3);
+        values[i] = (gint16)(200 * labels[i] + (gint)(noise >> 25));
+      }
+  c = tess_case_new ("scan", &image, 1, label, 3, &error);
+  check (c != NULL, error);
+  tess_volume_unref (image);
+  tess_volume_unref (label);
+  return c;
+}
+
+typedef struct {
+  const TessBackendIface *backend;
+  TessDevice *device;
+  TessDeviceCase *resident;
+  TessDevicePatch there;
+  TessPatchOut here;
+} Drawing;
+
+static void
+drawing_init (Drawing *d, const TessBackendIface *backend, const TessPlan *plan, const TessCase *c)
+{
+  gsize n = (gsize)(plan->patch[0] * plan->patch[1] * plan->patch[2]);
+  GError *error = NULL;
+
+  *d = (Drawing){.backend = backend};
+  d->here = (TessPatchOut){
+      {{0, 0, 0}, {plan->patch[0], plan->patch[1], plan->patch[2]}}, g_new (float, n), g_new (guint8, n)};
+  if ((backend->flags & TESS_BACKEND_SAMPLES) == 0)
+    return;
+  d->device = backend->open (0, 0, &error);
+  check (d->device && (d->resident = tess_device_case_new (backend, d->device, c, &error)) &&
+             (d->there.image = backend->buffer_new (d->device, n * sizeof (float), &error)) &&
+             (d->there.label = backend->buffer_new (d->device, n, &error)) &&
+             (d->there.scratch = backend->buffer_new (d->device, tess_intensity_scratch ((gint64)n), &error)),
+         error);
+}
+
+static void
+drawing_clear (Drawing *d)
+{
+  g_free (d->here.image);
+  g_free (d->here.label);
+  if (!d->device)
+    return;
+  d->backend->buffer_free (d->there.image);
+  d->backend->buffer_free (d->there.label);
+  d->backend->buffer_free (d->there.scratch);
+  tess_device_case_free (d->resident);
+  d->backend->close (d->device);
+}
+
+static void
+draw (Drawing *d, const TessPlan *plan, const TessCase *c, guint32 sample)
+{
+  TessSampleKey key = {.random = TRUE, .foreground = sample % 3 == 0, .augment = TRUE, .seed = 1, .sample = sample};
+  GError *error = NULL;
+
+  check (d->resident ? tess_device_case_draw (d->resident, plan, c, &key, &d->there, &error)
+                     : tess_sampler_draw (plan, c, &key, &d->here, &error),
+         error);
+}
+
+/* All that was asked for is done. */
+static void
+wait_for (Drawing *d)
+{
+  GError *error = NULL;
+
+  check (!d->device || d->backend->download (d->there.label, 0, d->here.label, 1, &error), error);
+}
+
+static void
+measure_patches (const TessBackendIface *backend)
+{
+  gint64 edge = bench_number ("BENCH_AUGMENTED_PATCH", 128), start, taken = 0;
+  g_autoptr (TessPlan) plan = tess_plan_new ();
+  g_autoptr (TessCase) c = make_scan ();
+  guint32 n = 0;
+  Drawing d;
+
+  tess_plan_add_channel (plan, "scan", TESS_NORM_ZSCORE);
+  for (guint l = 0; l < 3; l++)
+    tess_plan_add_label (plan, l ? "structure" : "background", l);
+  for (int a = 0; a < 3; a++) {
+    plan->spacing[a] = 1.0;
+    plan->patch[a] = edge;
+  }
+  drawing_init (&d, backend, plan, c);
+  for (guint32 i = 0; i < 4; i++)
+    draw (&d, plan, c, i);
+  wait_for (&d);
+  start = g_get_monotonic_time ();
+  while ((double)taken < SECONDS * 1e6) {
+    for (guint i = 0; i < 8; i++)
+      draw (&d, plan, c, 4 + n++);
+    wait_for (&d);
+    taken = g_get_monotonic_time () - start;
+  }
+  printf ("{\"bench\": \"loader\", \"case\": \"augmented patches, %" PRId64
+          "^3\", \"unit\": \"patches/s\", \"ours\": %.4g}\n",
+          edge, (double)n / ((double)taken / 1e6));
+  fflush (stdout);
+  drawing_clear (&d);
+}
+
 int
 main (void)
 {
@@ -101,6 +235,7 @@ main (void)
   guint64 bytes;
   double share;
 
+  measure_patches (backend);
   check (tess_phantom_write (data, &phantom, NULL, &error) && (dataset = tess_dataset_open (data, NULL, &error)),
          error);
   bytes = decoded_bytes (dataset);
@@ -111,6 +246,6 @@ main (void)
           "^3\", \"unit\": \"share of the step\", "
           "\"ours\": %.3g, \"peer\": \"limit\", \"peer_value\": %g, \"ratio\": %.4g}\n",
           (double)bytes / (double)(bytes / 3), edge, share, LIMIT, LIMIT / MAX (share, 1e-6));
-  train_remove_tree (root);
+  remove_tree (root);
   return 0;
 }

@@ -18,24 +18,6 @@
 #define N_STEPS 3
 
 static gboolean
-write_batch (TessSession *session, const BenchCase *c, GError **error)
-{
-  const TessNetwork *network = tess_session_network (session, 0);
-  gsize n = (gsize)tess_tensor_n_elements (tess_graph_tensor (network->graph, network->image));
-  g_autofree float *image = g_new (float, n);
-  g_autofree guint8 *labels = g_new (guint8, n); /* one channel: as many */
-  guint32 state = 1;
-
-  for (gsize i = 0; i < n; i++) {
-    state = state * 1664525u + 1013904223u;
-    image[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
-    labels[i] = (guint8)((state >> 20) % (guint32)c->network.n_classes);
-  }
-  return tess_session_write (session, 0, network->image, image, n * sizeof *image, error) &&
-         tess_session_write (session, 0, network->labels, labels, n, error);
-}
-
-static gboolean
 take_steps (const BenchCase *c, guint recompute, guint64 *planned, double *seconds, GError **error)
 {
   TessProgramSpec program = bench_train_program (c, TESS_DTYPE_F32);
@@ -51,7 +33,7 @@ take_steps (const BenchCase *c, guint recompute, guint64 *planned, double *secon
     return FALSE;
   *planned = tess_session_bytes (session);
   if (!tess_session_bind (session, 0, error) || !tess_session_init_params (session, 1, error) ||
-      !write_batch (session, c, error))
+      !bench_write_batch (session, error))
     return FALSE;
   *seconds = G_MAXDOUBLE;
   for (guint i = 0; i < N_STEPS; i++) {

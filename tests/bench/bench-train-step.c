@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bench-backend.h"
 #include "conv-floor.h"
 #include "tess-cpu-backend.h"
 #include "tess-session.h"
@@ -12,24 +13,6 @@
  * `times_floor` is its inverse: how many times the time of its convolutions alone the step takes. The goal is 1.35. */
 
 #define N_WARM 2
-
-static gboolean
-write_batch (TessSession *session, const BenchCase *c, GError **error)
-{
-  const TessNetwork *network = tess_session_network (session, 0);
-  gsize n = (gsize)tess_tensor_n_elements (tess_graph_tensor (network->graph, network->image));
-  g_autofree float *image = g_new (float, n);
-  g_autofree guint8 *labels = g_new (guint8, n); /* one channel: as many */
-  guint32 state = 1;
-
-  for (gsize i = 0; i < n; i++) {
-    state = state * 1664525u + 1013904223u;
-    image[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
-    labels[i] = (guint8)((state >> 20) % (guint32)c->network.n_classes);
-  }
-  return tess_session_write (session, 0, network->image, image, n * sizeof *image, error) &&
-         tess_session_write (session, 0, network->labels, labels, n, error);
-}
 
 static gboolean
 time_steps (TessSession *session, ConvFloor *floor, double *best, guint *n_runs, GError **error)
@@ -71,7 +54,7 @@ step_seconds (const BenchCase *c, TessDType dtype, ConvFloor *floor, double *bes
 
   return session != NULL && tess_session_add_program (session, &program, error) >= 0 &&
          tess_session_bind (session, 0, error) && tess_session_init_params (session, 1, error) &&
-         write_batch (session, c, error) && time_steps (session, floor, best, n_runs, error);
+         bench_write_batch (session, error) && time_steps (session, floor, best, n_runs, error);
 }
 
 static gboolean

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../remove-tree.h"
 #include "tess-format-registry.h"
 #include "tess-json.h"
 
@@ -70,28 +71,9 @@ cli_open (CliRun *run)
 }
 
 static inline void
-cli_remove (const char *path)
-{
-  GDir *dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree char *child = g_build_filename (path, name, NULL);
-
-    if (g_file_test (child, G_FILE_TEST_IS_DIR))
-      cli_remove (child);
-    else
-      g_unlink (child);
-  }
-  if (dir)
-    g_dir_close (dir);
-  g_rmdir (path);
-}
-
-static inline void
 cli_close (CliRun *run)
 {
-  cli_remove (run->folder);
+  remove_tree (run->folder);
   g_free (run->folder);
   g_free (run->out);
   g_free (run->err);

@@ -1,4 +1,5 @@
 /* tessera-cli info and convert, as a script meets them. */
+#include "../remove-tree.h"
 #include "tess-format-registry.h"
 #include "tess-json.h"
 
@@ -384,8 +385,6 @@ test_upright (void)
 int
 main (int argc, char **argv)
 {
-  g_autoptr (GDir) dir = NULL;
-  const char *name;
   int result;
 
   g_test_init (&argc, &argv, NULL);
@@ -400,13 +399,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/render", test_render);
   g_test_add_func ("/cli/convert/upright", test_upright);
   result = g_test_run ();
-  dir = g_dir_open (folder, 0, NULL);
-  while ((name = g_dir_read_name (dir))) {
-    g_autofree char *path = g_build_filename (folder, name, NULL);
-
-    g_remove (path);
-  }
-  g_rmdir (folder);
+  remove_tree (folder);
   g_free (folder);
   return result;
 }

@@ -1,3 +1,4 @@
+#include "../remove-tree.h"
 #include "tess-dataset.h"
 
 #include <glib/gstdio.h>
@@ -24,20 +25,6 @@ run (const char *line, const char *dir, char **out, char **err)
   g_assert_no_error (error);
   g_assert_true (WIFEXITED (status));
   return WEXITSTATUS (status);
-}
-
-static void
-remove_tree (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree char *inside = g_build_filename (path, name, NULL);
-
-    remove_tree (inside);
-  }
-  g_remove (path);
 }
 
 static void

@@ -117,12 +117,13 @@ static void
 test_options (void)
 {
   CliRun run;
-  g_autofree char *path = NULL;
-  g_autoptr (TessPlan) plan = NULL, unchanged = NULL;
+  g_autofree char *path = NULL, *spatial_path = NULL;
+  g_autoptr (TessPlan) plan = NULL, spatial = NULL, unchanged = NULL;
 
   cli_open (&run);
   make_dataset (&run);
   path = g_build_filename (run.folder, "plan.json", NULL);
+  spatial_path = g_build_filename (run.folder, "spatial.json", NULL);
   cli_run (&run,
            "plan set --out plan.json --backend cpu --patch 16,12,10 --batch 3 --epochs 9 --cache 80K --memory 1Gi");
   g_assert_cmpint (run.code, ==, 0);
@@ -134,6 +135,15 @@ test_options (void)
   g_assert_cmpint (plan->training.epochs, ==, 9);
   g_assert_cmpint (plan->training.cache_bytes, ==, 80000);
   g_assert_cmpint (plan->training.pool_cases, ==, 1); /* one of 57 kB fits, two do not */
+  g_assert_cmpfloat (plan->augmentation.gamma_probability, >, 0.0);
+  cli_run (&run, "plan set --out spatial.json --backend cpu --augmentation spatial");
+  g_assert_cmpint (run.code, ==, 0);
+  g_assert_nonnull (strstr (run.out, "mirroring only: as asked for"));
+  spatial = tess_plan_load (spatial_path, NULL);
+  g_assert_cmpfloat (spatial->augmentation.gamma_probability, ==, 0.0);
+  g_assert_cmpfloat (spatial->augmentation.rotation_probability, >, 0.0);
+  cli_run (&run, "plan set --out spatial.json --backend cpu --augmentation more");
+  cli_failed (&run, 2, "--augmentation more");
 
   cli_run (&run, "plan set --out plan.json --backend cpu --memory 50K");
   cli_failed (&run, 1, "50.0 kB");
@@ -212,7 +222,7 @@ test_available_memory (void)
   g_assert_cmpuint (tess_available_memory (root), ==, 500000000);
   write_text (root, "sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "9223372036854771712\n"); /* no limit */
   g_assert_cmpuint (tess_available_memory (root), ==, 500000000);
-  cli_remove (root);
+  remove_tree (root);
   g_assert_cmpuint (tess_available_memory (""), >, 0);
 }
 

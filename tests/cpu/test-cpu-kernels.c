@@ -1,5 +1,7 @@
 #include "tess-cpu-kernels.h"
 
+#include "../random-number.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -10,8 +12,7 @@ static guint32 state = 1;
 static float
 next (void)
 {
-  state = state * 1664525u + 1013904223u;
-  return (float)(state >> 8) * 0x1p-23f - 1.0f;
+  return random_number (&state);
 }
 
 /* n random values, float32 or bfloat16; room for 64 bytes more, which nobody may touch. */

@@ -1,5 +1,6 @@
 /* Losses, their gradients and Adam against nnU-Net's classes and PyTorch (tests/reference/losses.py): the naive
  * reference and the processor's backend. */
+#include "op-run.h"
 #include "ref.h"
 #include "tess-cpu-backend.h"
 #include "tess-cpu-kernels.h"
@@ -161,39 +162,6 @@ case_check (Case *c, guint8 *const *arenas, const TessStepArgs *args, const char
 }
 
 static void
-run_backend (TessGraph *graph, guint n_threads, guint8 **arenas, const TessStepArgs *args)
-{
-  const TessBackendIface *b = tess_cpu_backend ();
-  g_autoptr (GError) error = NULL;
-  TessDevice *device = b->open (0, n_threads, &error);
-  TessBuffer *buffers[TESS_N_ARENAS] = {NULL};
-  TessRequirements needs;
-  TessProgram *program = b->prepare (device, graph, &needs, &error);
-
-  g_assert_no_error (error);
-  for (guint a = 0; a < TESS_N_ARENAS; a++)
-    if (needs.arena[a] > 0) {
-      buffers[a] = b->buffer_new (device, needs.arena[a], &error);
-      if (a != TESS_ARENA_ACT) /* grown by what ops work in; nothing in it outlives a run */
-        b->upload (buffers[a], 0, arenas[a], needs.arena[a], &error);
-      g_assert_no_error (error);
-    }
-  b->bind (program, buffers, &error);
-  g_assert_no_error (error);
-  b->run (program, args, &error);
-  g_assert_no_error (error);
-  for (guint a = 0; a < TESS_N_ARENAS; a++)
-    if (needs.arena[a] > 0) {
-      if (a != TESS_ARENA_ACT)
-        b->download (buffers[a], 0, arenas[a], needs.arena[a], &error);
-      b->buffer_free (buffers[a]);
-    }
-  g_assert_no_error (error);
-  b->program_free (program);
-  b->close (device);
-}
-
-static void
 test_loss (gconstpointer data)
 {
   Case c = {.o = (JsonObject *)data};
@@ -213,7 +181,7 @@ test_loss (gconstpointer data)
   ref_arenas_free (arenas);
   arenas = ref_arenas_new (c.graph);
   case_fill (&c, arenas);
-  run_backend (c.graph, 2, arenas, &args);
+  op_run_graph (tess_cpu_backend (), c.graph, 2, arenas, &args);
   case_check (&c, arenas, &args, "cpu");
   ref_arenas_free (arenas);
   tess_graph_unref (c.graph);

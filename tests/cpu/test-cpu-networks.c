@@ -1,7 +1,8 @@
 #include "hashed.h"
+#include "session-read.h"
+#include "specs.h"
 #include "tess-cpu-backend.h"
 #include "tess-json.h"
-#include "tess-session.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,50 +19,23 @@ typedef struct {
 
 static const Case cases[] = {
     {"ingradient",
-     {.architecture = TESS_NETWORK_INGRADIENT,
-      .n_stages = 4,
-      .n_channels = 2,
-      .n_classes = 3,
-      .features = {4, 6, 8, 10},
-      .leaky_slope = 0.01,
-      .norm_eps = 1e-5},
+     {SPEC_INGRADIENT, .n_stages = 4, .n_channels = 2, .n_classes = 3, .features = {4, 6, 8, 10}},
      2,
      {8, 16, 24},
      TRUE},
     {"ingradient-plain",
-     {.architecture = TESS_NETWORK_INGRADIENT,
-      .n_stages = 3,
-      .n_channels = 1,
-      .n_classes = 2,
-      .features = {4, 6, 8},
-      .leaky_slope = 0.01,
-      .norm_eps = 1e-5,
-      .single_head = TRUE},
+     {SPEC_INGRADIENT, .n_stages = 3, .n_channels = 1, .n_classes = 2, .features = {4, 6, 8}, .single_head = TRUE},
      1,
      {8, 4, 12},
      TRUE},
     {"se-residual-3-gated",
-     {.architecture = TESS_NETWORK_SE_RESIDUAL,
-      .n_stages = 4,
-      .n_channels = 2,
-      .n_classes = 3,
-      .features = {8},
-      .leaky_slope = 0.3,
-      .norm_eps = 1e-3,
-      .se_ratio = 4,
+     {SPEC_SE_RESIDUAL, .n_stages = 4, .n_channels = 2, .n_classes = 3, .features = {8}, .se_ratio = 4,
       .attention_gate = TRUE},
      1,
      {13, 17, 14},
      FALSE},
     {"se-residual-4",
-     {.architecture = TESS_NETWORK_SE_RESIDUAL,
-      .n_stages = 5,
-      .n_channels = 1,
-      .n_classes = 2,
-      .features = {4},
-      .leaky_slope = 0.3,
-      .norm_eps = 1e-3,
-      .se_ratio = 16},
+     {SPEC_SE_RESIDUAL, .n_stages = 5, .n_channels = 1, .n_classes = 2, .features = {4}, .se_ratio = 16},
      2,
      {25, 33, 27},
      FALSE},
@@ -179,39 +153,27 @@ write_ends (TessSession *session, const Case *c)
   g_assert_true (tess_session_write (session, 0, network->labels, labels, n, &error));
 }
 
-/* Room for the numbers of every parameter. */
-static GPtrArray *
-params_new (TessSession *session)
-{
-  GPtrArray *values = g_ptr_array_new_with_free_func (g_free);
-
-  for (guint i = 0; i < tess_session_n_params (session); i++)
-    g_ptr_array_add (values, g_new (float, elements (tess_session_param (session, i))));
-  return values;
-}
-
 static TessSession *
 start (const Case *c, TessOptimiser optimiser)
 {
   TessSession *session = session_new (c, optimiser);
-  g_autoptr (GPtrArray) values = params_new (session);
+  g_autoptr (GPtrArray) values = session_params_new (session);
   g_autoptr (GError) error = NULL;
 
   write_ends (session, c);
   for (guint i = 0; i < values->len; i++)
     fill_param (tess_session_param (session, i), values->pdata[i]);
-  g_assert_true (tess_session_set_params (session, FALSE, (const float *const *)values->pdata, &error));
+  g_assert_true (tess_session_set_params (session, TESS_STATE_PARAM, (const float *const *)values->pdata, &error));
   g_assert_no_error (error);
   return session;
 }
 
 static void
-check_params (TessSession *session, gboolean momentum, JsonObject *wanted)
+check_params (TessSession *session, TessState state, JsonObject *wanted)
 {
-  g_autoptr (GPtrArray) values = params_new (session);
   g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) values = session_params (session, state, &error);
 
-  g_assert_true (tess_session_get_params (session, momentum, (float *const *)values->pdata, &error));
   g_assert_no_error (error);
   g_assert_cmpuint (json_object_get_size (wanted), ==, values->len);
   for (guint i = 0; i < values->len; i++) {
@@ -258,25 +220,7 @@ test_parity (gconstpointer data)
     g_assert_true (tess_session_read (session, 0, network->logits[h], logits, size * sizeof *logits, &error));
     check_values ("logits", o, logits, size, 1e-4);
   }
-  check_params (session, TRUE, json_object_get_object_member (wanted, "gradients"));
-}
-
-/* The loss over all heads, as the step that was just run saw it. */
-static double
-read_loss (TessSession *session, const TessStepArgs *args)
-{
-  const TessNetwork *network = tess_session_network (session, 0);
-  double loss = 0;
-
-  for (guint h = 0; h < network->n_heads; h++) {
-    g_autofree double *metrics = g_malloc (tess_graph_tensor (network->graph, network->metrics[h])->bytes);
-    g_autoptr (GError) error = NULL;
-
-    g_assert_true (tess_session_read (session, 0, network->metrics[h], metrics,
-                                      tess_graph_tensor (network->graph, network->metrics[h])->bytes, &error));
-    loss += args->head_weight[h] * metrics[0];
-  }
-  return loss;
+  check_params (session, TESS_STATE_MOMENTUM, json_object_get_object_member (wanted, "gradients"));
 }
 
 static void
@@ -296,12 +240,14 @@ test_steps (gconstpointer data)
     args.learning_rate = json_object_get_double_member (wanted, "rate");
     g_assert_cmpuint (json_array_get_length (losses), ==, N_STEPS);
     for (args.step = 1; args.step <= N_STEPS; args.step++) {
+      double loss = 0;
+
       g_assert_true (tess_session_run (session, 0, &args, &error));
+      g_assert_true (session_loss (session, 0, &args, &loss, &error));
       g_assert_no_error (error);
-      g_assert_cmpfloat (
-          fabs (read_loss (session, &args) - json_array_get_double_element (losses, (guint)args.step - 1)), <=, 1e-4);
+      g_assert_cmpfloat (fabs (loss - json_array_get_double_element (losses, (guint)args.step - 1)), <=, 1e-4);
     }
-    check_params (session, FALSE, json_object_get_object_member (wanted, "params"));
+    check_params (session, TESS_STATE_PARAM, json_object_get_object_member (wanted, "params"));
   }
 }
 

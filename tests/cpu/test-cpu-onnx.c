@@ -1,6 +1,8 @@
 #include "hashed.h"
+#include "op-run.h"
 #include "parity.h"
 #include "ref.h"
+#include "specs.h"
 #include "tess-cpu-backend.h"
 #include "tess-json.h"
 #include "tess-onnx.h"
@@ -121,23 +123,10 @@ static const Case cases[] = {
       .dilation = {1, 2, 4, 2, 1}},
      {14, 12, 10}},
     {"ingradient",
-     {.architecture = TESS_NETWORK_INGRADIENT,
-      .n_stages = 3,
-      .n_channels = 2,
-      .n_classes = 3,
-      .features = {4, 6, 8},
-      .leaky_slope = 0.01,
-      .norm_eps = 1e-5},
+     {SPEC_INGRADIENT, .n_stages = 3, .n_channels = 2, .n_classes = 3, .features = {4, 6, 8}},
      {8, 12, 16}},
     {"se_residual",
-     {.architecture = TESS_NETWORK_SE_RESIDUAL,
-      .n_stages = 4,
-      .n_channels = 2,
-      .n_classes = 3,
-      .features = {8},
-      .leaky_slope = 0.3,
-      .norm_eps = 1e-3,
-      .se_ratio = 4,
+     {SPEC_SE_RESIDUAL, .n_stages = 4, .n_channels = 2, .n_classes = 3, .features = {8}, .se_ratio = 4,
       .attention_gate = TRUE},
      {13, 17, 14}},
     {"cased", {.architecture = TESS_NETWORK_CASED, .n_channels = 1, .n_classes = 2}, {68, 68, 76}},
@@ -213,35 +202,6 @@ write_file (guint i, const TessNetwork *network, guint slice_axis, guint8 **aren
   return path;
 }
 
-static void
-run_on_cpu (TessGraph *graph, guint8 *const *arenas)
-{
-  const TessBackendIface *iface = tess_cpu_backend ();
-  TessBuffer *buffers[TESS_N_ARENAS] = {NULL};
-  TessRequirements needs;
-  TessStepArgs args = {0};
-  g_autoptr (GError) error = NULL;
-  TessDevice *device = iface->open (0, 2, &error);
-  TessProgram *program = iface->prepare (device, graph, &needs, &error);
-
-  g_assert_no_error (error);
-  for (guint a = 0; a < TESS_N_ARENAS; a++)
-    if (needs.arena[a] > 0) {
-      buffers[a] = iface->buffer_new (device, needs.arena[a], &error);
-      if (a == TESS_ARENA_PARAM || a == TESS_ARENA_IO) /* activations may need more room than the graph asked for */
-        g_assert_true (iface->upload (buffers[a], 0, arenas[a], needs.arena[a], &error));
-    }
-  g_assert_true (iface->bind (program, buffers, &error));
-  g_assert_true (iface->run (program, &args, &error));
-  g_assert_true (
-      iface->download (buffers[TESS_ARENA_IO], 0, arenas[TESS_ARENA_IO], needs.arena[TESS_ARENA_IO], &error));
-  g_assert_no_error (error);
-  iface->program_free (program);
-  for (guint a = 0; a < TESS_N_ARENAS; a++)
-    iface->buffer_free (buffers[a]);
-  iface->close (device);
-}
-
 static JsonNode *
 read_expected (void)
 {
@@ -281,12 +241,13 @@ test_case (gconstpointer data)
   g_autofree char *folder = g_dir_make_tmp ("tessera-onnx-XXXXXX", NULL);
   g_autofree char *path = write_file (i, network, slice_axis, arenas, folder);
   gsize n = (gsize)tess_tensor_n_elements (t);
+  TessStepArgs args = {0};
   const float *logits;
 
   check_file (path, wanted);
   g_remove (path);
   g_rmdir (folder);
-  run_on_cpu (network->graph, arenas);
+  op_run_graph (tess_cpu_backend (), network->graph, 2, arenas, &args);
   logits = (const float *)(gpointer)(arenas[TESS_ARENA_IO] + t->offset);
   g_assert_cmpint (json_object_get_int_member (wanted, "n"), ==, n);
   g_assert_cmpuint (json_array_get_length (samples), >=, MIN (n, 64));

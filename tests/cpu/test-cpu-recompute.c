@@ -1,3 +1,5 @@
+#include "../random-number.h"
+#include "specs.h"
 #include "tess-cpu-backend.h"
 #include "tess-session.h"
 
@@ -17,33 +19,18 @@ typedef struct {
 #define UNET                                                                                                           \
   .n_channels = 2, .n_classes = 3, .features = {8, 12, 16, 16},                                                        \
   .kernel = {{1, 3, 3}, {3, 3, 3}, {3, 3, 3}, {3, 3, 3}}, .stride = {{1, 1, 1}, {1, 2, 2}, {2, 2, 2}, {1, 1, 2}},      \
-  .convs_encoder = {2, 2, 1, 2}, .convs_decoder = {1, 2, 2}, .leaky_slope = 0.01, .norm_eps = 1e-5
+  .convs_encoder = {2, 2, 1, 2}, .convs_decoder = {1, 2, 2}, SPEC_UNET
 
 static const Case cases[] = {
     {"plain", {.n_stages = 4, UNET}, 2, {8, 24, 32}},
     {"residual", {.architecture = TESS_NETWORK_RESIDUAL_UNET, .n_stages = 4, UNET}, 1, {8, 24, 32}},
     {"ingradient",
-     {.architecture = TESS_NETWORK_INGRADIENT,
-      .n_stages = 3,
-      .n_channels = 1,
-      .n_classes = 2,
-      .features = {4, 6, 8},
-      .leaky_slope = 0.01,
-      .norm_eps = 1e-5,
-      .dropout = 0.3},
+     {SPEC_INGRADIENT, .n_stages = 3, .n_channels = 1, .n_classes = 2, .features = {4, 6, 8}, .dropout = 0.3},
      1,
      {8, 16, 12}},
     {"se-residual",
-     {.architecture = TESS_NETWORK_SE_RESIDUAL,
-      .n_stages = 4,
-      .n_channels = 2,
-      .n_classes = 3,
-      .features = {8},
-      .leaky_slope = 0.3,
-      .norm_eps = 1e-3,
-      .se_ratio = 4,
-      .attention_gate = TRUE,
-      .noise = 0.2},
+     {SPEC_SE_RESIDUAL, .n_stages = 4, .n_channels = 2, .n_classes = 3, .features = {8}, .se_ratio = 4,
+      .attention_gate = TRUE, .noise = 0.2},
      1,
      {13, 17, 14}},
     {"meshnet",
@@ -167,8 +154,7 @@ write_batch (TessSession *session)
   guint32 state = 1;
 
   for (gsize i = 0; i < n; i++) {
-    state = state * 1664525u + 1013904223u;
-    x[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
+    x[i] = random_number (&state);
     labels[i % n_labels] = (guint8)((state >> 20) % 2);
   }
   tess_session_write (session, 0, network->image, x, n * sizeof *x, &error);

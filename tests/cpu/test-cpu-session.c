@@ -1,3 +1,5 @@
+#include "../random-number.h"
+#include "specs.h"
 #include "tess-cpu-backend.h"
 #include "tess-session.h"
 #include "trajectory.h"
@@ -16,8 +18,7 @@ static const TessNetworkSpec spec = {
     .stride = {{1, 1, 1}, {2, 2, 2}, {1, 2, 2}},
     .convs_encoder = {2, 1, 1},
     .convs_decoder = {1, 2},
-    .leaky_slope = 0.01,
-    .norm_eps = 1e-5,
+    SPEC_UNET,
 };
 
 static TessProgramSpec
@@ -80,8 +81,7 @@ write_input (TessSession *session, int program)
     gsize w = i % 24, h = i / 24 % 28, d = i / (24 * 28) % 10;
 
     labels[i] = d > 2 && d < 7 && h > 8 && h < 20 && w > 6 && w < 18 ? 1 + (h > 13) : 0;
-    state = state * 1664525u + 1013904223u;
-    x[i] = (float)(state >> 8) * 0x1p-23f - 1.0f + (float)labels[i];
+    x[i] = random_number (&state) + (float)labels[i];
   }
   tess_session_write (session, program, network->image, x, n * sizeof *x, &error);
   g_assert_no_error (error);

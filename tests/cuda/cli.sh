@@ -1,8 +1,9 @@
 #!/bin/sh
 # The command line with --backend cuda and without a GPU: cli.sh TESSERA_CLI
 #   with the plugin over a runtime that only looks like CUDA's, training logs what it logs on the processor's own
-#   backend, and the model segments the same voxels; a card is chosen; two processes under mpirun, each with a card of
-#   its own, log what one logs, and one that fails alone ends both (where the MPI plugin is built and mpirun installed).
+#   backend, and the model segments the same voxels, also on a card with little room; a card is chosen; two processes
+#   under mpirun, each with a card of its own, log what one logs, and one that fails alone ends both (where the MPI plugin
+#   is built and mpirun installed).
 set -u
 cli=$1
 tmp=$(mktemp -d) || exit 1
@@ -20,7 +21,7 @@ report () {
   fi
 }
 
-echo 1..19
+echo 1..22
 "$cli" devices --json >"$tmp/out" 2>&1 && grep -q '"name" *: "Host"' "$tmp/out"
 report "the plugin has a device" $?
 
@@ -53,6 +54,15 @@ for backend in cpu cuda; do
 done
 cmp "$tmp/cpu.nii" "$tmp/cuda.nii" >>"$tmp/out" 2>&1
 report "both segment the same voxels" $?
+
+# The network fits into 200 kB, the sums of a scan's logits (95 kB) not beside it.
+near () {
+  HOST_CUDA_MEMORY=200000 "$cli" predict --model "$tmp/cuda/best.safetensors" --input "$tmp"/data/imagesTs/*.nii.gz \
+    --output "$tmp/near.nii" --backend cuda --precision f32 "$@" >"$tmp/out" 2>&1
+}
+near && grep -q 'no room for the sums of the logits (95.* kB)' "$tmp/out" && cmp "$tmp/near.nii" "$tmp/cuda.nii" >>"$tmp/out" 2>&1 &&
+  near --quiet && ! grep -q 'no room' "$tmp/out"
+report "a card without room for the sums segments the same voxels, and it is said" $?
 
 HOST_CUDA_CARDS=2
 export HOST_CUDA_CARDS
@@ -109,6 +119,9 @@ told "HOST_CUDA_FAILS=bf16 HOST_NCCL_RANK=1" "bf16 is used where all have it" 0 
 told "TESSERA_NCCL=none HOST_CUDA_MEMORY=500000" "each of two cards has room" 0 "Dice" room --recompute off
 told "TESSERA_NCCL=none HOST_CUDA_MEMORY=500000" "two processes have half of a card each" 1 "and 250 kB are there" half \
   --recompute off --device 0
+told "HOST_CUDA_MEMORY=500000" "each of two cards has room beside NCCL" 0 "Dice" beside --recompute off
+told "HOST_CUDA_MEMORY=500000 HOST_NCCL_LEAVES=250000" "what NCCL takes is not there" 1 "and 250 kB are there" taken \
+  --recompute off
 program=$cli
 printf '#!/bin/sh\nb=cuda\n[ "$OMPI_COMM_WORLD_RANK" = 1 ] && b=cpu\nexec "%s" "$@" --backend $b\n' "$program" >"$tmp/mixed"
 chmod +x "$tmp/mixed"

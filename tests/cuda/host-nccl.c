@@ -10,7 +10,8 @@
 /* A library that looks like NCCL to the plugin and adds up with MPI, in host memory, when its turn comes on the stream
  * of the runtime that only looks like CUDA's. HOST_NCCL_FAILS=N: on rank HOST_NCCL_RANK its call number N, counted from
  * 1, fails; with "graph" that which asks how it goes, once a graph was captured. Where NCCL would wait for ever it
- * aborts (taken down before its graphs) or waits as well (for ranks that do not come). */
+ * aborts (taken down before its graphs) or waits as well (for ranks that do not come). HOST_NCCL_LEAVES=BYTES: of the
+ * card's memory, for all others. */
 
 struct _TessNcclComm {
   MPI_Comm comm, end;
@@ -92,6 +93,8 @@ ncclCommInitRank (TessNcclComm **comm, int n_ranks, TessNcclId id, int rank)
   MPI_Comm_size (made->comm, &size);
   MPI_Comm_rank (made->comm, &mine);
   *comm = made;
+  if (getenv ("HOST_NCCL_LEAVES") != NULL)
+    setenv ("HOST_CUDA_MEMORY", getenv ("HOST_NCCL_LEAVES"), 1);
   if (size != n_ranks || mine != rank || strcmp (id.bytes, "the first rank's") != 0)
     return (TessNcclStatus)4;
   return result (fails ());

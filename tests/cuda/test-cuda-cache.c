@@ -1,3 +1,4 @@
+#include "../remove-tree.h"
 #include "cards.h"
 #include "tess-cuda-conv.h"
 #include "tess-cudnn-cache.h"
@@ -89,7 +90,7 @@ convolutions (TessDType dtype)
     TessCudaConvOp conv;
     gboolean seen = FALSE;
 
-    if (!tess_cuda_is_conv (op->kind))
+    if (!tess_op_is_conv (op->kind))
       continue;
     memset (&conv, 0, sizeof conv);
     tess_cuda_conv_describe (network->graph, op, dtype == TESS_DTYPE_F32, &conv);
@@ -290,11 +291,33 @@ get_version (void)
 
 static const TessCudnn stub = {.GetVersion = get_version};
 
+/* The file whose third line tells of this cuDNN and device; NULL: there is none. */
+static char *
+kept_file (const char *device)
+{
+  g_autofree char *folder = g_build_filename (g_get_user_cache_dir (), "tessera", "cudnn", NULL);
+  g_autofree char *title = g_strdup_printf ("%zu %s", version, device);
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
+    g_autofree char *path = g_build_filename (folder, name, NULL), *text = NULL;
+    g_auto (GStrv) lines = NULL;
+
+    if (!g_file_test (path, G_FILE_TEST_IS_REGULAR) || !g_file_get_contents (path, &text, NULL, NULL))
+      continue;
+    lines = g_strsplit (text, "\n", 4);
+    if (g_strv_length (lines) == 4 && strcmp (lines[2], title) == 0)
+      return g_steal_pointer (&path);
+  }
+  return NULL;
+}
+
+/* Keeps n choices. Returns: kept_file(). */
 static char *
 fill (const char *device, guint n)
 {
   TessCudnnCache *cache = tess_cudnn_cache_new (&stub, device);
-  char *path = g_strdup (tess_cudnn_cache_path (cache));
 
   for (guint i = 0; i < n; i++) {
     TessCudnnConv conv = small_conv (TESS_DTYPE_BF16, FALSE);
@@ -304,7 +327,7 @@ fill (const char *device, guint n)
     tess_cudnn_cache_keep (cache, &conv, 5, &choice);
   }
   tess_cudnn_cache_free (cache);
-  return path;
+  return kept_file (device);
 }
 
 static guint
@@ -475,20 +498,6 @@ test_off (void)
   g_assert_null (path);
   g_unsetenv ("TESSERA_CUDA_PLAN_CACHE");
   g_assert_cmpuint (count ("off", 3), ==, 0);
-}
-
-static void
-remove_tree (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
-    g_autofree char *inner = g_build_filename (path, name, NULL);
-
-    remove_tree (inner);
-  }
-  g_remove (path);
 }
 
 int

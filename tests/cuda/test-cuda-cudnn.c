@@ -1,3 +1,4 @@
+#include "../remove-tree.h"
 #include "cards.h"
 #include "host-cuda.h"
 #include "op-run.h"
@@ -478,20 +479,6 @@ test_slices (void)
       g_assert_cmpfloat (ours[k], ==, ((const float *)data[target])[k]); /* whole numbers: exact */
   }
   played.BackendDestroyDescriptor (device);
-}
-
-static void
-remove_tree (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
-    g_autofree char *inner = g_build_filename (path, name, NULL);
-
-    remove_tree (inner);
-  }
-  g_remove (path);
 }
 
 int

@@ -183,7 +183,7 @@ survey_net (Survey *s, const Net *net, Mode mode)
     const TessOp *op = tess_graph_op (network->graph, i);
     TessCudaConvOp conv;
 
-    if (!tess_cuda_is_conv (op->kind))
+    if (!tess_op_is_conv (op->kind))
       continue;
     tess_cuda_conv_describe (network->graph, op, mode == F32, &conv);
     survey_op (s, &conv.shape);

@@ -1,7 +1,8 @@
 #include "train-run.h"
 
+#include "session-read.h"
+#include "specs.h"
 #include "tess-philox.h"
-#include "tess-session.h"
 
 #include <math.h>
 #include <string.h>
@@ -28,8 +29,7 @@ static const Net nets[] = {
       .stride = {CUBE (1), {1, 2, 2}},
       .convs_encoder = {1, 1},
       .convs_decoder = {1},
-      .leaky_slope = 0.01,
-      .norm_eps = 1e-5},
+      SPEC_UNET},
      1,
      {2, 8, 8},
      TESS_OPTIMISER_SGD},
@@ -42,8 +42,7 @@ static const Net nets[] = {
       .stride = {CUBE (1), {1, 2, 2}, CUBE (2)},
       .convs_encoder = {2, 1, 2},
       .convs_decoder = {1, 2},
-      .leaky_slope = 0.01,
-      .norm_eps = 1e-5},
+      SPEC_UNET},
      2,
      {4, 12, 16},
      TESS_OPTIMISER_SGD},
@@ -57,8 +56,7 @@ static const Net nets[] = {
       .stride = {CUBE (1), CUBE (2), CUBE (2)},
       .convs_encoder = {1, 2, 1},
       .convs_decoder = {1, 1},
-      .leaky_slope = 0.01,
-      .norm_eps = 1e-5},
+      SPEC_UNET},
      2,
      {8, 8, 12},
      TESS_OPTIMISER_ADAMW},
@@ -72,8 +70,7 @@ static const Net nets[] = {
       .stride = {{1, 1, 1}, {1, 2, 2}, {1, 2, 2}},
       .convs_encoder = {2, 2, 1},
       .convs_decoder = {2, 1},
-      .leaky_slope = 0.01,
-      .norm_eps = 1e-5},
+      SPEC_UNET},
      3,
      {1, 16, 24},
      TESS_OPTIMISER_ADAM},
@@ -88,28 +85,13 @@ static const Net nets[] = {
      {9, 10, 11},
      TESS_OPTIMISER_SGD},
     {"ingradient",
-     {.architecture = TESS_NETWORK_INGRADIENT,
-      .n_stages = 3,
-      .n_channels = 2,
-      .n_classes = 3,
-      .features = {4, 6, 8},
-      .leaky_slope = 0.01,
-      .norm_eps = 1e-5,
-      .dropout = 0.25},
+     {SPEC_INGRADIENT, .n_stages = 3, .n_channels = 2, .n_classes = 3, .features = {4, 6, 8}, .dropout = 0.25},
      2,
      {8, 8, 12},
      TESS_OPTIMISER_SGD},
     {"se-residual",
-     {.architecture = TESS_NETWORK_SE_RESIDUAL,
-      .n_stages = 3,
-      .n_channels = 1,
-      .n_classes = 2,
-      .features = {4},
-      .leaky_slope = 0.3,
-      .norm_eps = 1e-3,
-      .se_ratio = 2,
-      .attention_gate = TRUE,
-      .noise = 0.1},
+     {SPEC_SE_RESIDUAL, .n_stages = 3, .n_channels = 1, .n_classes = 2, .features = {4}, .se_ratio = 2,
+      .attention_gate = TRUE, .noise = 0.1},
      1,
      {9, 13, 10},
      TESS_OPTIMISER_SGD},
@@ -150,7 +132,7 @@ write_batch (TessSession *session, int program, GError **error)
 }
 
 static gboolean
-step (TessSession *session, const TessNetwork *network, guint k, double *loss, GError **error)
+step (TessSession *session, guint k, double *loss, GError **error)
 {
   TessStepArgs args = {.learning_rate = 0.01 * (1 - 0.04 * k),
                        .momentum = 0.9,
@@ -163,35 +145,7 @@ step (TessSession *session, const TessNetwork *network, guint k, double *loss, G
                        .step = k + 1,
                        .seed = 11};
 
-  if (!tess_session_run (session, 0, &args, error))
-    return FALSE;
-  *loss = 0;
-  for (guint h = 0; h < network->n_heads; h++) {
-    double metrics[TESS_METRICS_SIZE (3)];
-    gsize bytes = tess_graph_tensor (network->graph, network->metrics[h])->bytes;
-
-    if (!tess_session_read (session, 0, network->metrics[h], metrics, bytes, error))
-      return FALSE;
-    *loss += args.head_weight[h] * metrics[0];
-  }
-  return TRUE;
-}
-
-static gboolean
-read_params (TessSession *session, GArray *all, GError **error)
-{
-  guint n = tess_session_n_params (session);
-  g_autofree float **data = g_new0 (float *, n);
-  gboolean ok;
-
-  for (guint i = 0; i < n; i++)
-    data[i] = g_malloc (tess_session_param (session, i)->bytes);
-  ok = tess_session_get_params (session, TESS_STATE_PARAM, data, error);
-  for (guint i = 0; i < n; i++) {
-    g_array_append_vals (all, data[i], (guint)(tess_session_param (session, i)->bytes / sizeof (float)));
-    g_free (data[i]);
-  }
-  return ok;
+  return tess_session_run (session, 0, &args, error) && session_loss (session, 0, &args, loss, error);
 }
 
 static gboolean
@@ -218,7 +172,6 @@ train_run (const TessBackendIface *iface, guint net, TessDType dtype, guint n_st
                              .dice_smooth = 1e-5f,
                              .optimiser = n->optimiser};
   g_autoptr (TessSession) session = NULL;
-  const TessNetwork *network;
 
   g_assert_cmpuint (n_steps, <=, TRAIN_STEPS);
   *out = (TrainRun){.n_steps = n_steps,
@@ -232,12 +185,11 @@ train_run (const TessBackendIface *iface, guint net, TessDType dtype, guint n_st
   if (tess_session_add_program (session, &program, error) < 0 || !tess_session_bind (session, 0, error) ||
       !tess_session_init_params (session, 5, error) || !write_batch (session, 0, error))
     return FALSE;
-  network = tess_session_network (session, 0);
   for (guint k = 0; k < n_steps; k++)
-    if (!step (session, network, k, &out->loss[k], error))
+    if (!step (session, k, &out->loss[k], error))
       return FALSE;
   /* Twice: the second time the packed weights are at hand. */
-  return read_params (session, out->params, error) && infer (session, 1, out->logits, error) &&
+  return session_append_params (session, out->params, error) && infer (session, 1, out->logits, error) &&
          infer (session, 1, out->logits, error);
 }
 

@@ -1,28 +1,12 @@
 #pragma once
 
+#include "../remove-tree.h"
 #include "tess-atomic-file.h"
 #include "tess-format-registry.h"
 
 #include <glib/gstdio.h>
 
 /* Folders and small volumes for the tests of this room. */
-
-static inline void
-remove_tree (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree char *inside = g_build_filename (path, name, NULL);
-
-    remove_tree (inside);
-  }
-  if (dir)
-    g_rmdir (path);
-  else
-    g_unlink (path);
-}
 
 static inline void
 write_text (const char *root, const char *name, const char *text)

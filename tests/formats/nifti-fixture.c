@@ -188,18 +188,3 @@ nifti_fixture_folder (void)
   g_assert_no_error (error);
   return folder;
 }
-
-/* The folders here are flat. */
-void
-nifti_fixture_remove (const char *folder)
-{
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-  const char *name;
-
-  while ((name = g_dir_read_name (dir))) {
-    g_autofree char *path = g_build_filename (folder, name, NULL);
-
-    g_remove (path);
-  }
-  g_rmdir (folder);
-}

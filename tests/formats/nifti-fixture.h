@@ -1,5 +1,7 @@
 #pragma once
 
+#include "../remove-tree.h"
+
 /* NIfTI files made byte by byte, without the reader's or the writer's code or libnifti's structures. */
 
 #include <glib.h>
@@ -23,4 +25,3 @@ void nifti_fixture_append (const NiftiFixture *fixture, GByteArray *bytes, const
 void nifti_fixture_put (const char *path, GByteArray *bytes, gboolean gzip);
 GByteArray *nifti_fixture_gzip (GByteArray *bytes); /* by zlib */
 char *nifti_fixture_folder (void);
-void nifti_fixture_remove (const char *folder);

@@ -13,23 +13,6 @@ numpy_fixture_folder (void)
   return folder;
 }
 
-void
-numpy_fixture_remove (const char *folder)
-{
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-  const char *name;
-
-  while ((name = g_dir_read_name (dir))) {
-    g_autofree char *path = g_build_filename (folder, name, NULL);
-
-    if (g_file_test (path, G_FILE_TEST_IS_DIR))
-      numpy_fixture_remove (path);
-    else
-      g_remove (path);
-  }
-  g_rmdir (folder);
-}
-
 char *
 numpy_fixture_put (const char *folder, const char *name, const void *data, gsize n)
 {

@@ -1,11 +1,11 @@
 #pragma once
 
+#include "../remove-tree.h"
 #include "tess-format-registry.h"
 #include "tess-json.h"
 
 /* A folder for files of a test, and what the reference scripts wrote. */
 char     *numpy_fixture_folder (void);
-void      numpy_fixture_remove (const char *folder); /* with what is in it */
 char     *numpy_fixture_put    (const char *folder, const char *name, const void *data, gsize n); /* its path */
 char     *numpy_fixture_put_base64 (const char *folder, const char *name, const char *base64);
 JsonNode *numpy_fixture_reference (const char *name);

@@ -460,6 +460,6 @@ main (int argc, char **argv)
   g_test_add_func ("/formats/corpus/nrrd", test_nrrd);
   g_test_add_func ("/formats/corpus/dicom", test_dicom);
   result = g_test_run ();
-  nifti_fixture_remove (folder);
+  remove_tree (folder);
   return result;
 }

@@ -339,6 +339,6 @@ main (int argc, char **argv)
   g_test_add_func ("/hdf5/live-and-cancel", test_live_and_cancel);
   g_test_add_func ("/hdf5/damage", test_damage);
   result = g_test_run ();
-  numpy_fixture_remove (folder);
+  remove_tree (folder);
   return result;
 }

@@ -1,4 +1,5 @@
 /* Label tables in files of their own, as ITK-SNAP, FreeSurfer, Slicer and nnU-Net write them; where they are found. */
+#include "../remove-tree.h"
 #include "tess-format-registry.h"
 #include "tess-label-file.h"
 
@@ -430,20 +431,6 @@ test_attach (void)
   tess_volume_set_labels (volume, NULL);
   tess_label_file_attach (volume, layer);
   is_label (tess_volume_peek_labels (volume), 7, "Label 7", 0, 255, 10, 128);
-}
-
-static void
-remove_tree (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree char *child = g_build_filename (path, name, NULL);
-
-    remove_tree (child);
-  }
-  g_remove (path);
 }
 
 int

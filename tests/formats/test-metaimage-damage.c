@@ -169,8 +169,8 @@ test_data_files (void)
     put (path, START TYPE "ElementDataFile = pipe.raw\n", strlen (START TYPE "ElementDataFile = pipe.raw\n"));
     check_refused (path, TESS_ERROR_IO);
   }
-  nifti_fixture_remove (sub);
-  nifti_fixture_remove (inner);
+  remove_tree (sub);
+  remove_tree (inner);
 }
 
 /* Headers that promise petabytes are refused before anything of that size is asked for. */
@@ -256,6 +256,6 @@ main (int argc, char **argv)
   g_test_add_data_func ("/formats/mgh-damage/mgh", ".mgh", test_cut_and_changed);
   g_test_add_data_func ("/formats/mgh-damage/mgz", ".mgz", test_cut_and_changed);
   result = g_test_run ();
-  nifti_fixture_remove (folder);
+  remove_tree (folder);
   return result;
 }

@@ -448,6 +448,6 @@ main (int argc, char **argv)
   g_test_add_func ("/formats/metaimage/two-files", test_two_files);
   g_test_add_func ("/formats/metaimage/live", test_live);
   result = g_test_run ();
-  nifti_fixture_remove (folder);
+  remove_tree (folder);
   return result;
 }

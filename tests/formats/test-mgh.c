@@ -312,6 +312,6 @@ main (int argc, char **argv)
   g_test_add_func ("/formats/mgh/damage", test_damage);
   g_test_add_func ("/formats/mgh/conversions", test_conversions);
   result = g_test_run ();
-  nifti_fixture_remove (folder);
+  remove_tree (folder);
   return result;
 }

@@ -400,7 +400,7 @@ main (int argc, char **argv)
   g_test_add_func ("/formats/nifti/write-errors", test_write_errors);
   g_test_add_func ("/formats/nifti/mutations", test_mutations);
   result = g_test_run ();
-  nifti_fixture_remove (folder);
+  remove_tree (folder);
   g_free (folder);
   return result;
 }

@@ -427,7 +427,7 @@ main (int argc, char **argv)
   g_test_add_func ("/formats/nifti-extra/analyze-alone", test_pair_is_analyze_only);
   status = g_test_run ();
   g_clear_pointer (&reference, json_node_unref);
-  nifti_fixture_remove (folder);
+  remove_tree (folder);
   g_free (folder);
   return status;
 }

@@ -148,7 +148,7 @@ test_header_fields (void)
                      expected);
         }
     }
-  nifti_fixture_remove (folder);
+  remove_tree (folder);
 }
 
 /* Every real file, written and read again: voxels and geometry are the same. */
@@ -183,7 +183,7 @@ test_round_trip (void)
       g_assert_cmpint (tess_volume_n_channels (a), ==, tess_volume_n_channels (b));
       g_assert_cmpfloat (tess_volume_slope (a), ==, tess_volume_slope (b));
     }
-  nifti_fixture_remove (folder);
+  remove_tree (folder);
 }
 
 int

@@ -455,7 +455,7 @@ main (int argc, char **argv)
   g_test_add_func ("/formats/nifti/long-axis", test_long_axis);
   g_test_add_func ("/formats/registry", test_registry);
   result = g_test_run ();
-  nifti_fixture_remove (folder);
+  remove_tree (folder);
   g_free (folder);
   return result;
 }

@@ -1,5 +1,6 @@
 /* Against pynrrd, SimpleITK and slicerio: real files (tests/reference/nrrd_info.py), and small ones they have written
  * (nrrd_files.py). Voxels are compared by their SHA-256. */
+#include "../remove-tree.h"
 #include "tess-format-registry.h"
 #include "tess-json.h"
 
@@ -184,21 +185,6 @@ test_written_files (void)
   }
 }
 
-static void
-remove_all (void)
-{
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-  const char *name;
-
-  while ((name = g_dir_read_name (dir))) {
-    g_autofree char *path = g_build_filename (folder, name, NULL);
-
-    g_remove (path);
-  }
-  g_rmdir (folder);
-  g_free (folder);
-}
-
 int
 main (int argc, char **argv)
 {
@@ -209,6 +195,7 @@ main (int argc, char **argv)
   g_test_add_func ("/formats/nrrd/real-files", test_real_files);
   g_test_add_func ("/formats/nrrd/written-files", test_written_files);
   status = g_test_run ();
-  remove_all ();
+  remove_tree (folder);
+  g_free (folder);
   return status;
 }

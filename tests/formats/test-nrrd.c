@@ -1,4 +1,5 @@
 /* NRRD files made here, letter by letter: every orientation, damage, what a header may say, what is kept of it. */
+#include "../remove-tree.h"
 #include "tess-format-registry.h"
 
 #include <glib/gstdio.h>
@@ -618,21 +619,6 @@ test_scaled (void)
   }
 }
 
-static void
-remove_all (void)
-{
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-  const char *name;
-
-  while ((name = g_dir_read_name (dir))) {
-    g_autofree char *path = g_build_filename (folder, name, NULL);
-
-    g_remove (path);
-  }
-  g_rmdir (folder);
-  g_free (folder);
-}
-
 int
 main (int argc, char **argv)
 {
@@ -652,6 +638,7 @@ main (int argc, char **argv)
   g_test_add_func ("/formats/nrrd/new-segmentation", test_new_segmentation);
   g_test_add_func ("/formats/nrrd/scaled", test_scaled);
   status = g_test_run ();
-  remove_all ();
+  remove_tree (folder);
+  g_free (folder);
   return status;
 }

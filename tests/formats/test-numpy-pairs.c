@@ -228,7 +228,7 @@ main (int argc, char **argv)
   g_test_add_func ("/formats/numpy-pairs/hostile-partner", test_hostile_partner);
   g_test_add_func ("/formats/numpy-pairs/unpaired", test_unpaired);
   result = g_test_run ();
-  numpy_fixture_remove (top);
+  remove_tree (top);
   g_free (folder);
   g_free (top);
   return result;

@@ -348,7 +348,7 @@ main (int argc, char **argv)
   g_test_add_func ("/formats/numpy/mutated", test_mutated);
   g_test_add_func ("/formats/numpy/bomb", test_bomb);
   result = g_test_run ();
-  numpy_fixture_remove (folder);
+  remove_tree (folder);
   g_free (folder);
   return result;
 }

@@ -1,5 +1,6 @@
 #include "infer-fixture.h"
 
+#include "../remove-tree.h"
 #include "tess-cpu-backend.h"
 #include "tess-philox.h"
 #include "tess-planner.h"
@@ -20,20 +21,7 @@ fixture_folder (void)
 void
 fixture_remove (char *folder)
 {
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-  const char *name;
-
-  while (dir && (name = g_dir_read_name (dir))) {
-    char *path = g_build_filename (folder, name, NULL);
-
-    if (g_file_test (path, G_FILE_TEST_IS_DIR) && !g_file_test (path, G_FILE_TEST_IS_SYMLINK)) {
-      fixture_remove (path);
-    } else {
-      g_remove (path);
-      g_free (path);
-    }
-  }
-  g_rmdir (folder);
+  remove_tree (folder);
   g_free (folder);
 }
 

@@ -95,3 +95,35 @@ op_run_case (const TessBackendIface *iface, guint i, TessDType dtype, double tol
   ref_arenas_free (ours);
   run_clear (&run);
 }
+
+void
+op_run_graph (const TessBackendIface *iface, TessGraph *graph, guint n_threads, guint8 *const *arenas,
+              const TessStepArgs *args)
+{
+  g_autoptr (GError) error = NULL;
+  TessDevice *device = iface->open (0, n_threads, &error);
+  TessBuffer *buffers[TESS_N_ARENAS] = {NULL};
+  TessRequirements needs;
+  TessProgram *program = iface->prepare (device, graph, &needs, &error);
+
+  g_assert_no_error (error);
+  for (guint a = 0; a < TESS_N_ARENAS; a++) {
+    if (a == TESS_ARENA_ACT && needs.arena[a] > 0)
+      buffers[a] = iface->buffer_new (device, needs.arena[a], &error);
+    else if (needs.arena[a] > 0)
+      buffers[a] = tess_backend_upload_new (iface, device, arenas[a], needs.arena[a], &error);
+    g_assert_no_error (error);
+  }
+  iface->bind (program, buffers, &error);
+  g_assert_no_error (error);
+  iface->run (program, args, &error);
+  g_assert_no_error (error);
+  for (guint a = 0; a < TESS_N_ARENAS; a++) {
+    if (a != TESS_ARENA_ACT && buffers[a] != NULL)
+      iface->download (buffers[a], 0, arenas[a], needs.arena[a], &error);
+    g_assert_no_error (error);
+    g_clear_pointer (&buffers[a], iface->buffer_free);
+  }
+  iface->program_free (program);
+  iface->close (device);
+}

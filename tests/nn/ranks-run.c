@@ -3,7 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "tess-session.h"
+#include "../random-number.h"
+#include "session-read.h"
+#include "specs.h"
 
 #define N_BATCH 4
 #define VOXELS (12 * 16 * 8)
@@ -17,8 +19,7 @@ static const TessNetworkSpec network_spec = {
     .stride = {{1, 1, 1}, {2, 2, 2}},
     .convs_encoder = {1, 1},
     .convs_decoder = {1},
-    .leaky_slope = 0.01,
-    .norm_eps = 1e-5,
+    SPEC_UNET,
 };
 
 /* What is dropped and added belongs to a sample of the batch, whichever rank has it. (Behind a norm a dropped channel
@@ -32,15 +33,8 @@ static const TessNetworkSpec dropout_spec = {.architecture = TESS_NETWORK_MESHNE
                                              .dilation = {1, 2, 1},
                                              .dropout = 0.2};
 
-static const TessNetworkSpec noise_spec = {.architecture = TESS_NETWORK_SE_RESIDUAL,
-                                           .n_stages = 2,
-                                           .n_channels = 1,
-                                           .n_classes = 3,
-                                           .features = {4},
-                                           .leaky_slope = 0.3,
-                                           .norm_eps = 1e-3,
-                                           .se_ratio = 2,
-                                           .noise = 0.1};
+static const TessNetworkSpec noise_spec = {SPEC_SE_RESIDUAL, .n_stages = 2, .n_channels = 1, .n_classes = 3,
+                                           .features = {4},  .se_ratio = 2, .noise = 0.1};
 
 typedef struct {
   const char *name;
@@ -77,13 +71,6 @@ ranks_run_name (guint which)
   return cases[which].name;
 }
 
-static float
-random_number (guint32 *state)
-{
-  *state = *state * 1664525u + 1013904223u;
-  return (float)(*state >> 8) * 0x1p-23f - 1.0f;
-}
-
 /* The samples differ in how much they hold of what, so that a mean of means is not the mean. */
 static gboolean
 write_samples (TessSession *session, guint first, guint n, GError **error)
@@ -107,23 +94,6 @@ write_samples (TessSession *session, guint first, guint n, GError **error)
   }
   return tess_session_write (session, 0, network->image, image, (gsize)n * VOXELS * sizeof *image, error) &&
          tess_session_write (session, 0, network->labels, labels, (gsize)n * VOXELS, error);
-}
-
-static gboolean
-read_params (TessSession *session, GArray *all, GError **error)
-{
-  guint n = tess_session_n_params (session);
-  g_autofree float **data = g_new0 (float *, n);
-  gboolean ok;
-
-  for (guint i = 0; i < n; i++)
-    data[i] = g_malloc (tess_session_param (session, i)->bytes);
-  ok = tess_session_get_params (session, TESS_STATE_PARAM, data, error);
-  for (guint i = 0; i < n; i++) {
-    g_array_append_vals (all, data[i], (guint)(tess_session_param (session, i)->bytes / sizeof (float)));
-    g_free (data[i]);
-  }
-  return ok;
 }
 
 static gboolean
@@ -182,7 +152,7 @@ ranks_run (const TessBackendIface *iface, guint device, const TessCommunicator *
   for (guint k = 0; k < n_steps; k++)
     if (!step (session, k, out, error))
       return FALSE;
-  return read_params (session, out->params, error);
+  return session_append_params (session, out->params, error);
 }
 
 void

@@ -129,14 +129,6 @@ ref_double_run (RefDouble *ref, guint first, guint last, const TessStepArgs *arg
 }
 
 static gboolean
-is_conv (TessOpKind kind)
-{
-  return kind == TESS_OP_CONV || kind == TESS_OP_CONV_TRANSPOSE || kind == TESS_OP_CONV_BWD_DATA ||
-         kind == TESS_OP_CONV_BWD_WEIGHTS || kind == TESS_OP_CONV_TRANSPOSE_BWD_DATA ||
-         kind == TESS_OP_CONV_TRANSPOSE_BWD_WEIGHTS;
-}
-
-static gboolean
 updates (TessOpKind kind)
 {
   return kind == TESS_OP_SGD || kind == TESS_OP_ADAM;
@@ -179,7 +171,7 @@ static gboolean
 run_one (const TessGraph *graph, const TessOp *op, double **values, guint8 *const arenas[TESS_N_ARENAS],
          const TessStepArgs *args, GError **error)
 {
-  gboolean round = graph->act_dtype == TESS_DTYPE_BF16 && is_conv (op->kind);
+  gboolean round = graph->act_dtype == TESS_DTYPE_BF16 && tess_op_is_conv (op->kind);
   gboolean whole = op->kind == TESS_OP_GRAD_NORM || updates (op->kind); /* works on whole arenas */
   gboolean ok;
   guint64 kinks = 0;

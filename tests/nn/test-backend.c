@@ -140,6 +140,45 @@ test_unknown (void)
   g_assert_error (error, TESS_ERROR, TESS_ERROR_UNSUPPORTED);
 }
 
+static TessBuffer *
+refuse_new (TessDevice *device, gsize bytes, GError **error)
+{
+  g_set_error_literal (error, TESS_ERROR, TESS_ERROR_NO_MEMORY, "full");
+  return NULL;
+}
+
+static gboolean
+refuse_upload (TessBuffer *buffer, gsize offset, const void *source, gsize n, GError **error)
+{
+  g_set_error_literal (error, TESS_ERROR, TESS_ERROR_DEVICE_LOST, "gone");
+  return FALSE;
+}
+
+/* A buffer with what it is to hold; none is left over where that cannot be copied. */
+static void
+test_upload_new (void)
+{
+  const guint8 data[] = {3, 1, 4, 1, 5};
+  TessBackendIface backend = *ref_backend ();
+  g_autoptr (GError) error = NULL;
+  TessDevice *device = backend.open (0, 1, &error);
+  guint n = ref_backend_live ();
+  TessBuffer *buffer = tess_backend_upload_new (&backend, device, data, sizeof data, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpmem (backend.buffer_host (buffer), sizeof data, data, sizeof data);
+  backend.buffer_free (buffer);
+  backend.upload = refuse_upload;
+  g_assert_null (tess_backend_upload_new (&backend, device, data, sizeof data, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_DEVICE_LOST);
+  g_clear_error (&error);
+  backend.buffer_new = refuse_new;
+  g_assert_null (tess_backend_upload_new (&backend, device, data, sizeof data, &error));
+  g_assert_error (error, TESS_ERROR, TESS_ERROR_NO_MEMORY);
+  g_assert_cmpuint (ref_backend_live (), ==, n);
+  backend.close (device);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -152,5 +191,6 @@ main (int argc, char *argv[])
   g_test_add_func ("/nn/backend/other-id", test_other_id);
   g_test_add_func ("/nn/backend/broken", test_broken);
   g_test_add_func ("/nn/backend/unknown", test_unknown);
+  g_test_add_func ("/nn/backend/upload-new", test_upload_new);
   return g_test_run ();
 }

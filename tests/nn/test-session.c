@@ -1,8 +1,10 @@
+#include "specs.h"
 #include "tess-session.h"
 
 #include <math.h>
 
 #include "ref-backend.h"
+#include "session-read.h"
 #include "tess-format.h"
 #include "tess-philox.h"
 
@@ -15,8 +17,7 @@ static const TessNetworkSpec spec = {
     .stride = {{1, 1, 1}, {2, 2, 2}},
     .convs_encoder = {1, 1},
     .convs_decoder = {1},
-    .leaky_slope = 0.01,
-    .norm_eps = 1e-5,
+    SPEC_UNET,
 };
 
 static const TessProgramSpec training = {.kind = TESS_PROGRAM_TRAIN,
@@ -113,24 +114,14 @@ test_train (void)
   g_assert_cmpuint (ref_backend_live (), ==, 0);
 }
 
-static float **
-new_arrays (TessSession *session)
-{
-  float **data = g_new0 (float *, tess_session_n_params (session) + 1);
-
-  for (guint i = 0; i < tess_session_n_params (session); i++)
-    data[i] = g_malloc (tess_session_param (session, i)->bytes);
-  return data;
-}
-
 static void
-copy_params (TessSession *from, TessSession *to, gboolean momentum)
+copy_params (TessSession *from, TessSession *to, TessState state)
 {
   g_autoptr (GError) error = NULL;
-  g_auto (GStrv) data = (char **)new_arrays (from); /* ends with NULL, so that GStrv frees it */
+  g_autoptr (GPtrArray) data = session_params (from, state, &error);
 
-  g_assert_true (tess_session_get_params (from, momentum, (float *const *)data, &error));
-  g_assert_true (tess_session_set_params (to, momentum, (const float *const *)data, &error));
+  g_assert_no_error (error);
+  g_assert_true (tess_session_set_params (to, state, (const float *const *)data->pdata, &error));
   g_assert_no_error (error);
 }
 
@@ -145,15 +136,15 @@ test_resume (void)
     write_batch (b, TRAIN);
     for (int i = 0; i < 3; i++)
       run (a, TRAIN);
-    copy_params (a, b, FALSE);
-    copy_params (a, b, TRUE);
+    copy_params (a, b, TESS_STATE_PARAM);
+    copy_params (a, b, TESS_STATE_MOMENTUM);
     for (int i = 0; i < 3; i++)
       g_assert_cmpfloat (run (a, TRAIN), ==, run (b, TRAIN));
 
     /* Without the momentum they part. */
-    copy_params (a, b, FALSE);
+    copy_params (a, b, TESS_STATE_PARAM);
     g_assert_true (tess_session_init_params (b, 4, NULL));
-    copy_params (a, b, FALSE);
+    copy_params (a, b, TESS_STATE_PARAM);
     g_assert_cmpfloat (run (a, TRAIN), ==, run (b, TRAIN));
     g_assert_cmpfloat (run (a, TRAIN), !=, run (b, TRAIN));
   }
@@ -202,7 +193,7 @@ test_version (void)
     note_version (session, INFER);
     g_assert_cmpuint (seen_version, >, v);
     v = seen_version;
-    copy_params (session, session, FALSE);
+    copy_params (session, session, TESS_STATE_PARAM);
     note_version (session, INFER);
     g_assert_cmpuint (seen_version, >, v);
     v = seen_version;

@@ -3,8 +3,9 @@
 #include <math.h>
 
 #include "ref-backend.h"
+#include "session-read.h"
+#include "specs.h"
 #include "tess-safetensors.h"
-#include "tess-session.h"
 
 /* The numbers of tests/reference/unet_trajectory.py. */
 static const TessNetworkSpec spec = {
@@ -16,8 +17,7 @@ static const TessNetworkSpec spec = {
     .stride = {{1, 1, 1}, {1, 2, 2}, {2, 2, 2}, {1, 1, 2}},
     .convs_encoder = {2, 2, 1, 2},
     .convs_decoder = {1, 2, 2},
-    .leaky_slope = 0.01,
-    .norm_eps = 1e-5,
+    SPEC_UNET,
 };
 
 typedef struct {
@@ -41,18 +41,15 @@ fixture (Run *r, const char *name, gsize bytes)
 static gboolean
 set_initial (Run *r)
 {
-  guint n = tess_session_n_params (r->session);
-  g_autofree const float **data = g_new0 (const float *, n);
-  g_autoptr (GPtrArray) copies = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) data = session_params_new (r->session);
 
-  for (guint i = 0; i < n; i++) {
+  for (guint i = 0; i < data->len; i++) {
     const TessTensor *t = tess_session_param (r->session, i);
     g_autofree char *name = g_strconcat ("init.", t->name, NULL);
 
-    data[i] = g_memdup2 (fixture (r, name, t->bytes), t->bytes);
-    g_ptr_array_add (copies, (gpointer)data[i]);
+    memcpy (data->pdata[i], fixture (r, name, t->bytes), t->bytes);
   }
-  return tess_session_set_params (r->session, FALSE, data, r->error);
+  return tess_session_set_params (r->session, TESS_STATE_PARAM, (const float *const *)data->pdata, r->error);
 }
 
 static gboolean
@@ -97,23 +94,17 @@ compare_logits (Run *r, const TessNetwork *network, Trajectory *out)
 static gboolean
 compare_params (Run *r, Trajectory *out)
 {
-  guint n = tess_session_n_params (r->session);
-  g_autofree float **data = g_new0 (float *, n);
-  g_autoptr (GPtrArray) copies = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) data = session_params (r->session, TESS_STATE_PARAM, r->error);
   double difference = 0, scale = 0;
 
-  for (guint i = 0; i < n; i++) {
-    data[i] = g_malloc (tess_session_param (r->session, i)->bytes);
-    g_ptr_array_add (copies, data[i]);
-  }
-  if (!tess_session_get_params (r->session, FALSE, data, r->error))
+  if (data == NULL)
     return FALSE;
-  for (guint i = 0; i < n; i++) {
+  for (guint i = 0; i < data->len; i++) {
     const TessTensor *t = tess_session_param (r->session, i);
     g_autofree char *init = g_strconcat ("init.", t->name, NULL), *final = g_strconcat ("final.", t->name, NULL);
 
-    accumulate_nmse (data[i], fixture (r, final, t->bytes), fixture (r, init, t->bytes), t->bytes / 4, &difference,
-                     &scale);
+    accumulate_nmse (data->pdata[i], fixture (r, final, t->bytes), fixture (r, init, t->bytes), t->bytes / 4,
+                     &difference, &scale);
   }
   out->param_nmse = difference / scale;
   return TRUE;
@@ -128,16 +119,9 @@ step (Run *r, const TessNetwork *network, guint k, Trajectory *out)
                        .clip_norm = 1.0,
                        .head_weight = {2.0 / 3.0, 1.0 / 3.0, 0.0}};
 
-  if (!tess_session_run (r->session, r->program, &args, r->error))
-    return FALSE;
-  for (guint h = 0; h < network->n_heads; h++) {
-    double metrics[TESS_METRICS_SIZE (3)];
-
-    if (!tess_session_read (r->session, r->program, network->metrics[h], metrics, sizeof metrics, r->error))
-      return FALSE;
-    out->loss[k] += args.head_weight[h] * metrics[0];
-  }
-  if (!tess_session_read (r->session, r->program, network->grad_norm, &out->norm[k], sizeof out->norm[k], r->error))
+  if (!tess_session_run (r->session, r->program, &args, r->error) ||
+      !session_loss (r->session, r->program, &args, &out->loss[k], r->error) ||
+      !tess_session_read (r->session, r->program, network->grad_norm, &out->norm[k], sizeof out->norm[k], r->error))
     return FALSE;
   out->loss_error = MAX (out->loss_error, fabs (out->loss[k] / out->torch_loss[k] - 1));
   out->norm_error = MAX (out->norm_error, fabs (out->norm[k] / out->torch_norm[k] - 1));

@@ -187,6 +187,15 @@ test_defaults (void)
   g_assert_cmpint (plan->training.seed, ==, 12345);
   g_assert_cmpfloat (plan->augmentation.scale_lower, ==, 0.7);
   g_assert_cmpfloat (plan->augmentation.scale_upper, ==, 1.4);
+  /* get_training_transforms() */
+  g_assert_cmpfloat (plan->augmentation.noise_probability, ==, 0.1);
+  g_assert_cmpfloat (plan->augmentation.noise_upper, ==, 0.1);
+  g_assert_cmpfloat (plan->augmentation.blur_probability, ==, 0.2);
+  g_assert_cmpfloat (plan->augmentation.brightness_probability, ==, 0.15);
+  g_assert_cmpfloat (plan->augmentation.contrast_probability, ==, 0.15);
+  g_assert_cmpfloat (plan->augmentation.low_resolution_probability, ==, 0.25);
+  g_assert_cmpfloat (plan->augmentation.gamma_inverted_probability, ==, 0.1);
+  g_assert_cmpfloat (plan->augmentation.gamma_probability, ==, 0.3);
   g_assert_cmpfloat (plan->inference.step, ==, 0.5);
   g_assert_true (plan->inference.gaussian);
   g_assert_false (tess_plan_validate (plan, "empty", NULL)); /* no channels yet */
@@ -239,6 +248,9 @@ static const struct {
     {"\"batch_size\":3", "\"batch_size\":0", "batch_size"},
     {"\"rotation_probability\":", "\"rotation_probability\":1.5,\"x\":", "rotation_probability"},
     {"\"scale_lower\":", "\"scale_lower\":1.5,\"x\":", "scale_lower"},
+    {"\"gamma_upper\":", "\"gamma_upper\":0.5,\"x\":", "gamma_lower"},
+    {"\"blur_upper\":", "\"blur_upper\":4,\"x\":", "blur_upper"},
+    {"\"low_resolution_lower\":", "\"low_resolution_lower\":[0.5,0,1],\"x\":", "low_resolution_lower"},
     {"\"value\":2", "\"value\":3", "labels[2]"},
     {"\"value\":0", "\"value\":1", "labels[0]"},
     {"\"name\":\"background\"", "\"name\":\"back\\u001bground\"", "control characters"},
@@ -539,11 +551,39 @@ test_kernels (void)
   g_assert_nonnull (strstr (error->message, "kernels_decoder"));
 }
 
+static void
+test_augmentation (void)
+{
+  static const char *const names[] = {"full", "spatial", "none"};
+  TessPlanAugmentation augmentation;
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autoptr (TessPlan) plan = tess_plan_new ();
+
+    g_assert_true (tess_plan_augmentation_from_name (names[i], &augmentation));
+    g_assert_cmpint ((int)augmentation, ==, (int)i);
+    tess_plan_restrict_augmentation (plan, augmentation);
+    g_assert_true ((plan->augmentation.rotation_probability > 0.0) == (i < 2));
+    g_assert_true ((plan->augmentation.scale_probability > 0.0) == (i < 2));
+    g_assert_true ((plan->augmentation.mirror_probability[1] > 0.0) == (i < 2));
+    g_assert_true ((plan->augmentation.noise_probability > 0.0) == (i < 1));
+    g_assert_true ((plan->augmentation.blur_probability > 0.0) == (i < 1));
+    g_assert_true ((plan->augmentation.brightness_probability > 0.0) == (i < 1));
+    g_assert_true ((plan->augmentation.contrast_probability > 0.0) == (i < 1));
+    g_assert_true ((plan->augmentation.low_resolution_probability > 0.0) == (i < 1));
+    g_assert_true ((plan->augmentation.gamma_inverted_probability > 0.0) == (i < 1));
+    g_assert_true ((plan->augmentation.gamma_probability > 0.0) == (i < 1));
+    g_assert_cmpuint (plan->reasons->len, ==, i > 0);
+  }
+  g_assert_false (tess_plan_augmentation_from_name ("some", &augmentation));
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/plan/round-trip", test_round_trip);
+  g_test_add_func ("/plan/augmentation", test_augmentation);
   g_test_add_func ("/plan/residual", test_residual);
   g_test_add_func ("/plan/defaults", test_defaults);
   g_test_add_func ("/plan/heads", test_heads);

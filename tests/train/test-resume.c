@@ -151,7 +151,7 @@ test_killed (gconstpointer data)
       g_assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 0);
       finished = TRUE;
     } else if (WIFEXITED (status) && WEXITSTATUS (status) == 0) { /* it was faster: again from the beginning */
-      train_remove_tree (killed);
+      remove_tree (killed);
     } else if (WIFEXITED (status)) {
       g_assert_cmpint (WEXITSTATUS (status), ==, 1);
       g_assert_true (g_str_has_prefix (said, "tessera-cli: "));

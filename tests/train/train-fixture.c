@@ -51,20 +51,6 @@ train_fixture_init (TrainFixture *f, guint n_cases)
   g_assert_no_error (error);
 }
 
-void
-train_remove_tree (const char *path)
-{
-  g_autoptr (GDir) dir = g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree char *child = g_build_filename (path, name, NULL);
-
-    train_remove_tree (child);
-  }
-  g_remove (path);
-}
-
 guint
 train_count_hidden (const char *path)
 {
@@ -97,7 +83,7 @@ train_run_program (char **argv, char **out, char **said)
 void
 train_fixture_clear (TrainFixture *f)
 {
-  train_remove_tree (f->root);
+  remove_tree (f->root);
   g_free (f->root);
   g_free (f->dataset);
   g_free (f->plan_path);

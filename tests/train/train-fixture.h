@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../remove-tree.h"
 #include "tess-phantom.h"
 #include "tess-trainer.h"
 
@@ -14,7 +15,6 @@ typedef struct {
 void train_fixture_init (TrainFixture *f, guint n_cases);
 void train_fixture_clear (TrainFixture *f);
 char *train_fixture_path (const TrainFixture *f, const char *name);
-void train_remove_tree (const char *path);
 /* Options of a run on the CPU in f32. */
 TessTrainOptions train_fixture_options (const TrainFixture *f, const char *run_dir);
 /* Runs a program to its end: its wait status; out and said: what it wrote to its two streams (new strings). */

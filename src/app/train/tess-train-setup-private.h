@@ -14,7 +14,7 @@ struct _TessTrainSetup {
   GtkLabel *title, *subtitle;
   GtkSpinButton *length, *batch, *iterations, *rate, *patch[3];
   GtkDropDown *unit;
-  AdwComboRow *fold, *device;
+  AdwComboRow *fold, *device, *augmentation; /* augmentation: in the order of TessPlanAugmentation */
   AdwActionRow *run_row, *planning_row, *trouble_row, *again_row;
   AdwPreferencesGroup *news_group, *plan_group, *cases_group;
   GtkFlowBox *labels;

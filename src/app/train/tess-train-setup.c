@@ -273,6 +273,7 @@ tess_train_setup_get_options (TessTrainSetup *self, TessTrainOptions *options)
   self->chosen->training.iterations_per_epoch = gtk_spin_button_get_value_as_int (self->iterations);
   if (tess_train_setup_rate_changed (self))
     self->chosen->training.learning_rate = gtk_spin_button_get_value (self->rate);
+  tess_plan_restrict_augmentation (self->chosen, (TessPlanAugmentation)adw_combo_row_get_selected (self->augmentation));
   *options = (TessTrainOptions){
       .dataset_dir = self->look->dataset->directory,
       .run_dir = self->run_dir,
@@ -429,6 +430,7 @@ bind_children (GtkWidgetClass *klass)
   BIND (unit);
   BIND (fold);
   BIND (device);
+  BIND (augmentation);
   BIND (run_row);
   BIND (labels);
   BIND (news_group);
