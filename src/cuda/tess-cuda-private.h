@@ -86,8 +86,8 @@ struct _TessProgram {
   char    *host_results; /* page-locked */
   gboolean bound, packed;
   guint64  packed_version;
-  guint    n_eager; /* runs done op by op */
-  gboolean no_capture;
+  guint    n_eager; /* runs done op by op since the last attempt to capture */
+  guint    captures_left; /* attempts; 0: op by op for good */
   cudaGraphExec_t captured;
 };
 

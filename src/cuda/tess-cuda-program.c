@@ -5,6 +5,8 @@
 #define ALIGN(bytes) (((bytes) + 255) & ~(gsize)255)
 /* Runs done op by op before the whole is captured as one CUDA graph: libraries set themselves up in the first. */
 #define N_EAGER 2
+/* What another thread does to the device meanwhile, such as opening a library, can spoil a capture. */
+#define N_CAPTURES 3
 
 /* ------------------------------------------------------------------------------------------------ preparing */
 
@@ -97,7 +99,7 @@ tess_cuda_prepare (TessDevice *device, TessGraph *graph, TessRequirements *requi
   p->graph = tess_graph_ref (graph);
   p->packs = g_array_new (FALSE, FALSE, sizeof (TessCudaPack));
   p->idle_grads = tess_graph_idle_grads (graph);
-  p->no_capture = !tess_cuda_option ("TESSERA_CUDA_GRAPH", TRUE);
+  p->captures_left = tess_cuda_option ("TESSERA_CUDA_GRAPH", TRUE) ? N_CAPTURES : 0;
   p->n_steps = graph->ops->len;
   p->steps = g_new0 (TessCudaStep, MAX (p->n_steps, 1));
   for (guint i = 0; i < p->n_steps; i++)
@@ -253,7 +255,7 @@ queue_all (TessProgram *p, GError **error)
   return ok && tess_cuda_results_queue (p, error);
 }
 
-/* What cannot be captured stays as it is, op by op: that is slower and otherwise the same. */
+/* What cannot be captured, in a few attempts, stays as it is, op by op: that is slower and otherwise the same. */
 static void
 capture (TessProgram *p)
 {
@@ -273,9 +275,13 @@ capture (TessProgram *p)
   if (ok)
     return;
   (void)cudaGetLastError ();
-  g_debug ("CUDA: a program runs op by op: %s", why != NULL ? why->message : "");
   p->captured = NULL;
-  p->no_capture = TRUE;
+  p->n_eager = 0;
+  p->captures_left--;
+  if (p->captures_left > 0)
+    g_debug ("CUDA: a capture failed, and will be tried again: %s", why != NULL ? why->message : "");
+  else
+    g_debug ("CUDA: a program runs op by op: %s", why != NULL ? why->message : "");
 }
 
 /**
@@ -304,7 +310,7 @@ tess_cuda_run (TessProgram *p, const TessStepArgs *args, GError **error)
     ok = p->packed = tess_cuda_pack_all (p, error);
     p->packed_version = args->param_version;
   }
-  if (ok && p->captured == NULL && !p->no_capture && p->n_eager >= N_EAGER)
+  if (ok && p->captured == NULL && p->captures_left > 0 && p->n_eager >= N_EAGER)
     capture (p);
   if (ok && p->captured != NULL)
     ok = tess_cuda_check (cudaGraphLaunch (p->captured, device->stream), _ ("running a program"), error);

@@ -201,7 +201,7 @@ tess_cuda_ranks_bind (TessProgram *p, GError **error)
   p->buckets = tess_gradient_buckets (p->graph, r->c->bucket_bytes);
   if (r->nccl != NULL)
     return TRUE;
-  p->no_capture = TRUE;
+  p->captures_left = 0;
   bytes = largest_sum (p);
   if (bytes <= r->staging_bytes)
     return TRUE;

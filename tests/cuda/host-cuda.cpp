@@ -405,8 +405,12 @@ cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned)
 cudaError_t
 cudaStreamBeginCapture (cudaStream_t stream, enum cudaStreamCaptureMode)
 {
-  if (fails () || host_cuda.refuses_capture)
+  if (fails ())
     return status_of (cudaErrorStreamCaptureUnsupported);
+  if (host_cuda.refuses_captures > 0) {
+    host_cuda.refuses_captures--;
+    return status_of (cudaErrorStreamCaptureUnsupported);
+  }
   capturing = new Work;
   spoilt = false;
   capturing_on = (Stream *)stream;

@@ -14,7 +14,7 @@ typedef struct {
   size_t   memory;          /* bytes the card has */
   int      major;           /* of its compute capability */
   bool     backwards;       /* kernels take their last item first */
-  bool     refuses_capture;
+  unsigned refuses_captures; /* so many more are refused */
   int      late;            /* streams that do nothing before they must: 1: a device's first, 2: its others; 0: none */
   long     fails_at;        /* the call of this number fails, counted from 1; 0: none */
   long     n_calls;         /* so far, of calls that can fail */

@@ -98,9 +98,9 @@ test_graph (gconstpointer data)
     host_cuda.backwards = FALSE;
     g_assert_no_error (error);
 
-    host_cuda.refuses_capture = TRUE;
+    host_cuda.refuses_captures = 1000;
     train_run (&tess_cuda_iface, net, dtype, GRAPH_STEPS, &refused, &error);
-    host_cuda.refuses_capture = FALSE;
+    host_cuda.refuses_captures = 0;
     g_assert_no_error (error);
 
     g_assert_true (train_run_same_bits (&captured, &eager));
@@ -110,6 +110,27 @@ test_graph (gconstpointer data)
     train_run_clear (&captured);
     train_run_clear (&backwards);
     train_run_clear (&refused);
+  }
+  g_assert_cmpuint (host_cuda.taken, ==, 0);
+}
+
+/* A capture that is spoilt is tried again, two steps later, three times in all. */
+static void
+test_capture_again (void)
+{
+  for (guint n_refused = 0; n_refused < 5; n_refused++) {
+    g_autoptr (GError) error = NULL;
+    TrainRun run;
+
+    host_cuda.n_captured = host_cuda.n_replayed = 0;
+    host_cuda.refuses_captures = n_refused;
+    train_run (&tess_cuda_iface, 0, TESS_DTYPE_F32, 12, &run, &error);
+    g_assert_no_error (error);
+    g_assert_cmpuint (host_cuda.n_captured, ==, n_refused < 3);
+    g_assert_cmpuint (host_cuda.n_replayed, ==, n_refused < 3 ? 12 - 2 * (n_refused + 1) : 0);
+    g_assert_cmpuint (host_cuda.refuses_captures, ==, n_refused < 3 ? 0 : n_refused - 3);
+    host_cuda.refuses_captures = 0;
+    train_run_clear (&run);
   }
   g_assert_cmpuint (host_cuda.taken, ==, 0);
 }
@@ -288,6 +309,7 @@ main (int argc, char **argv)
   add_each ("graph", train_run_n (), train_run_name, test_graph);
   g_test_add_func ("/cuda/host/trajectory", test_trajectory);
   g_test_add_func ("/cuda/host/capture-rules", test_capture_rules);
+  g_test_add_func ("/cuda/host/capture-again", test_capture_again);
   g_test_add_func ("/cuda/host/indices", test_indices);
   g_test_add_func ("/cuda/host/no-cudnn", test_no_cudnn);
   g_test_add_func ("/cuda/host/old-card", test_old_card);
