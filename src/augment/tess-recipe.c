@@ -13,10 +13,12 @@ happens (const TessSampleKey *key, TessDrawPurpose purpose, double probability)
   return tess_philox_unit (draw (key, purpose, 0).v[0]) < probability;
 }
 
-/* Below 1 as often as above it, where the range has both (batchgenerators' BGContrast). */
+/* Of one channel: below 1 as often as above it, where the range has both (batchgenerators' BGContrast). */
 static float
-factor (TessPhilox4 r, double lower, double upper)
+factor (const TessSampleKey *key, TessDrawPurpose purpose, guint channel, double lower, double upper)
 {
+  TessPhilox4 r = draw (key, purpose, 1 + channel);
+
   if (lower < 1.0 && (upper <= 1.0 || tess_philox_unit (r.v[1]) < 0.5f))
     return (float)tess_philox_range (r.v[2], lower, MIN (upper, 1.0));
   return (float)tess_philox_range (r.v[2], MAX (lower, 1.0), upper);
@@ -95,19 +97,18 @@ of_channel (const TessPlan *plan, const TessSampleKey *key, guint channel, const
   if (happening[TESS_DRAW_BLUR])
     blur (plan, key, channel, to);
   if (happening[TESS_DRAW_BRIGHTNESS])
-    to->brightness = factor (draw (key, TESS_DRAW_BRIGHTNESS, 1 + channel), plan->augmentation.brightness_lower,
+    to->brightness = factor (key, TESS_DRAW_BRIGHTNESS, channel, plan->augmentation.brightness_lower,
                              plan->augmentation.brightness_upper);
   if (happening[TESS_DRAW_CONTRAST])
-    to->contrast = factor (draw (key, TESS_DRAW_CONTRAST, 1 + channel), plan->augmentation.contrast_lower,
-                           plan->augmentation.contrast_upper);
+    to->contrast =
+        factor (key, TESS_DRAW_CONTRAST, channel, plan->augmentation.contrast_lower, plan->augmentation.contrast_upper);
   if (happening[TESS_DRAW_LOW_RESOLUTION])
     low_resolution (plan, key, channel, to);
   if (happening[TESS_DRAW_GAMMA_INVERTED])
-    to->gamma_inverted = factor (draw (key, TESS_DRAW_GAMMA_INVERTED, 1 + channel), plan->augmentation.gamma_lower,
-                                 plan->augmentation.gamma_upper);
+    to->gamma_inverted =
+        factor (key, TESS_DRAW_GAMMA_INVERTED, channel, plan->augmentation.gamma_lower, plan->augmentation.gamma_upper);
   if (happening[TESS_DRAW_GAMMA])
-    to->gamma = factor (draw (key, TESS_DRAW_GAMMA, 1 + channel), plan->augmentation.gamma_lower,
-                        plan->augmentation.gamma_upper);
+    to->gamma = factor (key, TESS_DRAW_GAMMA, channel, plan->augmentation.gamma_lower, plan->augmentation.gamma_upper);
 }
 
 /**
